@@ -1,0 +1,68 @@
+"""Errors that name the cause, the item and the cure.
+
+Every error that a user can meet derives from `LabelgapError`; the command line prints it
+without a traceback and exits with status 2.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class LabelgapError(Exception):
+    """Something the user can put right: what happened, and what to do about it.
+
+    Parameters
+    ----------
+    cause: one sentence that names the item (file, id, flag, key) and what is wrong with it.
+    cure: one sentence that says what to do. Empty where the cause says it already.
+    """
+
+    def __init__(self, cause: str, cure: str = "") -> None:
+        self.cause = cause
+        self.cure = cure
+        super().__init__(f"{cause} {cure}".strip())
+
+
+class UnknownName(LabelgapError):
+    """A name that is not one of the valid choices; lists them, nearest first."""
+
+    def __init__(self, kind: str, name: str, choices: Iterable[str], where: str = "") -> None:
+        self.kind, self.name, self.choices = kind, name, tuple(sorted(choices))
+        near = get_close_matches(name, self.choices, n=1, cutoff=0.5)
+        place = f" in {where}" if where else ""
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        super().__init__(
+            f"Unknown {kind} {name!r}{place}.", f"{hint}Valid: {', '.join(self.choices)}."
+        )
+
+
+class ConfigError(LabelgapError):
+    """A setting that is malformed, contradictory or out of range."""
+
+
+class DataError(LabelgapError):
+    """A file of a data set that is missing, damaged or not what its name says."""
+
+
+class BudgetError(LabelgapError):
+    """More items asked for than the pool holds, or none left to ask for."""
+
+
+class PairError(LabelgapError):
+    """An objective and an acquisition that do not fit together."""
+
+
+class NumericalError(LabelgapError):
+    """NaN or infinity in a loss or a score."""
+
+
+class LedgerError(LabelgapError):
+    """A label ledger that cannot be opened or that refuses an event."""
+
+
+class FolderError(LabelgapError):
+    """An output folder that belongs to something else or cannot be written."""
+
+
+class DeviceError(LabelgapError):
+    """A device or precision that this machine does not have."""
