@@ -1,0 +1,156 @@
+"""What every data set becomes: two splits of packed arrays, class names and statistics."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+
+from labelgap.errors import DataError
+
+Inputs = UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n d"]
+
+# Stands for "every training item" until the number of items is known; compared by identity.
+_EVERY = np.empty(0, dtype=np.int64)
+_CHUNK = 4096  # images at a time: bounds the temporary arrays of a pass over a memory map
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random crop out of a border of `pad` zero pixels, then a mirror image half of the time.
+
+    pad: pixels on each side; the crop takes one of (2·pad + 1)² places.
+    flip: left to right with probability 1/2. Wrong for digits and house numbers.
+    """
+
+    pad: int = 0
+    flip: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Inputs and labels of one split, in an order that never changes.
+
+    inputs: uint8 [n, h, w, c] images (may be a memory map) or float32 [n, d] vectors.
+    labels: int64 [n], the index into `Task.classes`; −1 is "none of these classes".
+    """
+
+    inputs: Inputs
+    labels: Int64[np.ndarray, " n"]
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.labels):
+            raise DataError(f"{len(self.inputs)} inputs but {len(self.labels)} labels.")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def is_images(self) -> bool:
+        return self.inputs.ndim == 4
+
+    def subset(self, index: Int64[np.ndarray, " m"]) -> "Split":
+        """The items at `index`, copied."""
+        return Split(np.ascontiguousarray(self.inputs[index]), self.labels[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A classification problem. An item's id is its row in `train`, for ever.
+
+    mean, std: per channel of the training images scaled to [0, 1] (per feature for vectors).
+    fingerprint: sha256 of the inputs and labels of both splits and of the class names.
+    pool: int64, the ids that may be asked for; every training item unless a simulation
+        (`labelgap.data.simulate`) withholds some. Ids are never renumbered.
+
+    `Task.of` computes the last ones. Raises `DataError` for labels out of range.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    augment: Augment
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    pool: Int64[np.ndarray, " m"] = field(default_factory=lambda: _EVERY)
+
+    def __post_init__(self) -> None:
+        if self.pool is _EVERY:
+            object.__setattr__(self, "pool", np.arange(len(self.train), dtype=np.int64))
+        if self.train.inputs.shape[1:] != self.test.inputs.shape[1:]:
+            raise DataError(
+                f"Data set {self.name!r}: training items have shape {self.train.inputs.shape[1:]}, "
+                f"test items {self.test.inputs.shape[1:]}.",
+                "Both splits need one shape; image_size (--image-size) resizes images.",
+            )
+        check_labels(self.train.labels, len(self.classes), f"{self.name}, train", lowest=-1)
+        check_labels(self.test.labels, len(self.classes), f"{self.name}, test")
+
+    @classmethod
+    def of(
+        cls, name: str, classes: tuple[str, ...], train: Split, test: Split, augment: Augment
+    ) -> "Task":
+        """A task whose statistics and fingerprint are computed from the arrays."""
+        mean, std = statistics(train.inputs)
+        digest = fingerprint(train, test, classes)
+        return cls(name, classes, train, test, augment, mean, std, digest)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(h, w, c) of images, (d,) of vectors."""
+        return tuple(self.train.inputs.shape[1:])
+
+
+def check_labels(
+    labels: Int64[np.ndarray, " n"], classes: int, where: str, lowest: int = 0
+) -> None:
+    """Raise `DataError` naming the first row whose label is not in lowest..classes − 1."""
+    wrong = np.flatnonzero((labels < lowest) | (labels >= classes))
+    if len(wrong):
+        raise DataError(
+            f"{where}: row {wrong[0]} has label {labels[wrong[0]]}, outside 0..{classes - 1} "
+            f"({len(wrong)} such rows).",
+            "Every item needs the number of one of the classes; remove or correct those rows.",
+        )
+
+
+def statistics(inputs: Inputs) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of images in [0, 1], or per feature of vectors.
+
+    A constant channel or feature gets a deviation of 1, so that dividing by it does no harm.
+    """
+    if inputs.ndim == 2:
+        means = inputs.mean(axis=0, dtype=np.float64)
+        stds = inputs.std(axis=0, dtype=np.float64)
+    else:
+        # Counts of the 256 values: exact, and one byte at a time whatever the size of the set.
+        channels = inputs.shape[-1]
+        counts = np.zeros((channels, 256), dtype=np.int64)
+        for start in range(0, len(inputs), _CHUNK):
+            chunk = np.asarray(inputs[start : start + _CHUNK])
+            for c in range(channels):
+                counts[c] += np.bincount(chunk[..., c].ravel(), minlength=256)
+        values = np.arange(256) / 255
+        weights = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        means = weights @ values
+        stds = np.sqrt((weights * (values - means[:, None]) ** 2).sum(axis=1))
+    stds = np.where(stds > 0, stds, 1.0)
+    return tuple(means.tolist()), tuple(stds.tolist())
+
+
+def fingerprint(train: Split, test: Split, classes: tuple[str, ...]) -> str:
+    """sha256 over both splits' shapes, inputs and labels, and the class names."""
+    digest = hashlib.sha256()
+    for split in (train, test):
+        digest.update(f"{split.inputs.dtype.str}{split.inputs.shape}".encode())
+        for start in range(0, len(split), _CHUNK):
+            digest.update(np.ascontiguousarray(split.inputs[start : start + _CHUNK]).data)
+        digest.update(split.labels.astype("<i8").tobytes())
+    digest.update("\x1f".join(classes).encode())
+    return digest.hexdigest()
