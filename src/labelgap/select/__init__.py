@@ -1,0 +1,34 @@
+"""Selection as pure functions on arrays: scores, top, balance, k-means, k-center, D² sampling.
+
+Nothing here knows of views, sessions or files. Positions are rows of the arrays given; whoever
+calls maps them to ids. Randomness comes in as a `numpy.random.Generator`, ties as one draw per
+item, so that shuffled storage changes no answer. Memory is linear in the number of items.
+"""
+
+from labelgap.select.balance import balanced_candidates
+from labelgap.select.kmeans import kmeans, representatives
+from labelgap.select.scores import (
+    bald,
+    entropy,
+    least_confidence,
+    margin,
+    predictive_entropy,
+    variation_ratio,
+)
+from labelgap.select.top import check_finite, ranks, standardise, top
+
+__all__ = [
+    "balanced_candidates",
+    "bald",
+    "check_finite",
+    "entropy",
+    "kmeans",
+    "least_confidence",
+    "margin",
+    "predictive_entropy",
+    "ranks",
+    "representatives",
+    "standardise",
+    "top",
+    "variation_ratio",
+]

@@ -1,0 +1,126 @@
+"""Lloyd's k-means on the CPU or a device, started by block D² sampling.
+
+At the sizes of a query (10,000 candidates, 1,000 clusters) the usual start costs more than all
+of Lloyd's steps, and it is the start that is made fast here. One path serves every device, and
+it is deterministic on the CPU whatever the number of threads.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from labelgap.linalg import matmul
+from labelgap.select.dsquared import d_squared
+from labelgap.select.geometry import row_norms
+from labelgap.select.precision import wide
+from labelgap.select.top import check_budget
+
+_ROWS = 2048
+
+
+def kmeans(
+    z: Float[Tensor, "n d"],
+    k: int,
+    rng: np.random.Generator,
+    *,
+    steps: int = 300,
+    tolerance: float = 1e-4,
+) -> tuple[Float[Tensor, "k d"], Int64[Tensor, " n"], float]:
+    """Centres [k, d], each item's cluster [n] and the inertia Σ ‖z_i - centre‖².
+
+    Parameters
+    ----------
+    steps, tolerance: stop after so many steps, when no item changes its cluster, or when the
+        centres' squared movement falls under tolerance x the mean variance of a feature
+        (scikit-learn's rules and defaults, so the two compare).
+
+    A cluster that empties is restarted at the item farthest from its centre; with fewer distinct
+    items than k some clusters stay empty.
+
+    Raises
+    ------
+    BudgetError: k exceeds the items, or is 0.
+    """
+    check_budget(k, len(z), "items to cluster")
+    check_budget(1, k, "clusters")
+    z = z.detach()
+    mean = z.mean(0, dtype=wide(z.device)).to(z.dtype)
+    x = z - mean
+    enough = tolerance * float(row_norms(x).double().mean()) / z.shape[1]
+    centres = x[d_squared(x, k, rng)]
+    cluster, distance = _assign(x, centres)
+    for _ in range(steps):
+        moved = _centres(x, cluster, distance, centres)
+        shift = float((moved - centres).double().square().sum())
+        centres, before = moved, cluster
+        cluster, distance = _assign(x, centres)
+        if shift <= enough or torch.equal(cluster, before):
+            break
+    inertia = 0.0
+    for part, c in zip(torch.split(x, _ROWS), torch.split(cluster, _ROWS), strict=True):
+        inertia += float((part - centres[c]).to(wide(z.device)).square().sum())
+    return centres + mean, cluster, inertia
+
+
+def representatives(
+    z: Float[Tensor, "n d"], k: int, rng: np.random.Generator
+) -> Int64[Tensor, " k"]:
+    """k distinct positions: the item nearest to each of k centres (paper, section 2.4).
+
+    Where two centres share a nearest item the closer centre keeps it, and the other takes the
+    nearest item that is still free. So duplicates, ties, k = n and fewer distinct items than k
+    all give exactly k items.
+
+    Raises
+    ------
+    BudgetError: k exceeds the items.
+    """
+    check_budget(k, len(z))
+    if k == 0 or k == len(z):
+        return torch.arange(k, device=z.device)
+    centres, _, _ = kmeans(z, k, rng)
+    mean = z.detach().mean(0, dtype=wide(z.device)).to(z.dtype)
+    x, c = z.detach() - mean, centres - mean
+    item, distance = _assign(c, x)
+    chosen = torch.full((k,), -1, dtype=torch.int64, device=z.device)
+    free = torch.ones(len(z), dtype=torch.bool, device=z.device)
+    waiting = []
+    for j in torch.argsort(distance, stable=True).tolist():
+        if free[item[j]]:
+            chosen[j] = item[j]
+            free[item[j]] = False
+        else:
+            waiting.append(j)
+    for j in waiting:
+        away = (x - c[j]).square().sum(1).masked_fill_(~free, torch.inf)
+        chosen[j] = away.argmin()
+        free[chosen[j]] = False
+    return chosen
+
+
+def _assign(
+    x: Float[Tensor, "n d"], centres: Float[Tensor, "k d"]
+) -> tuple[Int64[Tensor, " n"], Float[Tensor, " n"]]:
+    """The nearest centre of each row (the first of equals) and the squared distance to it."""
+    left, norms = -2.0 * centres, row_norms(centres)
+    best = [(matmul(part, left.T).add_(norms)).min(1) for part in torch.split(x, _ROWS)]
+    distance = torch.cat([b.values for b in best]) + row_norms(x)
+    return torch.cat([b.indices for b in best]), distance.clamp_min_(0.0)
+
+
+def _centres(x: Tensor, cluster: Tensor, distance: Tensor, old: Tensor) -> Tensor:
+    """Means of the clusters, summed in float64; empty ones restart at the farthest items."""
+    k, dtype = len(old), wide(x.device)
+    sums = torch.zeros(k, x.shape[1], dtype=dtype, device=x.device)
+    for part, c in zip(torch.split(x, _ROWS), torch.split(cluster, _ROWS), strict=True):
+        sums.index_add_(0, c, part.to(dtype))
+    counts = torch.bincount(cluster, minlength=k)
+    centres = (sums / counts.clamp_min(1)[:, None]).to(x.dtype)
+    empty = torch.nonzero(counts == 0).squeeze(1)
+    if len(empty):
+        far = torch.topk(distance, len(empty))
+        # With no item off its centre there is nowhere to restart: the cluster stays where it is.
+        use = far.values > 0
+        centres[empty] = torch.where(use[:, None], x[far.indices], old[empty])
+    return centres
