@@ -1,0 +1,122 @@
+"""What a ledger's events add up to: a pure fold, with no file and no clock in it."""
+
+from collections.abc import Mapping
+from sys import intern
+from typing import Any
+
+Opinion = tuple[int, str, int | str]
+"""(seq, person, a label or the reason of a skip): one answer that nobody has undone."""
+
+BAD_IMAGE = "bad image"
+_UNASKED = 1 << 62
+
+
+class State:
+    """The state after the events up to `seen`; `apply` takes the next one.
+
+    Rules: a person's opinion of an item is their last answer about it that is not undone. An
+    item's label is the latest label among the persons' opinions; a skip hides its own person's
+    earlier label and nobody else's. An item with opinions but no label is skipped.
+    """
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.round = -1
+        self.classes: Mapping[str, Any] | None = None
+        self.labels: dict[int, int] = {}
+        self.skipped: dict[int, str] = {}
+        self.held_out: set[int] = set()
+        self.outstanding: set[int] = set()
+        self.asked: dict[int, int] = {}  # id -> seq of its "asked" event
+        self.place: dict[int, tuple[int, int]] = {}  # id -> (round, rank): the order of training
+        self.opinions: dict[int, tuple[Opinion, ...]] = {}
+        self.shared: set[int] = set()  # ids on which several persons have an opinion
+        self.ranks: dict[int, int] = {}  # round -> items asked so far
+        self.changes = 0  # counts changes of labels, places or held-out marks: for caches
+
+    def apply(
+        self,
+        seq: int,
+        kind: str,
+        id: int | None,
+        round: int | None,
+        person: str,
+        label: int | None,
+        data: Mapping[str, Any] | None,
+    ) -> None:
+        """Add one event; `data` is needed for skipped, undone and classes only."""
+        self.seen = seq
+        if id is None:
+            if kind == "classes":
+                self.classes = data
+            return
+        self.changes += 1
+        if kind == "asked":
+            assert round is not None
+            rank = self.ranks[round] = self.ranks.get(round, 0) + 1
+            self.round = max(self.round, round)
+            self.asked[id] = seq
+            self.place[id] = (round, rank)
+            self.outstanding.add(id)
+        elif kind == "labelled" or kind == "corrected":
+            assert label is not None
+            before = self.opinions.get(id)
+            self.opinions[id] = (*(before or ()), (seq, intern(person), label))
+            self.place.setdefault(id, (round or 0, _UNASKED))
+            if before is None:
+                # The common case, without a walk over the item's opinions.
+                self.labels[id] = label
+                self.outstanding.discard(id)
+            else:
+                self._derive(id)
+        elif kind == "skipped":
+            assert data is not None
+            opinion = (seq, intern(person), str(data["reason"]))
+            self.opinions[id] = (*self.opinions.get(id, ()), opinion)
+            self.place.setdefault(id, (round or 0, _UNASKED))
+            self._derive(id)
+        elif kind == "undone":
+            assert data is not None
+            self.opinions[id] = tuple(o for o in self.opinions[id] if o[0] != data["undoes"])
+            self._derive(id)
+        elif kind == "held-out":
+            self.held_out.add(id)
+
+    def latest(self, id: int) -> dict[str, Opinion]:
+        """Each person's opinion of an item, the earliest person first."""
+        return {opinion[1]: opinion for opinion in self.opinions.get(id, ())}
+
+    def _derive(self, id: int) -> None:
+        """Recompute one item's standing from its opinions."""
+        opinions = sorted(self.latest(id).values())
+        self.labels.pop(id, None)
+        self.skipped.pop(id, None)
+        (self.shared.add if len(opinions) > 1 else self.shared.discard)(id)
+        if not opinions:
+            del self.opinions[id]
+            if id in self.asked:
+                self.outstanding.add(id)
+            else:
+                del self.place[id]
+            return
+        self.outstanding.discard(id)
+        for _, _, value in reversed(opinions):
+            if isinstance(value, int):
+                self.labels[id] = value
+                return
+        self.skipped[id] = str(opinions[-1][2])
+
+    def contested(self) -> dict[int, list[int]]:
+        """Items on which persons disagree -> seq of each person's opinion, in order.
+
+        Two labels disagree, and so do a label and "bad image"; "skip" and "unsure" contradict
+        nothing.
+        """
+        found = {}
+        for id in sorted(self.shared):
+            opinions = sorted(self.latest(id).values())
+            values = {value for _, _, value in opinions}
+            stated = {value for value in values if isinstance(value, int) or value == BAD_IMAGE}
+            if len(stated) > 1:
+                found[id] = [seq for seq, _, _ in opinions]
+        return found
