@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,17 +28,17 @@ from torch.autograd import forward_ad
 from labelgap import linalg
 from labelgap.errors import ConfigError, DataError, NumericalError, UnknownName
 
-Covariance = Literal["diagonal", "spherical"]
-Average = Literal["parameters", "statistics"]
+COVARIANCES = ("diagonal", "spherical")
+AVERAGES = ("parameters", "statistics")
 
 # Less than this much of one sample is no mass: the mean of such a component is rounding noise.
 MINIMUM_MASS = 1e-4
-# Rows of a block: with d = 512 it stays in the second-level cache of one core (measured:
-# benchmarks/speed/mixture.py). A GPU wants few large kernels instead.
-CPU_ROWS = 512
+# Rows of a block: large enough to hide the call, small enough for a core's cache (measured with
+# benchmarks/speed/mixture.py: flat from 512 to 2048). A GPU wants few large kernels instead.
+CPU_ROWS = 1024
 GPU_ROWS = 16_384
-# OpenBLAS is several times slower on products whose width is not a multiple of its vectors.
-PADDING = 16
+# OpenBLAS works on 16 columns at a time: filling a block that is more than half full is free.
+COLUMNS = 16
 
 
 class _Terms(NamedTuple):
@@ -90,7 +90,7 @@ class Mixture:
             )
 
     @property
-    def covariance(self) -> Covariance:
+    def covariance(self) -> str:
         """ "diagonal" or "spherical"; in one dimension, where they are one, "diagonal"."""
         return "diagonal" if self.variances.shape[1] == self.feature_dim else "spherical"
 
@@ -140,15 +140,15 @@ class Mixture:
         """
         _same_dim(z, self.feature_dim)
         dtype = torch.promote_types(torch.promote_types(z.dtype, self.means.dtype), torch.float32)
-        terms = _Terms(*(t.to(dtype) for t in self._terms))
+        terms = self._terms
+        if terms.centre.dtype != dtype:
+            terms = _terms(self, self.means.device, dtype)
         k, d = self.means.shape
         if _constant(z):
             out = torch.empty(z.shape[0], k, dtype=dtype, device=z.device)
             with torch.no_grad():
                 for rows, block in _blocks(z.detach(), terms.centre, terms.weight.shape[0]):
-                    torch.add(
-                        linalg.matmul(block, terms.weight)[:, :k], terms.bias[:k], out=out[rows]
-                    )
+                    torch.add(_product(block, terms.weight)[:, :k], terms.bias[:k], out=out[rows])
             return out
         with torch.autocast(z.device.type, enabled=False):
             x = z.to(dtype) - terms.centre
@@ -186,7 +186,7 @@ class Mixture:
 
     @cached_property
     def _terms(self) -> _Terms:
-        return _terms(self, self.means.device, self.means.dtype)
+        return _terms(self, self.means.device, _compute_dtype(self.means))
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ class Statistics:
             (self.log_likelihood or 0.0) + (other.log_likelihood or 0.0) if known else None,
         )
 
-    def mixture(self, floor: float = 1e-3, covariance: Covariance | None = None) -> Mixture:
+    def mixture(self, floor: float = 1e-3, covariance: str | None = None) -> Mixture:
         """The M step (paper §2.1): the ψ that these statistics maximise, in float64.
 
         Parameters
@@ -254,8 +254,8 @@ class Statistics:
         DataError: no mass at all.
         """
         _positive("floor", floor)
-        have: Covariance = "diagonal" if self.moment.shape[1] == self.mean.shape[1] else "spherical"
-        if covariance is not None and _known(covariance, Covariance, "covariance") != have:
+        have = "diagonal" if self.moment.shape[1] == self.mean.shape[1] else "spherical"
+        if covariance is not None and _known("covariance", covariance, COVARIANCES) != have:
             if have == "spherical":
                 raise ConfigError(
                     "Spherical statistics hold no variance of a single feature.",
@@ -297,7 +297,7 @@ def statistics(
     z: Float[Tensor, "n d"],
     responsibilities: Float[Tensor, "n k"],
     *,
-    covariance: Covariance = "diagonal",
+    covariance: str = "diagonal",
 ) -> Statistics:
     """Statistics of z under given responsibilities (rows sum to 1).
 
@@ -306,7 +306,7 @@ def statistics(
     DataError: no sample, or responsibilities that are not one distribution per sample.
     NumericalError: features that are not finite, or whose squares are not.
     """
-    _known(covariance, Covariance, "covariance")
+    _known("covariance", covariance, COVARIANCES)
     n, k = responsibilities.shape
     if z.shape[0] != n:
         raise DataError(
@@ -344,7 +344,7 @@ def expectation(mixture: Mixture, z: Float[Tensor, "n d"]) -> Statistics:
     sums = _Sums(terms.centre, *terms.weight.shape)
     total = torch.zeros((), dtype=torch.float64, device=sums.mass.device)
     for _, block in _blocks(z, terms.centre, terms.weight.shape[0]):
-        logits = linalg.matmul(block, terms.weight).add_(terms.bias)
+        logits = _product(block, terms.weight).add_(terms.bias)
         r = torch.softmax(logits, dim=1)
         # log Σ exp = max − log(largest posterior): one pass less than a second exponential.
         evidence = logits.amax(dim=1) - r.amax(dim=1).log()
@@ -358,9 +358,9 @@ def fit(
     z: Float[Tensor, "n d"],
     responsibilities: Float[Tensor, "n k"],
     *,
-    covariance: Covariance = "diagonal",
+    covariance: str = "diagonal",
     steps: int = 10,
-    average: Average = "parameters",
+    average: str = "parameters",
     batch_size: int = 100,
     floor: float = 1e-3,
     generator: np.random.Generator | None = None,
@@ -392,8 +392,8 @@ def fit(
     DataError: no sample, or responsibilities that are not one distribution per sample.
     NumericalError: features that are not finite, or whose squares are not.
     """
-    _known(covariance, Covariance, "covariance")
-    _known(average, Average, "average")
+    _known("covariance", covariance, COVARIANCES)
+    _known("average", average, AVERAGES)
     _positive("floor", floor)
     _positive("batch_size", batch_size)
     if steps < 0:
@@ -442,10 +442,10 @@ class _Sums:
 
     def add(self, r: Tensor, block: Tensor) -> None:
         self.mass += _wide_sum(r, dim=0)
-        self.sums += linalg.matmul(r.T, block).to(self.sums.device)
+        self.sums += _product(r.T, block).to(self.sums.device)
 
     def statistics(self, z: Tensor, k: int, log_likelihood: float | None) -> Statistics:
-        if not bool(torch.isfinite(self.sums).all()):
+        if not math.isfinite(float(self.sums.sum())):
             bad = int((~torch.isfinite(z).all(dim=1)).sum())
             raise NumericalError(
                 f"{bad} of {z.shape[0]} feature vectors hold NaN or infinity."
@@ -529,6 +529,9 @@ def _maximise(s: Statistics, pooled: _Pooled, smallest: float) -> Mixture:
     )
 
 
+# Kept by the mixture and used in training too, so never inference tensors.
+@torch.inference_mode(False)
+@torch.no_grad()
 def _terms(mixture: Mixture, device: torch.device, dtype: torch.dtype) -> _Terms:
     """W and b about the mean of the mixture, formed in float64."""
     wide = mixture.to(device=_wide_device(mixture.means.device)).to(dtype=torch.float64)
@@ -545,8 +548,8 @@ def _terms(mixture: Mixture, device: torch.device, dtype: torch.dtype) -> _Terms
     )
     columns = _padded(k, device)
     weight = torch.zeros(d + precision.shape[1], columns, dtype=dtype, device=wide.means.device)
-    weight[:d, :k] = linear.T
-    weight[d:, :k] = precision.T * -0.5
+    weight[:d, :k] = linear.to(dtype).T
+    weight[d:, :k] = (precision * -0.5).to(dtype).T
     padded = torch.full((columns,), -math.inf, dtype=dtype, device=wide.means.device)
     padded[:k] = bias
     return _Terms(centre.to(device), weight.to(device), padded.to(device))
@@ -559,7 +562,9 @@ def _blocks(z: Tensor, centre: Tensor, width: int) -> Iterator[tuple[slice, Tens
         rows = CPU_ROWS * torch.get_num_threads()
     else:
         rows = GPU_ROWS
-    buffer = torch.empty(min(rows, n), width, dtype=centre.dtype, device=z.device)
+    # Spare columns: rows a power of two apart would share cache lines (twice as slow at 1024).
+    spare = min(rows, n), width + COLUMNS
+    buffer = torch.empty(spare, dtype=centre.dtype, device=z.device)[:, :width]
     for begin in range(0, n, rows):
         chosen = slice(begin, min(begin + rows, n))
         block = buffer[: chosen.stop - begin]
@@ -569,6 +574,12 @@ def _blocks(z: Tensor, centre: Tensor, width: int) -> Iterator[tuple[slice, Tens
         else:
             torch.linalg.vecdot(x, x, out=block[:, d])
         yield chosen, block
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """`linalg.matmul` in the type of its arguments, whatever autocast says."""
+    with torch.autocast(a.device.type, enabled=False):
+        return linalg.matmul(a, b)
 
 
 def _centre(z: Tensor) -> Tensor:
@@ -591,7 +602,8 @@ def _compute_dtype(z: Tensor) -> torch.dtype:
 
 
 def _padded(k: int, device: torch.device) -> int:
-    return k if device.type != "cpu" else math.ceil(k / PADDING) * PADDING
+    """Columns for k components: on the CPU, up to a full block where the last is nearly full."""
+    return k if device.type != "cpu" or k % COLUMNS <= COLUMNS // 2 else k + -k % COLUMNS
 
 
 def _constant(z: Tensor) -> bool:
@@ -601,13 +613,13 @@ def _constant(z: Tensor) -> bool:
     return not backward and tangent is None
 
 
-def _known(name: str, choices: object, kind: str) -> str:
-    if name not in get_args(choices):
-        raise UnknownName(kind, name, get_args(choices))
+def _known(kind: str, name: str, choices: tuple[str, ...]) -> str:
+    if name not in choices:
+        raise UnknownName(kind, name, choices)
     return name
 
 
-def _positive(name: str, value: float) -> None:
+def _positive(name: str, value: float | int) -> None:
     if not value > 0:
         raise ConfigError(f"{name} is {value}.", "Give a number above 0.")
 
