@@ -26,6 +26,10 @@ class Event:
     request: str | None
     data: Mapping[str, Any]
 
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True)
 class QueryItem:
@@ -84,6 +88,10 @@ def finite(value: float | None, what: str, id: int) -> float | None:
     if not math.isfinite(value):
         raise LedgerError(f"The {what} of item {id} is {value}.", "Scores must be finite.")
     return float(value)
+
+
+def request_id(value: str | None) -> str | None:
+    return None if value is None else text(value, "request id")
 
 
 def text(value: str, what: str) -> str:

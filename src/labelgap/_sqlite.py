@@ -194,6 +194,7 @@ def replacing(path: Path) -> Iterator[Path]:
     On any error the temporary file is removed and `path` is as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove(temporary)  # a killed process of the same id may have left one
     try:
         yield temporary
         with open(temporary, "rb+") as stream:
@@ -206,9 +207,13 @@ def replacing(path: Path) -> Iterator[Path]:
             finally:
                 os.close(folder)
     finally:
-        for name in (temporary, temporary.with_name(temporary.name + "-journal")):
-            with suppress(FileNotFoundError):
-                name.unlink()
+        _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            temporary.with_name(temporary.name + suffix).unlink()
 
 
 @contextmanager

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +31,7 @@ from labelgap._events import (
     event_of,
     finite,
     item_of,
+    request_id,
     text,
     whole,
 )
@@ -274,7 +274,7 @@ class Ledger:
         self, database: sqlite3.Connection, request: str | None, **expected: Any
     ) -> Event | None:
         """The event that a retried request stored; refuses a request id used for another."""
-        if request is None:
+        if request_id(request) is None:
             return None
         row = database.execute(
             f"SELECT {COLUMNS} FROM events WHERE request = ?", (request,)
@@ -391,11 +391,15 @@ class Ledger:
         with self._writing() as database:
             return [
                 self._answer(
-                    database, id, label, person, None if request is None else f"{request}#{id}",
+                    database,
+                    id,
+                    label,
+                    person,
+                    None if request is None else f"{request}#{id}",
                     round,
                 )
                 for id, label in labels.items()
-            ]  # fmt: skip
+            ]
 
     def _answer(
         self,
@@ -421,7 +425,7 @@ class Ledger:
             round=self._round_of(item, round),
             person=person,
             label=value,
-            request=None if request is None else text(request, "request"),
+            request=request,
         )
 
     def _check_label(self, id: int, label: int) -> None:
@@ -470,7 +474,7 @@ class Ledger:
                 id=item,
                 round=self._round_of(item, round),
                 person=person,
-                request=None if request is None else text(request, "request"),
+                request=request,
                 data=data,
             )
 
@@ -502,7 +506,7 @@ class Ledger:
                 id=target.id,
                 round=target.round,
                 person=person,
-                request=None if request is None else text(request, "request"),
+                request=request,
                 data={"undoes": target.seq},
             )
 
@@ -557,10 +561,14 @@ class Ledger:
             raise LedgerError(f"The kind {kind!r} is the ledger's own.", "Choose another word.")
         text(kind, "kind")
         with self._writing() as database:
-            return self._repeated(database, request, kind=kind) or self._append(
-                database, kind, round=round, person=text(person, "person"), request=request,
+            return self._repeated(database, request, kind=kind, round=round) or self._append(
+                database,
+                kind,
+                round=round,
+                person=text(person, "person"),
+                request=request,
                 data=data,
-            )  # fmt: skip
+            )
 
     # ------------------------------------------------------------------------------ reading
 
@@ -768,8 +776,11 @@ class Ledger:
         """Whether `target` is a ledger whose last event is also here, and not this file."""
         if target == self.path:
             return False
-        with type(self).open(target, read_only=True) as other:
-            last = list(other.events(other.seq - 1))
+        try:
+            with type(self).open(target, read_only=True) as other:
+                last = list(other.events(other.seq - 1))
+        except LedgerError:
+            return False
         query = f"SELECT {COLUMNS} FROM events WHERE seq = ?"
         rows = [database.execute(query, (event.seq,)).fetchone() for event in last]
         return [event_of(row) for row in rows if row is not None] == last
@@ -782,5 +793,5 @@ class Ledger:
             _sqlite.replacing(target) as new,
             open(new, "w", encoding="utf-8", newline="\n") as stream,
         ):
-            stream.writelines(f"{encode(asdict(event))}\n" for event in self.events())
+            stream.writelines(f"{encode(event.as_dict())}\n" for event in self.events())
         return target
