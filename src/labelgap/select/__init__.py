@@ -5,7 +5,11 @@ calls maps them to ids. Randomness comes in as a `numpy.random.Generator`, ties 
 item, so that shuffled storage changes no answer. Memory is linear in the number of items.
 """
 
+from labelgap.select.badge import badge
 from labelgap.select.balance import balanced_candidates
+from labelgap.select.divergence import symmetric_kl
+from labelgap.select.dsquared import d_squared
+from labelgap.select.kcenter import k_center, k_center_by
 from labelgap.select.kmeans import kmeans, representatives
 from labelgap.select.scores import (
     bald,
@@ -18,10 +22,14 @@ from labelgap.select.scores import (
 from labelgap.select.top import check_finite, ranks, standardise, top
 
 __all__ = [
+    "badge",
     "balanced_candidates",
     "bald",
     "check_finite",
+    "d_squared",
     "entropy",
+    "k_center",
+    "k_center_by",
     "kmeans",
     "least_confidence",
     "margin",
@@ -29,6 +37,7 @@ __all__ = [
     "ranks",
     "representatives",
     "standardise",
+    "symmetric_kl",
     "top",
     "variation_ratio",
 ]

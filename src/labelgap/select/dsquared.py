@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from labelgap.select.arrays import wide
 from labelgap.select.geometry import Euclidean, Geometry
-from labelgap.select.precision import wide
 from labelgap.select.top import check_budget
 
 
@@ -23,7 +23,7 @@ def d_squared(
     n: int,
     rng: np.random.Generator,
     first: int | None = None,
-    block: int = 32,
+    block: int = 128,
 ) -> Int64[Tensor, " b"]:
     """n distinct positions by D² sampling on Euclidean distance, in the order of the draw.
 
@@ -47,7 +47,7 @@ def sample(
     n: int,
     rng: np.random.Generator,
     first: int | None = None,
-    block: int = 32,
+    block: int = 128,
 ) -> Int64[Tensor, " b"]:
     """`d_squared` for any geometry."""
     check_budget(n, len(geometry))

@@ -13,21 +13,18 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.linalg import matmul
-from labelgap.select.precision import wide
+from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide
 
-# Rows of a product at a time: chunk x block float32 values stay in the processor's cache.
-_ROWS = 4096
 # Below this share of the squared norms a float32 product has under four good digits.
-_NEAR = 1e-2
+NEAR = 1e-2
 # Below this share a float64 product has under nine: take differences.
-_TOUCH = 1e-6
+TOUCH = 1e-6
 # Elements of a gathered float64 temporary, 32 MB.
-_GATHER = 1 << 22
+GATHER = 1 << 22
 
 
 class Geometry(Protocol):
-    """What greedy covering and D² sampling need to know of a set of items."""
+    """What D² sampling needs to know of a set of items."""
 
     @property
     def device(self) -> torch.device:
@@ -63,34 +60,39 @@ class Euclidean:
         return accurate(self.z[rows], self.z[cols], self.mean)
 
     def nearest(self, cols: Int64[Tensor, " c"]) -> Float[Tensor, " n"]:
-        out = self.norms.clone()
-        left = -2.0 * self.x[cols]
-        norms = self.norms[cols, None]
-        for i in range(0, len(self.x), _ROWS):
-            part = slice(i, i + _ROWS)
-            out[part] += matmul(left, self.x[part].T).add_(norms).amin(0)
-        near = torch.nonzero(out < 2 * _NEAR * self.norms).squeeze(1)
-        for few in near.split(max(1, _GATHER // max(len(cols), self.z.shape[1]))):
+        out = self.norms + lowest([Factor(self.x, -2.0 * self.x[cols])], self.norms[cols])
+        near = torch.nonzero(out < 2 * NEAR * self.norms).squeeze(1)
+        for few in torch.split(near, max(1, GATHER // max(len(cols), self.z.shape[1]))):
             out[few] = self.pairs(few, cols).amin(1).to(out.dtype)
         return out.clamp_min_(0.0)
-
-
-def row_norms(x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-    """Squared norms of the rows, accumulated in float64, in x's own type."""
-    parts = [part.to(wide(x.device)).square().sum(1) for part in torch.split(x, _ROWS)]
-    return torch.cat(parts).to(x.dtype) if parts else x.new_empty(0)
 
 
 def accurate(
     a: Float[Tensor, "r d"], b: Float[Tensor, "c d"], mean: Float[Tensor, " d"]
 ) -> Float[Tensor, "r c"]:
     """Squared Euclidean distances to about nine digits, in float64; 0 for equal rows."""
-    a, b = a.to(mean.dtype), b.to(mean.dtype)
-    x, y = a - mean, b - mean
-    norms = x.square().sum(1)[:, None] + y.square().sum(1)
-    d2 = norms - 2.0 * matmul(x, y.T)
-    row, col = torch.nonzero(d2 <= _TOUCH * norms, as_tuple=True)
-    step = max(1, _GATHER // max(1, a.shape[1]))
-    for r, c in zip(torch.split(row, step), torch.split(col, step), strict=True):
-        d2[r, c] = (a[r] - b[c]).square().sum(1)
-    return d2
+    xp, (a_, b_, m) = views(a, b, mean)
+    x, y = a_ - m, b_ - m  # m is wide, so these are
+    norms = xp.einsum("ij,ij->i", x, x)[:, None] + xp.einsum("ij,ij->i", y, y)
+    d2 = norms - 2.0 * (x @ y.T)
+    row, col = xp.where(d2 <= TOUCH * norms)
+    step = max(1, GATHER // max(1, a.shape[1]))
+    wide_a = a_ + 0 * m
+    for i in range(0, len(row), step):
+        r, c = row[i : i + step], col[i : i + step]
+        gap = wide_a[r] - b_[c]
+        d2[r, c] = xp.einsum("ij,ij->i", gap, gap)
+    return torch.as_tensor(d2)
+
+
+def accurate_nearest(
+    a: Float[Tensor, "r d"], b: Float[Tensor, "c d"], mean: Float[Tensor, " d"]
+) -> Float[Tensor, " r"]:
+    """`accurate` distance of each row of a to the nearest of b, a piece at a time."""
+    out = torch.full((len(a),), torch.inf, dtype=mean.dtype, device=a.device)
+    for i in range(0, len(a), ROWS):
+        part = slice(i, i + ROWS)
+        for some in torch.split(b, 512):
+            xp, (d2,) = views(accurate(a[part], some, mean))
+            out[part] = torch.minimum(out[part], torch.as_tensor(xp.amin(d2, 1)))
+    return out

@@ -10,10 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.linalg import matmul
+from labelgap.select.arrays import row_norms, views, wide
 from labelgap.select.dsquared import d_squared
-from labelgap.select.geometry import row_norms
-from labelgap.select.precision import wide
 from labelgap.select.top import check_budget
 
 _ROWS = 2048
@@ -103,10 +101,15 @@ def _assign(
     x: Float[Tensor, "n d"], centres: Float[Tensor, "k d"]
 ) -> tuple[Int64[Tensor, " n"], Float[Tensor, " n"]]:
     """The nearest centre of each row (the first of equals) and the squared distance to it."""
-    left, norms = -2.0 * centres, row_norms(centres)
-    best = [(matmul(part, left.T).add_(norms)).min(1) for part in torch.split(x, _ROWS)]
-    distance = torch.cat([b.values for b in best]) + row_norms(x)
-    return torch.cat([b.indices for b in best]), distance.clamp_min_(0.0)
+    xp, (rows, left, norms) = views(x, -2.0 * centres, row_norms(centres))
+    cluster, distance = [], []
+    for i in range(0, len(x), _ROWS):
+        product = rows[i : i + _ROWS] @ left.T
+        product += norms
+        cluster.append(xp.argmin(product, 1))
+        distance.append(xp.amin(product, 1))
+    found = torch.as_tensor(xp.concatenate(distance)) + row_norms(x)
+    return torch.as_tensor(xp.concatenate(cluster)), found.clamp_min_(0.0)
 
 
 def _centres(x: Tensor, cluster: Tensor, distance: Tensor, old: Tensor) -> Tensor:

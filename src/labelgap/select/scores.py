@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelgap.select.precision import wide
+from labelgap.select.arrays import wide
 
 # Rows of a Monte-Carlo pass widened at once: T·K values each, so memory stays small.
 _ROWS = 4096

@@ -7,7 +7,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from labelgap.errors import BudgetError, NumericalError
-from labelgap.select.precision import wide
+from labelgap.select.arrays import wide
 
 
 def check_finite(scores: dict[str, Float[Tensor, " n"]]) -> None:
