@@ -1,56 +1,136 @@
-"""Data sets: `load(name)` gives a `Task` of packed arrays."""
+"""Data sets: `load(name)` gives a `Task` of packed arrays, whatever the files looked like."""
 
+import os
 from pathlib import Path
 
-import numpy as np
-
+from labelgap.data.cache import cache_folder
 from labelgap.data.digits import digits
-from labelgap.data.idx import read_idx
+from labelgap.data.download import download as _download
+from labelgap.data.folder import find_folder
+from labelgap.data.known import KNOWN, Known, find_known
+from labelgap.data.pack import Packed, load_packed
+from labelgap.data.parquet import find_parquet
+from labelgap.data.source import Source
 from labelgap.data.types import Augment, Split, Task
 from labelgap.errors import DataError, UnknownName
 
 __all__ = ["Augment", "Split", "Task", "load", "names"]
 
-_FASHION = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-
 
 def names() -> tuple[str, ...]:
-    """The built-in data sets."""
-    return ("digits", "fashion-mnist")
+    """The built-in data sets; `digits` needs no files."""
+    return ("digits", *KNOWN)
 
 
 def load(
     name: str,
     *,
-    root: Path | None = None,
+    root: str | Path | None = None,
     image_size: int | None = None,
     download: bool = False,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
 ) -> Task:
-    """The data set `name`."""
+    """A built-in data set, or the one in a folder of yours.
+
+    name: one of `names()`, or the path of a folder that holds `train.parquet` and `test.parquet`
+        (or shards `train-*.parquet`), or images as `train/CLASS/*` and `test/CLASS/*`. A built-in
+        name wins over a folder of that name: write `./cifar10` for the folder.
+    root: where to look for a built-in set's files first: their folder, or its parent. Then the
+        cache folder is looked in, then the place where Debian's package puts Fashion-MNIST.
+    image_size: resize every image so that its shorter side has so many pixels (bicubic,
+        antialiased, the aspect kept) and keep the square at its centre. `None` keeps the size,
+        which all images must then share.
+    download: get a built-in set's files (into `root`, else the cache folder) if they are not found.
+    cache: default $LABELGAP_CACHE, else the platform's cache folder. The packed copy is kept
+        there: a set is decoded once, later loads map it into memory.
+
+    Own folders are augmented by crops with a border of 1/8 of the smaller side, and flips; change
+    it with `dataclasses.replace(task, augment=Augment(...))`.
+
+    Raises `UnknownName` for a name that is neither; `DataError` for files that are missing
+    or damaged, labels out of range and images of several sizes.
+    """
+    folder = cache_folder(None if cache is None else Path(cache))
+    if image_size is not None and image_size < 1:
+        raise DataError(f"image_size is {image_size}.", "Give at least 1 pixel.")
     if name == "digits":
-        return digits()
-    if name != "fashion-mnist":
-        raise UnknownName("data set", name, names())
-    for folder in (root, root and root / name, Path("/usr/share/datasets/fashion-mnist")):
-        if folder and (folder / "train-images-idx3-ubyte.gz").is_file():
-            splits = [
-                Split(
-                    read_idx(folder / f"{stem}-images-idx3-ubyte.gz", 3)[..., None],
-                    read_idx(folder / f"{stem}-labels-idx1-ubyte.gz", 1).astype(np.int64),
-                )
-                for stem in ("train", "t10k")
-            ]
-            return Task.of(name, _FASHION, splits[0], splits[1], Augment(4, True))
-    raise DataError("Fashion-MNIST's files were not found.", "Install dataset-fashion-mnist.")
+        return _digits(image_size)
+    if name in KNOWN:
+        where = None if root is None else Path(root)
+        return _known(name, KNOWN[name], where, image_size, download, folder)
+    return _own(name, image_size, folder)
+
+
+def _digits(image_size: int | None) -> Task:
+    if image_size is not None:
+        raise DataError("digits is not resized.", "Leave out --image-size, or choose another set.")
+    return digits()
+
+
+def _known(
+    name: str,
+    known: Known,
+    root: Path | None,
+    image_size: int | None,
+    download: bool,
+    cache: Path,
+) -> Task:
+    if root is not None and not root.is_dir() and not download:
+        raise DataError(f"The data root {root} is not a folder.", "Correct --data-root.")
+    roots = (*([root] if root else []), cache, *known.places)
+    source = _first(known, roots)
+    if source is None and download:
+        target = (root or cache) / known.folders[0]
+        _download(name, target)
+        source = _first(known, (target,))
+    if source is None:
+        looked = ", ".join(str(place) for place in roots)
+        raise DataError(
+            f"The files of {name} were not found (looked in {looked}).",
+            f"Put there {known.get}, or train.parquet and test.parquet; name the place with "
+            "--data-root; or let --download get them.",
+        )
+    packed = load_packed(source, image_size, cache, known.classes, known.shape)
+    return _task(name, packed, known.augment)
+
+
+def _first(known: Known, roots: tuple[Path, ...]) -> Source | None:
+    for place in roots:
+        if (source := find_known(known, place)) is not None:
+            return source
+    return None
+
+
+def _own(name: str, image_size: int | None, cache: Path) -> Task:
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        if os.sep in name or "/" in name or path.exists():
+            raise DataError(
+                f"{name} is not a folder.",
+                "Give a folder with train.parquet and test.parquet, or with train/CLASS/* and "
+                "test/CLASS/*.",
+            )
+        raise UnknownName("data set (nor is there such a folder)", name, names())
+    source = find_parquet(path) or find_folder(path)
+    if source is None:
+        raise DataError(
+            f"{name} holds neither train.parquet and test.parquet nor train/CLASS/* and "
+            "test/CLASS/*.",
+            "Lay it out as one of the two.",
+        )
+    packed = load_packed(source, image_size, cache)
+    h, w = packed.train.inputs.shape[1:3]
+    return _task(path.resolve().name, packed, Augment(pad=min(h, w) // 8, flip=True))
+
+
+def _task(name: str, packed: Packed, augment: Augment) -> Task:
+    return Task(
+        name,
+        packed.classes,
+        packed.train,
+        packed.test,
+        augment,
+        packed.mean,
+        packed.std,
+        packed.fingerprint,
+    )

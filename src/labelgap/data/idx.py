@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from labelgap.data.source import Contents, Raw, Source
 from labelgap.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
+_KINDS = ("images-idx3-ubyte", "labels-idx1-ubyte")
 
 
 def read_idx(path: Path, dims: int) -> UInt8[np.ndarray, "..."]:
@@ -44,3 +46,44 @@ def read_idx(path: Path, dims: int) -> UInt8[np.ndarray, "..."]:
             cure,
         )
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
+
+
+def find_idx(folder: Path) -> Source | None:
+    """The four files of MNIST's format in `folder`, each gzipped or not.
+
+    Raises `DataError` where only some of them are there.
+    """
+    wanted = [f"{stem}-{kind}" for stem in ("train", "t10k") for kind in _KINDS]
+    found = {name: path for name in wanted if (path := _file(folder, name)) is not None}
+    if not found:
+        return None
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DataError(
+            f"{folder} has {next(iter(found.values())).name} but no {missing[0]}[.gz].",
+            "All four files are needed.",
+        )
+
+    def split(stem: str) -> Raw:
+        paths = [found[f"{stem}-{kind}"] for kind in _KINDS]
+        images = read_idx(paths[0], 3)
+        labels = read_idx(paths[1], 1)
+        if len(images) != len(labels):
+            raise DataError(
+                f"{paths[0].name} has {len(images)} images, {paths[1].name} {len(labels)} labels "
+                f"(in {folder}).",
+                "They belong to different sets; get both anew.",
+            )
+        return Raw(labels.astype(np.int64), images[..., None], str(paths[1]))
+
+    files = tuple(found[name] for name in wanted)
+    return Source("idx-1", folder, files, lambda: Contents(None, split("train"), split("t10k")))
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    # Some mirrors write the second hyphen as a dot.
+    for spelling in (name, name.replace("-idx", ".idx")):
+        for suffix in (".gz", ""):
+            if (path := folder / f"{spelling}{suffix}").is_file():
+                return path
+    return None

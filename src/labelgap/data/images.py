@@ -1,0 +1,143 @@
+"""Encoded images of any kind to packed uint8 pixels."""
+
+import os
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from labelgap.data.source import Array, Item
+from labelgap.errors import DataError
+
+# A 48 kB file can decode to gigabytes; a larger photograph than this is no training image.
+MAX_PIXELS = 50_000_000
+_GREY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B"})
+_CHUNK = 128  # images a thread decodes at a time
+
+# What Pillow raises for damaged files, besides OSError.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class ColourFound(Exception):
+    """Grey was tried and an image has colours: the set is packed with three channels instead."""
+
+
+def decode(
+    item: Item, channels: int, shape: tuple[int, int] | None, image_size: int | None
+) -> UInt8[np.ndarray, "h w c"]:
+    """One image as uint8 [h, w, channels].
+
+    EXIF orientation is applied, the first frame of an animation taken, 16-bit grey scaled to 8
+    bits, transparency laid over white, everything else converted to RGB.
+
+    channels: 1 or 3; a grey image is repeated where 3 are asked, an image that is stored with
+        colours raises `ColourFound` where 1 is.
+    shape: (h, w) that the image must have, `None` for any.
+    image_size: resize so that the shorter side has so many pixels (bicubic, antialiased; the
+        aspect is kept) and keep the square at the centre.
+
+    Raises `DataError`, naming the item, for damaged images, for more than 50 Mpx and for a
+    wrong shape.
+    """
+    name, data = item
+    try:
+        with _open(data) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(
+                    f"{name}: {image.width}×{image.height} is more than "
+                    f"{MAX_PIXELS // 1_000_000} Mpx.",
+                    "Make it smaller or remove it.",
+                )
+            if channels == 1 and image.mode not in _GREY:
+                raise ColourFound
+            if image_size:
+                # JPEG decodes at 1/2, 1/4 or 1/8 for much less work; twice the size asked keeps
+                # the resize that follows antialiased.
+                image.draft(None, (2 * image_size, 2 * image_size))
+            upright = ImageOps.exif_transpose(image)
+            plain = _convert(upright, "L" if channels == 1 else "RGB")
+            if image_size:
+                plain = ImageOps.fit(plain, (image_size, image_size), Image.Resampling.BICUBIC)
+            pixels = np.asarray(plain)
+    except _DAMAGE as error:
+        raise DataError(
+            f"{name}: not a readable image ({error}).", "Replace it or remove it."
+        ) from error
+    if shape is not None and pixels.shape[:2] != shape:
+        raise DataError(
+            f"{name} has {pixels.shape[1]}×{pixels.shape[0]} pixels, the first image "
+            f"{shape[1]}×{shape[0]}.",
+            "Give one size for all: --image-size 64 (image_size=64) resizes and crops.",
+        )
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _open(data: bytes | Path | Array) -> Image.Image:
+    if isinstance(data, np.ndarray):
+        return Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)
+    return Image.open(BytesIO(data) if isinstance(data, bytes) else data)
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16-bit grey; "I" is how Pillow opens some of it. 257 = 65535 / 255.
+        wide = np.asarray(image)
+        if wide.min() < 0 or wide.max() > 65535:
+            raise ValueError("grey values outside 16 bits")
+        image = Image.fromarray(np.rint(wide / 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def decode_all(
+    items: Iterable[Item],
+    channels: int,
+    shape: tuple[int, int] | None,
+    image_size: int | None,
+    advance: Callable[[int], None],
+) -> Iterator[UInt8[np.ndarray, "k h w c"]]:
+    """Decode in threads (Pillow releases the lock); yields blocks in the order of the items.
+
+    At most a few blocks are in memory. `advance(n)` is called as images are finished.
+    """
+    Image.init()  # loading the plug-ins lazily is not safe in threads
+
+    def block(chunk: list[Item]) -> UInt8[np.ndarray, "k h w c"]:
+        return np.stack([decode(item, channels, shape, image_size) for item in chunk])
+
+    workers = os.cpu_count() or 1
+    stream = iter(items)
+    running: deque[Future[UInt8[np.ndarray, "k h w c"]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        try:
+            while True:
+                while len(running) < 2 * workers and (chunk := list(islice(stream, _CHUNK))):
+                    running.append(pool.submit(block, chunk))
+                if not running:
+                    return
+                done = running.popleft().result()
+                advance(len(done))
+                yield done
+        finally:
+            for future in running:
+                future.cancel()
