@@ -20,20 +20,19 @@ def augment(
     per call: b row offsets, b column offsets in 0..2·pad, then b flips, whatever `spec` uses.
     """
     b, h, w, c = inputs.shape
-    offsets = torch.from_numpy(rng.integers(0, 2 * spec.pad + 1, size=(2, b)))
-    flips = torch.from_numpy(rng.integers(0, 2, size=b).astype(np.bool_))
-    if spec.pad:
-        padded = F.pad(inputs, (0, 0, spec.pad, spec.pad, spec.pad, spec.pad))
-        # All crops as a view, of which one an image is copied: no index arithmetic per pixel.
-        flat = padded.flatten(2)  # [b, H, W·c]
-        windows = flat.unfold(1, h, 1).unfold(2, w * c, c)  # [b, 2p+1, 2p+1, h, w·c]
-        rows, columns = offsets.to(inputs.device)
-        which = torch.arange(b, device=inputs.device)
-        inputs = windows[which, rows, columns].view(b, h, w, c)
+    device, pad = inputs.device, spec.pad
+    offsets = torch.from_numpy(rng.integers(0, 2 * pad + 1, size=(2, b))).to(device)
+    flips = torch.from_numpy(rng.integers(0, 2, size=b).astype(np.bool_)).to(device)
+    padded = F.pad(inputs, (0, 0, pad, pad, pad, pad)) if pad else inputs
+    # Crop and flip are one gather of pixels; only 3·b numbers cross to the device.
+    columns = torch.arange(w, device=device)
     if spec.flip:
-        mirror = flips.to(inputs.device)[:, None, None, None]
-        inputs = torch.where(mirror, inputs.flip(2), inputs)
-    return inputs.contiguous()
+        columns = torch.where(flips[:, None], w - 1 - columns, columns)
+    columns = columns + offsets[1][:, None]  # [b, w]
+    images = torch.arange(b, device=device) * (h + 2 * pad)
+    rows = (images + offsets[0])[:, None] + torch.arange(h, device=device)  # [b, h]
+    pixels = rows[:, :, None] * (w + 2 * pad) + columns[:, None, :]  # [b, h, w]
+    return padded.reshape(-1, c).index_select(0, pixels.view(-1)).view(b, h, w, c)
 
 
 def normalise(
