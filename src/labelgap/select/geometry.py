@@ -7,7 +7,7 @@ differences, which give exactly zero for duplicates. Features are centred first,
 the norms and so the error.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -23,6 +23,7 @@ TOUCH = 1e-6
 GATHER = 1 << 22
 
 
+@runtime_checkable
 class Geometry(Protocol):
     """What D² sampling needs to know of a set of items."""
 

@@ -7,7 +7,7 @@ the picks meet the whole pool, together, in one product (lazy greedy: Minoux 197
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -100,6 +100,7 @@ def k_center_by(
     return _greedy(_Columns(distance), nearest.detach().clone(), n, block, ties, picks)
 
 
+@runtime_checkable
 class _Cover(Protocol):
     """The three questions of the lazy greedy."""
 
