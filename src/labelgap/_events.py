@@ -67,7 +67,7 @@ def item_of(row: Sequence[Any]) -> QueryItem:
 
 def encode(data: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(data, allow_nan=False, sort_keys=True)
+        return json.dumps(data, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise LedgerError(
             f"The data of an event cannot be stored as JSON: {error}.",

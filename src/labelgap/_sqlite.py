@@ -11,6 +11,8 @@ from labelgap.errors import LedgerError
 
 APPLICATION_ID = 0x6C676170  # "lgap": tells a ledger from any other SQLite file
 
+TIMEOUT = 10.0  # seconds to wait for another program's transaction
+
 # Step k makes version k + 1 out of version k; steps are only ever added. The triggers make the
 # table append-only for every program, not only for this one.
 MIGRATIONS: tuple[str, ...] = (
@@ -58,7 +60,7 @@ def connect(path: Path | None, *, read_only: bool = False, wal: bool = True) -> 
         uri=True,
         isolation_level=None,
         check_same_thread=False,
-        timeout=10.0,
+        timeout=TIMEOUT,
     )
     try:
         if not read_only:
@@ -109,15 +111,20 @@ def check(path: Path) -> int:
         raise LedgerError(f"{path} is not a file.", cure)
     try:
         with open(path, "rb") as stream:
-            head = stream.read(16)
+            head = stream.read(18)
     except OSError as error:
         raise LedgerError(
             f"{path} cannot be read: {error.strerror}.", "Change its permissions."
         ) from error
     if not head:
         raise LedgerError(f"{path} is empty, which a ledger never is.", cure)
-    if head != b"SQLite format 3\0":
+    if head[:16] != b"SQLite format 3\0":
         raise LedgerError(f"{path} is not a ledger (not an SQLite file).", cure)
+    # SQLite reads a cut last page as if zeros followed. With a log beside the file that may be
+    # an interrupted checkpoint, which the log mends.
+    log = path.with_name(path.name + "-wal")
+    if not log.exists() and path.stat().st_size % (int.from_bytes(head[16:]) or 512):
+        raise LedgerError(f"{path} is damaged: its last page is cut.", cure)
     try:
         with closing(connect(path, read_only=True)) as database:
             owner = int(database.execute("PRAGMA application_id").fetchone()[0])

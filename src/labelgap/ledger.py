@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, SupportsIndex
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 from jaxtyping import Int64
@@ -91,7 +91,7 @@ class Ledger:
         lock: bool = True,
         read_only: bool = False,
         allow_network: bool = False,
-    ) -> Self:
+    ) -> "Ledger":
         """Open a ledger, or begin one where there is no file; older versions are migrated.
 
         Parameters
@@ -149,7 +149,7 @@ class Ledger:
             raise
 
     @classmethod
-    def _start(cls, file: Path, lock: WriterLock | None, mode: str, *, wal: bool) -> Self:
+    def _start(cls, file: Path, lock: WriterLock | None, mode: str, *, wal: bool) -> "Ledger":
         with _sqlite.named_errors(file, "opened"):
             database = _sqlite.connect(file, read_only=mode == "read", wal=wal)
         ledger = cls(database, file, lock, mode)
@@ -177,7 +177,7 @@ class Ledger:
                 if self._lock is not None:
                     self._lock.release()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Ledger":
         return self
 
     def __exit__(
@@ -673,7 +673,7 @@ class Ledger:
         with self._reading() as database:
             return self._items(database, self.outstanding_ids(person)[:limit].tolist())
 
-    def lease(self, n: int, person: str, seconds: float = 600.0) -> list[QueryItem]:
+    def lease(self, n: int, person: str, seconds: float | int = 600.0) -> list[QueryItem]:
         """Up to n outstanding items for one person that nobody else gets for `seconds`.
 
         First those that the person has on lease already (renewed), then free ones, in rank
