@@ -13,9 +13,14 @@ from torch import Tensor
 def matmul(a: Float[Tensor, "n d"], b: Float[Tensor, "d k"]) -> Float[Tensor, "n k"]:
     """`a @ b` without a gradient; transposed views are passed to BLAS as they are."""
     a, b = a.detach(), b.detach()
-    if a.device.type == "cpu" and b.device.type == "cpu" and a.dtype in (
-        torch.float32,
-        torch.float64,
+    if (
+        a.device.type == "cpu"
+        and b.device.type == "cpu"
+        and a.dtype
+        in (
+            torch.float32,
+            torch.float64,
+        )
     ):
         return torch.from_numpy(a.numpy() @ b.numpy())
     return a @ b

@@ -1,0 +1,5 @@
+"""`python -m labelgap`."""
+
+from labelgap.cli import main
+
+main()

@@ -1,0 +1,55 @@
+"""The command line: one function per command, torch imported only by those that compute."""
+
+import sys
+
+import typer
+
+from labelgap.errors import LabelgapError
+
+app = typer.Typer(
+    name="labelgap",
+    help="Which images should I label next? Distribution-aware active learning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from labelgap._version import __version__
+
+        typer.echo(f"labelgap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Which images should I label next?"""
+
+
+def main() -> None:
+    """Run the command line: what the user can put right is told in two lines, exit status 2."""
+    from labelgap.cli import catalogue, run  # noqa: F401  (importing registers the commands)
+
+    try:
+        app()
+    except LabelgapError as error:
+        from rich.console import Console
+
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"[bold red]error:[/] {_plain(error.cause)}")
+        if error.cure:
+            console.print(f"       {_plain(error.cure)}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,183 @@
+"""`labelgap run`: one method on one data set with one seed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from labelgap.cli import app
+from labelgap.cli.values import tree_of
+
+if TYPE_CHECKING:
+    from labelgap.config import RunConfig
+    from labelgap.data.types import Task
+
+DATA = "Data"
+LOOP = "Loop"
+TRAINING = "Training"
+MACHINE = "Machine"
+
+
+@app.command()
+def run(
+    dataset: str | None = typer.Option(
+        None,
+        help="digits, fashion-mnist, cifar10, cifar100, svhn, or a folder.",
+        rich_help_panel=DATA,
+    ),
+    method: str | None = typer.Option(
+        None, help="A method by name (`labelgap methods`), or a .py file. [default: daal]"
+    ),
+    objective: str | None = typer.Option(None, help="What is optimised, of a free pair."),
+    acquisition: str | None = typer.Option(None, help="How items are chosen, of a free pair."),
+    preset: str | None = typer.Option(None, help="smoke | cpu | paper. [default: smoke]"),
+    network: str | None = typer.Option(
+        None, help="resnet | mlp | timm:NAME.", rich_help_panel=TRAINING
+    ),
+    freeze: bool = typer.Option(
+        False,
+        "--freeze",
+        help="Train only an adapter on the frozen network's features.",
+        rich_help_panel=TRAINING,
+    ),
+    weights: Path | None = typer.Option(
+        None, help="File with the backbone's weights.", rich_help_panel=TRAINING
+    ),
+    initial: int | None = typer.Option(None, help="Initial labels.", rich_help_panel=LOOP),
+    budget: int | None = typer.Option(None, help="Labels a round.", rich_help_panel=LOOP),
+    rounds: int | None = typer.Option(None, help="Queries.", rich_help_panel=LOOP),
+    pool_subset: int | None = typer.Option(
+        None, help="Candidates a round, drawn from the pool.", rich_help_panel=LOOP
+    ),
+    steps: int | None = typer.Option(None, help="Steps a round.", rich_help_panel=TRAINING),
+    epochs: float | None = typer.Option(None, help="Epochs a round.", rich_help_panel=TRAINING),
+    seed: int | None = typer.Option(None, help="Seed of every stream. [default: 0]"),
+    imbalance: float | None = typer.Option(
+        None, help="Alternate classes keep 1/R of their images.", rich_help_panel=DATA
+    ),
+    open_set: float | None = typer.Option(
+        None, help="Share of the classes outside the task.", rich_help_panel=DATA
+    ),
+    label_noise: float | None = typer.Option(
+        None, help="Share of wrong answers of the oracle.", rich_help_panel=DATA
+    ),
+    redundancy: int | None = typer.Option(
+        None, help="Near-duplicates of each image in the pool.", rich_help_panel=DATA
+    ),
+    image_size: int | None = typer.Option(None, help="Resize to this side.", rich_help_panel=DATA),
+    data_root: Path | None = typer.Option(
+        None, help="Folder of the data set's files, or its parent.", rich_help_panel=DATA
+    ),
+    download: bool = typer.Option(
+        False,
+        "--download",
+        help="Download the data set (torchvision extra).",
+        rich_help_panel=DATA,
+    ),
+    device: str = typer.Option("auto", help="auto | cpu | cuda | mps.", rich_help_panel=MACHINE),
+    precision: str | None = typer.Option(
+        None, help="auto | float32 | bfloat16.", rich_help_panel=MACHINE
+    ),
+    threads: int | None = typer.Option(None, help="CPU threads.", rich_help_panel=MACHINE),
+    out: Path | None = typer.Option(
+        None, help="Folder. [default: runs/<dataset>-<method>-s<seed>-<hash>]"
+    ),
+    config: Path | None = typer.Option(None, help="TOML file of settings."),
+    set_: list[str] = typer.Option(
+        [], "--set", help="key=value for any key of `labelgap config`; repeatable."
+    ),
+) -> None:
+    """Run the whole loop: train, ask, label by the oracle, repeat; then draw what happened."""
+    flags = {
+        "data.name": dataset,
+        "method": method,
+        "objective_name": objective,
+        "acquisition_name": acquisition,
+        "preset": preset,
+        "network.name": network,
+        "network.freeze": freeze or None,
+        "network.weights": str(weights) if weights else None,
+        "loop.initial": initial,
+        "loop.budget": budget,
+        "loop.rounds": rounds,
+        "loop.pool_subset": pool_subset,
+        "training.steps": steps,
+        "training.epochs": epochs,
+        "seed": seed,
+        "data.imbalance": imbalance,
+        "data.open_set": open_set,
+        "data.label_noise": label_noise,
+        "data.redundancy": redundancy,
+        "data.image_size": image_size,
+        "precision": precision,
+    }
+    values, chosen, where = tree_of(config, flags, set_)
+    if method is None and (objective or acquisition):
+        values.setdefault("objective_name", "cross-entropy")
+        values.setdefault("acquisition_name", "random")
+
+    from labelgap.presets import resolve
+
+    settings = resolve(values, preset=chosen, where=where)
+    _run(settings, device, threads, out, data_root, download)
+
+
+def _run(
+    config: "RunConfig",
+    device: str,
+    threads: int | None,
+    out: Path | None,
+    data_root: Path | None,
+    download: bool,
+) -> None:
+    from labelgap import run as runs
+    from labelgap.backbone import load_task_for
+    from labelgap.cli.screen import Screen
+    from labelgap.data import load
+    from labelgap.device import machine as machine_of
+    from labelgap.device import set_threads
+    from labelgap.report import write_report
+
+    machine, used = machine_of(device, config.precision), set_threads(threads)
+    folder = out or runs.default_folder(config)
+    screen = Screen(config, machine, used, folder)
+    if (folder / runs.RESULT).exists():
+        runs.prepare(folder, config, machine, used)
+        screen.finished(runs.read_json(folder / runs.RESULT))
+        return
+    task = load(
+        config.data.name, root=data_root, image_size=config.data.image_size, download=download
+    )
+    warnings = runs.prepare(folder, config, machine, used)
+    task = load_task_for(config, task, machine, None)
+    screen.begin(task, warnings)
+    if not (folder / "ledger.sqlite").exists():
+        screen.cost(*_costs(config, task, machine))
+    with screen.live():
+        result = runs.run(
+            config,
+            task,
+            folder,
+            machine,
+            threads=used,
+            progress=screen.progress,
+            listen=screen.listen,
+        )
+    write_report(folder, task)
+    screen.finished(result)
+
+
+def _costs(config: "RunConfig", task: "Task", machine: Any) -> tuple[str, str | None]:
+    from labelgap.estimate import estimate
+    from labelgap.presets import resolve
+
+    cost = estimate(config, task, machine)
+    if cost.total < 3600 or config.preset == "cpu":
+        return str(cost), None
+    values: Mapping[str, Any] = {
+        "objective_name": config.objective_name,
+        "acquisition_name": config.acquisition_name,
+        "data": config.data.model_dump(),
+    }
+    return str(cost), str(estimate(resolve(values, preset="cpu"), task, machine))

@@ -1,0 +1,80 @@
+"""Least confidence, margin and entropy: the cheapest strong baselines."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from labelgap.axes import Acquisition, acquisition, method
+from labelgap.select import scores
+from labelgap.select.top import check_finite, top
+from labelgap.types import Query
+
+if TYPE_CHECKING:
+    from labelgap.view import PoolView
+
+
+def top_query(view: "PoolView", n: int, score: Tensor, name: str) -> Query:
+    """The n candidates of highest score, ties broken by id; explained by the score itself."""
+    check_finite({name: score})
+    chosen = top(score, n, view.ties()).cpu()
+    value = score.cpu()[chosen].double().numpy()
+    pseudo = view.pseudo_labels[chosen].numpy() if view.has("logits") else None
+    return Query(view.candidate_ids[chosen.numpy()], value, {name: value}, pseudo)
+
+
+class Uncertainty(Acquisition):
+    """The top n of a function of the logits."""
+
+    needs = frozenset({"logits"})
+    score: ClassVar[Callable[[Tensor], Tensor]]
+
+    def select(self, view: "PoolView", n: int) -> Query:
+        return top_query(view, n, type(self).score(view.candidates("logits")), self.name)
+
+
+@acquisition("least-confidence")
+class LeastConfidence(Uncertainty):
+    """1 − max p."""
+
+    score = scores.least_confidence
+
+
+@acquisition("margin")
+class Margin(Uncertainty):
+    """Minus the difference of the two largest probabilities."""
+
+    score = scores.margin
+
+
+@acquisition("entropy")
+class Entropy(Uncertainty):
+    """−Σ p log p."""
+
+    score = scores.entropy
+
+
+method(
+    "least-confidence",
+    "cross-entropy",
+    "least-confidence",
+    title="Least confidence",
+    citation="Lewis & Gale 1994, A sequential algorithm for training text classifiers",
+    query_cost="N·K",
+)
+method(
+    "margin",
+    "cross-entropy",
+    "margin",
+    title="Margin",
+    citation="Scheffer et al. 2001, Active hidden Markov models for information extraction",
+    query_cost="N·K",
+)
+method(
+    "entropy",
+    "cross-entropy",
+    "entropy",
+    title="Entropy",
+    citation="Settles 2009, Active learning literature survey",
+    query_cost="N·K",
+)

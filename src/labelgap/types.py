@@ -1,0 +1,156 @@
+"""The nouns of active learning: query, answer, batch, phase, stage.
+
+Item ids are global and for ever: int64 indices of the training images. There is no "pool index".
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+Ids = Int64[np.ndarray, " n"]
+Scores = Float[np.ndarray, " n"]
+
+UNKNOWN_CLASS = -1
+"""The answer "none of these classes" (open-set pools): it costs budget and is never trained on."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What an acquisition asks to have labelled, and why.
+
+    Attributes
+    ----------
+    ids: distinct global ids, in the order in which they should be labelled.
+    score: total score per id (higher = more informative); None where the method has none.
+    parts: named components of the score, one value per id.
+    pseudo_label: the network's class per id; None where nothing was predicted.
+    notes: facts about the whole query, such as the candidate set's share of the pool.
+    """
+
+    ids: Ids
+    score: Float[np.ndarray, " n"] | None = None
+    parts: Mapping[str, Float[np.ndarray, " n"]] = field(default_factory=dict)
+    pseudo_label: Int64[np.ndarray, " n"] | None = None
+    notes: Mapping[str, float | int | str] = field(default_factory=dict)
+    round: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One person's (or the oracle's) answer about one item: a class, or a reason to skip it."""
+
+    id: int
+    label: int | None
+    skipped: str = ""
+    person: str = ""
+    request: str | None = None
+
+
+@dataclass
+class Batch:
+    """One training step's data, augmented and normalised, on the device.
+
+    `x`, `y`, `ids` are labelled; `u`, `u_ids` unlabelled (None in stages that use none);
+    `u_views` are further augmentations of the same unlabelled images, by name.
+    `shared` is filled by `Stage.forward` with what the phases of one step have in common.
+    """
+
+    x: Tensor
+    y: Tensor
+    ids: Tensor
+    step: int
+    u: Tensor | None = None
+    u_ids: Tensor | None = None
+    u_views: dict[str, Tensor] = field(default_factory=dict)
+    shared: dict[str, Tensor] = field(default_factory=dict)
+
+    def unlabelled(self) -> Tensor:
+        """The unlabelled images, in stages that asked for them."""
+        if self.u is None:
+            raise RuntimeError("This stage was declared without unlabelled data.")
+        return self.u
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """An optimiser and its learning-rate schedule over one stage.
+
+    `milestones` are fractions of the stage at which the rate is multiplied by `gamma`;
+    `schedule="cosine"` ignores them. `warmup` is the fraction over which the rate rises from 0.
+    """
+
+    kind: Literal["sgd", "adam"] = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+    warmup: float = 0.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One player's turn within a step: which modules learn, from which loss, how.
+
+    `modules` names what is updated: "network" or keys of the objective's modules. All other
+    modules are frozen while `loss` is computed.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    loss: Callable[[Batch], Tensor]
+    optimiser: Optimiser
+    repeats: int = 1
+    clip: float | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training in which phases alternate on one batch per step.
+
+    Attributes
+    ----------
+    forward: computed once a step with every module's gradient on, before the phases; fills
+        `batch.shared`. At most one phase may then go backward through each of its graphs.
+    refresh: (every, function): called with the step at steps 0, every, 2·every, …; what it
+        computes must live in buffers, so that a checkpoint holds it.
+    unlabelled_batch: unlabelled images per step; 0 for none.
+    views: further augmentations of the unlabelled batch: name -> "weak" | "strong".
+
+    Modules that no phase of the stage updates are in eval mode throughout it.
+    """
+
+    name: str
+    steps: int
+    phases: tuple[Phase, ...]
+    forward: Callable[[Batch], None] | None = None
+    refresh: tuple[tuple[int, Callable[[int], None]], ...] = ()
+    batch_size: int = 64
+    unlabelled_batch: int = 0
+    views: Mapping[str, Literal["weak", "strong"]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Test-set quality of one round's network."""
+
+    accuracy: float
+    balanced_accuracy: float
+    per_class: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "per_class": list(self.per_class),
+        }
