@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from labelgap.ledger import Ledger
     from labelgap.mixture import Mixture
     from labelgap.oracle import Oracle
-    from labelgap.run import run
+    from labelgap.loop import run
     from labelgap.session import Session
     from labelgap.types import Answer, Query
 
@@ -27,7 +27,7 @@ _HOMES = {
     "Session": "labelgap.session",
     "Task": "labelgap.data",
     "load": "labelgap.data",
-    "run": "labelgap.run",
+    "run": "labelgap.loop",
 }
 
 __all__ = [

@@ -10,7 +10,7 @@ from labelgap.config import RunConfig
 from labelgap.data.types import Task
 from labelgap.device import Machine
 from labelgap.learner import PREDICT_BATCH, StageRunner, Training
-from labelgap.run import simulated
+from labelgap.loop import simulated
 from labelgap.session import Session
 from labelgap.types import Stage
 

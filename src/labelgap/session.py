@@ -91,7 +91,7 @@ class Session:
     @classmethod
     def open(cls, folder: Path | str, task: Task, **keywords: Any) -> "Session":
         """Continue the session of a folder: its configuration, ledger and last weights."""
-        from labelgap.run import read_config  # the folder's format is the run's
+        from labelgap.loop import read_config  # the folder's format is the run's
 
         session = cls(task, read_config(Path(folder)), folder=folder, **keywords)
         session.restore()

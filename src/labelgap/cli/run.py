@@ -131,7 +131,7 @@ def _run(
     data_root: Path | None,
     download: bool,
 ) -> None:
-    from labelgap import run as runs
+    from labelgap import loop as runs
     from labelgap.backbone import load_task_for
     from labelgap.cli.screen import Screen
     from labelgap.data import load
