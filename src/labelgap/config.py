@@ -65,7 +65,12 @@ class NetworkSettings(Settings):
     hidden: tuple[int, ...] = setting((256, 128), "hidden layers of the MLP", source="ours")
     dropout: float = setting(0.0, "dropout probability after each block", ge=0.0, lt=1.0)
     freeze: bool = setting(False, "features of a frozen backbone, computed once, and an adapter")
-    weights: str | None = setting(None, "file with the backbone's weights; None: from the hub")
+    weights: str | None = setting(
+        None, "file with timm weights, or hub; None: the hub's if frozen, else new weights"
+    )
+    input_size: int | None = setting(
+        None, "side that images are resized to for timm networks", ge=16
+    )
     adapter: int = setting(256, "width of the adapter on frozen features", source="ours", ge=1)
 
 
