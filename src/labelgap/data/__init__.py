@@ -54,17 +54,11 @@ def load(
     if image_size is not None and image_size < 1:
         raise DataError(f"image_size is {image_size}.", "Give at least 1 pixel.")
     if name == "digits":
-        return _digits(image_size)
+        return digits(image_size)
     if name in KNOWN:
         where = None if root is None else Path(root)
         return _known(name, KNOWN[name], where, image_size, download, folder)
     return _own(name, image_size, folder)
-
-
-def _digits(image_size: int | None) -> Task:
-    if image_size is not None:
-        raise DataError("digits is not resized.", "Leave out --image-size, or choose another set.")
-    return digits()
 
 
 def _known(

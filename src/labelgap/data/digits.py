@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
+from labelgap.data.images import decode
 from labelgap.data.types import Augment, Split, Task
 
 # Every fourth image of a class, in file order, is a test image: about 446 of them, which gives
@@ -10,18 +11,29 @@ from labelgap.data.types import Augment, Split, Task
 _TEST_EVERY = 4
 
 
-def digits() -> Task:
+def digits(image_size: int | None = None) -> Task:
     """The task `digits`; nothing is read from outside the installed packages.
 
     Values 0..16 are packed as round(v·255/16). The files are ordered by writer and neighbouring
     images resemble each other, so this split (every fourth image of each class, in file order, is
     a test image) is an easy one: a smoke test, not a benchmark.
+
+    image_size: as in `labelgap.data.load`; the border of the crops grows with it.
     """
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    if image_size is not None:
+        named = ((f"digits, image {i}", image) for i, image in enumerate(images))
+        images = np.stack([decode(item, 1, None, image_size) for item in named])
     labels = bunch.target.astype(np.int64)
     is_test = np.zeros(len(labels), dtype=bool)
     for k in range(10):
         is_test[np.flatnonzero(labels == k)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
     train, test = (Split(images[m], labels[m]) for m in (~is_test, is_test))
-    return Task.of("digits", tuple("0123456789"), train, test, Augment(pad=1, flip=False))
+    return Task.of(
+        "digits",
+        tuple("0123456789"),
+        train,
+        test,
+        Augment(pad=max(1, images.shape[1] // 8), flip=False),
+    )

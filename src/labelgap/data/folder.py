@@ -64,7 +64,10 @@ def _raw(where: Path, split: list[tuple[int, Path]]) -> Raw:
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    try:
+        return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror}).") from error
 
 
 def _images(folder: Path) -> Iterator[Path]:

@@ -101,8 +101,12 @@ def _open(folder: Path) -> Packed | None:
     record = folder / "meta.json"
     if not record.is_file():
         return None
-    meta = json.loads(record.read_text())
-    for name, size in meta["sizes"].items():
+    try:
+        meta = json.loads(record.read_text())
+        sizes = meta["sizes"].items()
+    except (ValueError, KeyError):
+        return None
+    for name, size in sizes:
         if not (folder / name).is_file() or (folder / name).stat().st_size != size:
             return None
     train, test = (

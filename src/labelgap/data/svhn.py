@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from labelgap.data.source import Contents, Raw, Source
 from labelgap.errors import DataError
@@ -34,7 +35,7 @@ def _read(path: Path) -> Raw:
         table = loadmat(path, variable_names=("X", "y"))
     except (
         OSError, ValueError, TypeError, KeyError, IndexError, EOFError, NotImplementedError,
-        MemoryError, struct.error, zlib.error,
+        MatReadError, MemoryError, struct.error, zlib.error,
     ) as error:  # fmt: skip
         raise DataError(f"{path}: cannot be read ({error}).", cure) from error
     images, labels = table.get("X"), table.get("y")
