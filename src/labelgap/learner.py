@@ -259,7 +259,7 @@ class Learner:
 
     # ------------------------------------------------------------------ prediction
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(
         self,
         network: Network,
@@ -299,7 +299,7 @@ class Learner:
         empty = torch.zeros(0)
         return {name: torch.cat(p) if p else empty for name, p in parts.items()}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def mc_logits(
         self, network: Network, ids: Ids, passes: int, round: int
     ) -> Float[Tensor, "n t k"]:

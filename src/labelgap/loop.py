@@ -59,7 +59,7 @@ def simulated(config: RunConfig, task: Task) -> tuple[Task, Oracle]:
     labels = task.train.labels
     if data.label_noise > 0:
         labels = simulate.label_noise(
-            labels, data.label_noise, task.num_classes, streams.numpy("simulate/label noise")
+            labels, task.num_classes, data.label_noise, streams.numpy("simulate/label noise")
         )
     return task, Oracle(task, labels)
 
@@ -246,7 +246,7 @@ def _keep_features(session: Session, stage: str) -> None:
         "pseudo_label": out["logits"].argmax(dim=1).numpy(),
     }
     path = session.folder / "cache" / f"embedding-{when}.npz"
-    write_atomically(path, lambda file: np.savez(file, **arrays))
+    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
 def round_entry(session: Session, round: int) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-Ids = Int64[np.ndarray, " n"]
-Scores = Float[np.ndarray, " n"]
+Ids = Int64[np.ndarray, "_"]
+
 
 UNKNOWN_CLASS = -1
 """The answer "none of these classes" (open-set pools): it costs budget and is never trained on."""

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from labelgap.errors import NumericalError
 from labelgap.network import Network
 from labelgap.streams import Streams
 from labelgap.types import Ids
@@ -54,18 +55,39 @@ class PoolView:
         self._labelled, self._candidates, self._streams = labelled, candidates, streams
         self.network, self.inputs, self.passes = network, inputs, passes
         self.history = history or {}
+        self._checked: set[tuple[str, str]] = set()
 
     def has(self, name: str) -> bool:
         """Whether the named output is there."""
         return name in self._candidates
 
     def candidates(self, name: str) -> Tensor:
-        """The named output of the candidates, [n, ...] in the order of `candidate_ids`."""
-        return self._candidates[name]
+        """The named output of the candidates, [n, ...] in the order of `candidate_ids`.
+
+        Raises NumericalError naming the output where a value is NaN or infinite.
+        """
+        return self._finite(name, self._candidates, "candidates")
 
     def labelled(self, name: str) -> Tensor:
         """The named output of the labelled items, [l, ...] in the order of `labelled_ids`."""
-        return self._labelled[name]
+        return self._finite(name, self._labelled, "labelled items")
+
+    def _finite(self, name: str, outputs: Mapping[str, Tensor], of: str) -> Tensor:
+        value = outputs[name]
+        if (name, of) not in self._checked:
+            wrong = int(
+                (~torch.isfinite(value.flatten(1) if value.ndim > 1 else value[:, None]))
+                .any(dim=1)
+                .sum()
+            )
+            if wrong:
+                raise NumericalError(
+                    f"The output {name!r} is NaN or infinite for {wrong} of {len(value)} {of} in "
+                    f"round {self.round}.",
+                    "Try a lower learning rate or `--precision float32`; no item was chosen.",
+                )
+            self._checked.add((name, of))
+        return value
 
     @property
     def class_labels(self) -> Int64[Tensor, " l"]:

@@ -1,0 +1,12 @@
+"""Every registered method keeps every contract, by being registered."""
+
+import pytest
+
+from labelgap.contract import CONTRACTS, Case
+from labelgap.methods import METHODS
+
+
+@pytest.mark.parametrize("sentence", CONTRACTS)
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_contract(name: str, sentence: str) -> None:
+    CONTRACTS[sentence](Case(METHODS[name]))
