@@ -1,6 +1,7 @@
 """What a ledger's events add up to: a pure fold, with no file and no clock in it."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from sys import intern
 from typing import Any
 
@@ -12,7 +13,7 @@ _UNASKED = 1 << 62
 
 
 class State:
-    """The state after the events up to `seen`; `apply` takes the next one.
+    """The state after the events up to `seen`; `apply` takes the next ones.
 
     Rules: a person's opinion of an item is their last answer about it that is not undone. An
     item's label is the latest label among the persons' opinions; a skip hides its own person's
@@ -34,53 +35,46 @@ class State:
         self.ranks: dict[int, int] = {}  # round -> items asked so far
         self.changes = 0  # counts changes of labels, places or held-out marks: for caches
 
-    def apply(
-        self,
-        seq: int,
-        kind: str,
-        id: int | None,
-        round: int | None,
-        person: str,
-        label: int | None,
-        data: Mapping[str, Any] | None,
-    ) -> None:
-        """Add one event; `data` is needed for skipped, undone and classes only."""
-        self.seen = seq
-        if id is None:
-            if kind == "classes":
-                self.classes = data
-            return
-        self.changes += 1
-        if kind == "asked":
-            assert round is not None
-            rank = self.ranks[round] = self.ranks.get(round, 0) + 1
-            self.round = max(self.round, round)
-            self.asked[id] = seq
-            self.place[id] = (round, rank)
-            self.outstanding.add(id)
-        elif kind == "labelled" or kind == "corrected":
-            assert label is not None
-            before = self.opinions.get(id)
-            self.opinions[id] = (*(before or ()), (seq, intern(person), label))
-            self.place.setdefault(id, (round or 0, _UNASKED))
-            if before is None:
-                # The common case, without a walk over the item's opinions.
-                self.labels[id] = label
-                self.outstanding.discard(id)
-            else:
+    def apply(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add events (seq, kind, id, round, person, label, data as JSON), in order.
+
+        `data` is read for skipped, undone and classes only. An event that contradicts those
+        before it raises KeyError, TypeError or ValueError, and `seen` is its number.
+        """
+        for seq, kind, id, round, person, label, data in rows:
+            self.seen = seq
+            if id is None:
+                if kind == "classes":
+                    self.classes = json.loads(data)
+                continue
+            self.changes += 1
+            if kind == "asked":
+                rank = self.ranks[round] = self.ranks.get(round, 0) + 1
+                self.round = max(self.round, round)
+                self.asked[id] = seq
+                self.place[id] = (round, rank)
+                self.outstanding.add(id)
+            elif kind == "labelled" or kind == "corrected":
+                before = self.opinions.get(id)
+                self.opinions[id] = (*(before or ()), (seq, intern(person), int(label)))
+                self.place.setdefault(id, (round, _UNASKED))
+                if before is None:
+                    # The common case, without a walk over the item's opinions.
+                    self.labels[id] = label
+                    self.outstanding.discard(id)
+                else:
+                    self._derive(id)
+            elif kind == "skipped":
+                opinion = (seq, intern(person), str(json.loads(data)["reason"]))
+                self.opinions[id] = (*self.opinions.get(id, ()), opinion)
+                self.place.setdefault(id, (round, _UNASKED))
                 self._derive(id)
-        elif kind == "skipped":
-            assert data is not None
-            opinion = (seq, intern(person), str(data["reason"]))
-            self.opinions[id] = (*self.opinions.get(id, ()), opinion)
-            self.place.setdefault(id, (round or 0, _UNASKED))
-            self._derive(id)
-        elif kind == "undone":
-            assert data is not None
-            self.opinions[id] = tuple(o for o in self.opinions[id] if o[0] != data["undoes"])
-            self._derive(id)
-        elif kind == "held-out":
-            self.held_out.add(id)
+            elif kind == "undone":
+                undone = json.loads(data)["undoes"]
+                self.opinions[id] = tuple(o for o in self.opinions[id] if o[0] != undone)
+                self._derive(id)
+            elif kind == "held-out":
+                self.held_out.add(id)
 
     def latest(self, id: int) -> dict[str, Opinion]:
         """Each person's opinion of an item, the earliest person first."""

@@ -76,6 +76,7 @@ class Ledger:
         self._process = os.getpid()
         self._mutex = threading.RLock()
         self._state = State()
+        self._stale = True
         self._leases: dict[int, tuple[str, float]] = {}
         self._order: tuple[int, list[int]] = (-1, [])
         self._now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -110,9 +111,7 @@ class Ledger:
             that is missing or cannot be written.
         """
         if str(path) == ":memory:":
-            ledger = cls(_sqlite.connect(None), None, None, "write")
-            ledger._replay_all()
-            return ledger
+            return cls(_sqlite.connect(None), None, None, "write")
         # Two symbolic links to one file must meet at one lock.
         file = Path(path).resolve()
         if not file.parent.is_dir():
@@ -154,15 +153,11 @@ class Ledger:
             database = _sqlite.connect(file, read_only=mode == "read", wal=wal)
         ledger = cls(database, file, lock, mode)
         try:
-            ledger._replay_all()
+            with ledger._reading():
+                return ledger
         except BaseException:
             database.close()
             raise
-        return ledger
-
-    def _replay_all(self) -> None:
-        with self._reading():
-            self._catch_up()
 
     def close(self) -> None:
         """Close the file and give the lock back. Closing twice is harmless."""
@@ -207,24 +202,25 @@ class Ledger:
 
     def _catch_up(self) -> None:
         """Apply the events that the state has not seen."""
-        state, seq = self._state, 0
+        state, self._stale = self._state, True
         try:
-            for row in self._open_database().execute(_REPLAY, (state.seen,)):
-                seq, kind, id, round, person, label, data = row
-                state.apply(
-                    seq, kind, id, round, person, label, None if data is None else json.loads(data)
-                )
-        except (KeyError, ValueError, AssertionError) as error:
+            state.apply(self._open_database().execute(_REPLAY, (state.seen,)))
+            self._stale = False
+        except (KeyError, TypeError, ValueError) as error:
             raise LedgerError(
-                f"Event {seq} of {self._name} contradicts the events before it: {error!r}.",
+                f"Event {state.seen} of {self._name} contradicts the events before it: {error!r}.",
                 "Restore a snapshot.",
             ) from error
+        finally:
+            if self._stale:
+                # Half an event may have been applied (an interrupt): replay all of them.
+                self._state = State()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._mutex, _sqlite.named_errors(self.path, "read"):
             database = self._open_database()
-            if not self._alone:
+            if self._stale or not self._alone:
                 self._catch_up()
             yield database
 
@@ -236,9 +232,10 @@ class Ledger:
                 raise LedgerError(f"{self._name} is open read-only.", "Open it for writing.")
             try:
                 database.execute("BEGIN IMMEDIATE")
-                # Also after a commit whose success was unknown (an I/O error, an interrupt).
                 self._catch_up()
                 yield database
+                # Until the new events are read back: the commit may fail or be interrupted.
+                self._stale = True
                 database.execute("COMMIT")
             except BaseException:
                 if database.in_transaction:

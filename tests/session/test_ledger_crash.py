@@ -18,6 +18,7 @@ import pytest
 
 from labelgap import _lock, _sqlite
 from labelgap import ledger as ledger_module
+from labelgap._replay import State
 from labelgap.errors import LedgerError
 from labelgap.ledger import Ledger, QueryItem
 
@@ -163,6 +164,39 @@ def test_a_torn_copy_opens_to_a_prefix(tmp_path):
             lengths.add(len(found))
     assert {0, len(whole)} <= lengths
     assert len(lengths) > 20
+
+
+@pytest.mark.parametrize("instant", ["before", "within", "after"])
+def test_an_interrupt_around_the_commit_leaves_state_and_file_equal(tmp_path, instant, monkeypatch):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.open(path) as ledger:
+        ledger.set_classes(10)
+        ledger.asked(0, [QueryItem(id) for id in range(5)])
+        ledger.answers({0: 1, 1: 1})
+        apply = State.apply
+        rows_seen = []
+
+        def interrupted(state, rows):
+            rows = list(rows)
+            rows_seen.extend(rows)
+            if rows and instant == "within":
+                apply(state, rows[:1])
+            elif rows and instant == "after":
+                apply(state, rows)
+            if rows:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(State, "apply", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.answers({2: 3, 3: 4, 0: 5})
+        monkeypatch.undo()
+        assert len(rows_seen) == 3
+        assert ledger.labels == {0: 5, 1: 1, 2: 3, 3: 4}
+        assert ledger.outstanding_ids().tolist() == [4]
+        ledger.asked(0, [QueryItem(9)])
+        assert ledger.queries(0)[-1].rank == 6
+        with Ledger.open(path, read_only=True) as other:
+            assert other.labels == ledger.labels
 
 
 # -------------------------------------------------------------------- two programs
@@ -587,10 +621,11 @@ def test_durability_settings(tmp_path):
 # -------------------------------------------------------------------- size
 
 
-@pytest.mark.slow
-def test_a_million_events_open_in_seconds(tmp_path, capsys):
-    path = tmp_path / "ledger.sqlite"
-    half = 500_000
+MILLION = textwrap.dedent("""
+    import json, sys, time
+    from labelgap.ledger import Ledger, QueryItem
+
+    path = sys.argv[1]
     with Ledger.open(path) as ledger:
         ledger.set_classes(10)
         for round in range(50):
@@ -598,24 +633,33 @@ def test_a_million_events_open_in_seconds(tmp_path, capsys):
             parts = {"gap": 0.25, "critic": 0.5}
             ledger.asked(round, [QueryItem(id, 0.75, parts, id % 10, "unlike") for id in ids])
             ledger.answers({id: id % 10 for id in ids}, person="anna", request=f"round {round}")
-        assert ledger.seq == 2 * half + 1
     start = time.perf_counter()
     ledger = Ledger.open(path)
     opened = time.perf_counter() - start
-    with ledger:
+    start = time.perf_counter()
+    ids = ledger.labelled_ids()
+    listed = time.perf_counter() - start
+    laps = []
+    for id in range(200):
         start = time.perf_counter()
-        ids = ledger.labelled_ids()
-        listed = time.perf_counter() - start
-        assert len(ids) == half
-        laps = []
-        for id in range(200):
-            start = time.perf_counter()
-            ledger.answer(id, 3, person="bert")
-            laps.append(time.perf_counter() - start)
-        assert ledger.history(1)[0].id == 199
+        ledger.answer(id, 3, person="bert")
+        laps.append(time.perf_counter() - start)
+    laps.sort()
+    found = [len(ids), ledger.seq, ledger.history(1)[0].id]
+    print(json.dumps([found, opened, listed, laps[100], laps[197]]))
+""")
+
+
+@pytest.mark.slow
+def test_a_million_events_open_in_seconds(tmp_path, capsys):
+    # In its own process: the suite's type checks of every call would be most of the time.
+    command = [sys.executable, "-c", MILLION, str(tmp_path / "ledger.sqlite")]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found, opened, listed, median, tail = json.loads(output)
+    assert found == [500_000, 1_000_201, 199]
     with capsys.disabled():
         print(
             f"\n1,000,001 events: open {opened:.2f} s, labelled_ids {listed:.2f} s,"
-            f" answer {1e3 * sorted(laps)[100]:.2f} ms median {1e3 * sorted(laps)[197]:.2f} ms p99"
+            f" answer {1e3 * median:.2f} ms median {1e3 * tail:.2f} ms p99"
         )
-    assert opened < 15
+    assert opened < 10

@@ -194,5 +194,5 @@ class Machine(RuleBasedStateMachine):
         assert {id: [e.seq for e in events] for id, events in found.items()} == wanted
 
 
-Machine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+Machine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestLedgerModel = Machine.TestCase
