@@ -1,0 +1,71 @@
+"""Accuracy against labels: the one picture of a run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from labelgap.report import style
+from labelgap.report.names import data_name, method_name
+from labelgap.report.style import Theme
+
+# Below this the two accuracies are one line; above it the test set is uneven enough to show both.
+_DIFFERENT = 0.005
+
+
+def curve(result: Mapping[str, Any], path: Path) -> None:
+    """Write the accuracy curve of a run's result to `path` (.png) and beside it as .svg.
+
+    Balanced accuracy (the mean of the classes' own accuracies) joins where it differs.
+    """
+    style.save(lambda theme: curve_figure(result, theme), path)
+
+
+def has_balanced(result: Mapping[str, Any]) -> bool:
+    """Whether balanced accuracy says anything that accuracy does not."""
+    return any(abs(r["accuracy"] - r["balanced_accuracy"]) > _DIFFERENT for r in result["rounds"])
+
+
+def curve_figure(result: Mapping[str, Any], theme: Theme) -> Figure:
+    """The figure, 6.4 × 4 inches."""
+    figure = style.figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    rounds = result["rounds"]
+    labels = [r["labels"] for r in rounds]
+    lines = {"accuracy": [r["accuracy"] for r in rounds]}
+    if has_balanced(result):
+        lines["balanced accuracy"] = [r["balanced_accuracy"] for r in rounds]
+    for k, (name, values) in enumerate(lines.items()):
+        axes.plot(labels, values, label=name, clip_on=False, zorder=3, **style.line(k, theme))
+    annotate_ends(axes, labels[-1], lines, theme)
+    if len(lines) > 1:
+        axes.legend(loc="lower right")
+    subtitle = "test accuracy"
+    if len(rounds) > 1:
+        subtitle += f" · area under the curve (AUBC) {result['aubc']:.3f}"
+    subtitle += f" · seed {result['seed']}"
+    style.title(axes, f"{method_name(result)} on {data_name(result)}", subtitle)
+    axes.set_xlabel("labels")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol="\u00a0%"))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    if len(labels) <= 12:
+        axes.set_xticks(labels, [f"{n:,}" for n in labels])
+    axes.margins(x=0.03, y=0.12)
+    return figure
+
+
+def annotate_ends(
+    axes: Axes, x: float | int, lines: Mapping[str, list[float]], theme: Theme
+) -> None:
+    """Write each line's last value beside its end, the higher above and the lower below."""
+    order = sorted(lines, key=lambda name: -lines[name][-1])
+    for name in lines:
+        above = name == order[0]
+        axes.annotate(
+            style.percent(lines[name][-1]), (x, lines[name][-1]), (0, 9 if above else -9),
+            textcoords="offset points", ha="right", va="bottom" if above else "top",
+            fontweight="bold", color=theme.ink, zorder=4,
+        )  # fmt: skip

@@ -1,0 +1,50 @@
+"""Why an item was asked for, in words: the parts of its score, said one by one."""
+
+import math
+from collections.abc import Mapping
+
+
+def explain(parts: Mapping[str, float | int | None], classes: int) -> str:
+    """One line for a person who has not read the method's paper.
+
+    Parameters
+    ----------
+    parts: named components of the score, as in queries.jsonl.
+    classes: number of classes, which bounds the entropy.
+    """
+    said = [_say(name, value, classes) for name, value in parts.items() if value is not None]
+    return "; ".join(said)
+
+
+def number(value: float | int, signed: bool = False) -> str:
+    """Three significant digits with a true minus sign; "+2.1" where the sign is the message."""
+    if value == 0 or not math.isfinite(value):
+        text = f"{value:+g}" if signed and value else f"{value:g}"
+    elif 1e-3 <= abs(value) < 1e5:
+        digits = max(0, 2 - math.floor(math.log10(abs(value))))
+        text = f"{value:+,.{digits}f}" if signed else f"{value:,.{digits}f}"
+    else:
+        text = f"{value:+.2e}" if signed else f"{value:.2e}"
+    return text.replace("-", "−")
+
+
+def _say(name: str, value: float | int, classes: int) -> str:
+    key = name.replace("-", "_")
+    if key == "likelihood_gap":
+        if value > 0:
+            return (
+                "unlike what is labelled, typical of what is not: "
+                f"likelihood gap {number(value, signed=True)}"
+            )
+        return f"more like what is labelled: likelihood gap {number(value, signed=True)}"
+    if key == "critic":
+        return f"critic {number(value)} (higher is more like the unlabelled)"
+    if key == "entropy":
+        most = math.log(classes) if classes > 1 else 0.0
+        return f"entropy of the prediction {number(value)} of at most {number(most)}"
+    if key == "margin":
+        # Stored as minus the difference, so that higher is more informative.
+        return f"the two likeliest classes are {number(100 * abs(value))} points apart"
+    if key == "least_confidence":
+        return f"the likeliest class has only {number(100 * (1 - value))}\u00a0%"
+    return f"{name.replace('_', ' ').replace('-', ' ')} {number(value)}"

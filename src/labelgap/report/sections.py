@@ -1,0 +1,316 @@
+"""The parts of a run's page, one function each."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from labelgap.data.types import Task
+from labelgap.errors import DataError
+from labelgap.report import page
+from labelgap.report.command import command, leaves
+from labelgap.report.curve import curve_figure, has_balanced
+from labelgap.report.embedding import Panel, describe, embedding_figure
+from labelgap.report.explain import explain, number
+from labelgap.report.markup import Child, Markup, data_uri, join, tag
+from labelgap.report.names import data_name, method_name
+from labelgap.report.style import percent
+from labelgap.report.thumbnail import thumbnail
+
+STAGES = ("train", "align", "score", "select", "evaluate")
+MOST_ITEMS = 24
+"""Items of the latest query that are shown; more would make a page of a megabyte."""
+
+_SIDE_BY_SIDE = 14  # classes that fit beside the curve
+
+
+def headline(result: Mapping[str, Any], task: Task | None) -> Markup:
+    """Method, data, what was reached and what it cost."""
+    rounds = result["rounds"]
+    first, last = rounds[0], rounds[-1]
+    said = f"{percent(last['accuracy'])} test accuracy with {last['labels']:,} labels"
+    if len(rounds) > 1:
+        said += f", from {percent(first['accuracy'])} with {first['labels']:,}"
+    error = None
+    if task is not None:
+        a, n = last["accuracy"], len(task.test)
+        error = f"± {100 * math.sqrt(a * (1 - a) / n):.1f} (standard error, {n:,} test images)"
+    shown: list[tuple[str, Child, Child]] = [("Accuracy", percent(last["accuracy"]), error)]
+    if has_balanced(result):
+        shown.append(("Balanced accuracy", percent(last["balanced_accuracy"]), "mean over classes"))
+    shown.append(("Labels", f"{last['labels']:,}", f"{first['labels']:,} to begin with"))
+    if len(rounds) > 1:
+        shown.append(("AUBC", f"{result['aubc']:.3f}", "mean accuracy along the curve"))
+    shown.append(("Time", duration(total_seconds(rounds)), f"{len(rounds)} trainings"))
+    return tag(
+        "header",
+        tag(
+            "p", f"labelgap run · preset {result['preset']} · seed {result['seed']}", class_="kind"
+        ),
+        tag("h1", f"{method_name(result)} on {data_name(result)}"),
+        tag("p", f"{said}.", class_="headline"),
+        page.tiles(shown),
+    )
+
+
+def warnings(result: Mapping[str, Any]) -> Markup | None:
+    """What a reader must know before believing the figures: an audit that fails, absent classes."""
+    found = []
+    audit = result["audit"]
+    if audit["claimed_labels"] != audit["distinct_labels"]:
+        found.append(
+            f"The configuration allows {audit['claimed_labels']:,} labels, but "
+            f"{audit['distinct_labels']:,} distinct items were labelled: do not compare this run."
+        )
+    absent = result["rounds"][-1].get("absent_classes") or []
+    if absent:
+        names = ", ".join(_class(result, c) for c in absent)
+        found.append(f"No item of these classes was ever labelled: {names}.")
+    if not found:
+        return None
+    lines = [tag("p", tag("strong", "Note. "), text) for text in found]
+    return tag("section", *lines, class_="alarm")
+
+
+def progress(result: Mapping[str, Any]) -> Markup:
+    """The curve, and what each class got and reached."""
+    rounds = result["rounds"]
+    points = ", ".join(f"{percent(r['accuracy'])} at {r['labels']:,}" for r in rounds)
+    drawn = page.picture(
+        lambda theme: curve_figure(result, theme), f"Test accuracy against labels: {points}."
+    )
+    curve = page.section("Accuracy against labels", drawn)
+    per_class = class_table(result)
+    if len(result["classes"]) <= _SIDE_BY_SIDE:
+        return tag("div", curve, per_class, class_="pair wide-left")
+    return join(curve, per_class)
+
+
+def class_table(result: Mapping[str, Any]) -> Markup:
+    """Labels so far and accuracy in the last round, per class."""
+    counts = np.sum([r["query_class_counts"] for r in result["rounds"]], axis=0)
+    reached = result["rounds"][-1].get("per_class")
+    most = max(1, int(counts.max()))
+    rows: list[list[Child]] = []
+    for k, name in enumerate(result["classes"]):
+        row: list[Child] = [name, page.meter(counts[k] / most, f"{int(counts[k]):,}")]
+        if reached is not None:
+            row.append(page.meter(reached[k], percent(reached[k]), second=True))
+        rows.append(row)
+    headers = ["Class", "Labels"] + (["Accuracy"] if reached is not None else [])
+    made = page.table("Labels and accuracy per class", headers, rows, text_columns=range(3))
+    class_ = "many" if len(rows) > 2 * _SIDE_BY_SIDE else None
+    return page.section("Classes", tag("div", made, class_=class_), class_="classes")
+
+
+def features(result: Mapping[str, Any], shown: Sequence[Panel]) -> Markup:
+    """The embedding, a picture for each panel so that they stack on a phone."""
+    title = "Labelled and unlabelled features"
+    if not shown:
+        return page.section(
+            title,
+            tag("p", "This folder holds no features (cache/embedding-after.npz).", class_="lead"),
+        )
+    drawn = [_panel(result, panel) for panel in shown]
+    return page.section(
+        title,
+        tag("div", *drawn, class_="pair"),
+        tag(
+            "p",
+            "t-SNE of the features of the last round: filled marks are labelled, in the colour and "
+            "shape of their class; hollow ones unlabelled, in those of the class that the network "
+            "predicts. The sliced Wasserstein distance is measured in all dimensions, in units of "
+            "the features’ standard deviation; “equal sets” is what random splits of the same "
+            "points give.",
+            class_="note",
+        ),
+        lead=gap_in_words(shown),
+    )
+
+
+def _panel(result: Mapping[str, Any], panel: Panel) -> Markup:
+    return page.picture(
+        lambda theme: embedding_figure([panel], result, theme, heading=False),
+        describe(panel),
+        form="png",
+    )
+
+
+def gap_in_words(shown: Sequence[Panel]) -> str | None:
+    """What happened to the gap, in one sentence."""
+    excess = [p.gap - p.chance for p in shown if p.gap is not None and p.chance is not None]
+    if len(excess) < 2 or len(shown) < 2:
+        return None
+    before, after = shown[0].gap, shown[-1].gap
+    verb = "narrowed" if excess[-1] < excess[0] else "did not narrow"
+    return (
+        f"Alignment {verb} the gap between what is labelled and what is not: "
+        f"{before:.3f} before, {after:.3f} after."
+    )
+
+
+def rounds_table(result: Mapping[str, Any]) -> Markup:
+    """One line a round: labels, quality, seconds per stage, and the classes of its query."""
+    entries = result["rounds"]
+    # A stage that this method does not have gets no column.
+    stages = [s for s in STAGES if any(_seconds(r, s) for r in entries)]
+    most = max((max(r["query_class_counts"], default=0) for r in entries[1:]), default=0)
+    most = most or max(entries[0]["query_class_counts"], default=0)
+    balanced = has_balanced(result)
+    rows: list[Sequence[Child]] = []
+    for r in entries:
+        row: list[Child] = [r["round"], f"{r['labels']:,}", percent(r["accuracy"])]
+        if balanced:
+            row.append(percent(r["balanced_accuracy"]))
+        row.extend(seconds(_seconds(r, s)) for s in stages)
+        row.append(seconds(sum(_seconds(r, s) for s in STAGES)))
+        row.append(_class_bars(result, r, most))
+        rows.append(row)
+    headers = ["Round", "Labels", "Accuracy"] + (["Balanced"] if balanced else [])
+    headers += [f"{s.capitalize()}, s" for s in stages] + ["Total, s", "Classes of the query"]
+    per_stage: list[Child] = [seconds(sum(_seconds(r, s) for r in entries)) for s in stages]
+    totals: list[Child] = ["All", *([""] * (3 if balanced else 2))]
+    totals += [*per_stage, seconds(total_seconds(entries)), ""]
+    return page.section(
+        "Rounds",
+        page.table(
+            "Rounds: labels, accuracy and seconds per stage",
+            headers,
+            rows,
+            totals=totals,
+            text_columns=(len(headers) - 1,),
+        ),
+        lead="Round 0 is the initial set. The small bars count the classes among the items that "
+        "each round asked for; all share one scale.",
+    )
+
+
+def latest_query(
+    result: Mapping[str, Any], queries: Sequence[Mapping[str, Any]], task: Task | None
+) -> Markup | None:
+    """Items of the last query with the reasons for which they were chosen."""
+    last = max((q["round"] for q in queries), default=0)
+    items = [q for q in queries if q["round"] == last]
+    if last == 0:
+        return None  # the initial set was drawn at random: there is no reason to show
+    shown = items[:MOST_ITEMS]
+    notes = dict(result["rounds"][-1].get("notes") or {})
+    lead = f"Round {last} asked for {len(items):,} items"
+    if len(shown) < len(items):
+        lead += f"; the first {len(shown)} are shown"
+    if "candidate_set" in notes and "candidate_share" in notes:
+        lead += (
+            f". They were chosen from a candidate set of {notes['candidate_set']:,}, "
+            f"{percent(notes['candidate_share'], 0)} of the scored pool"
+        )
+    cards = [_item(result, q, task) for q in shown]
+    return page.section(
+        "What was asked for last, and why", tag("ol", *cards, class_="items"), lead=f"{lead}."
+    )
+
+
+def _item(result: Mapping[str, Any], query: Mapping[str, Any], task: Task | None) -> Markup:
+    picture, truth = None, None
+    if task is not None:
+        if not 0 <= query["id"] < len(task.train):
+            raise DataError(
+                f"queries.jsonl names item {query['id']}, but {task.name!r} has "
+                f"{len(task.train):,} training items.",
+                "Give the data set that the run was made with.",
+            )
+        label = int(task.train.labels[query["id"]])
+        truth = result["classes"][label] if label >= 0 else "none of the classes"
+        if task.train.is_images:
+            pixels = np.asarray(task.train.inputs[query["id"]])
+            picture = tag(
+                "img",
+                src=data_uri(thumbnail(pixels)),
+                alt=f"Item {query['id']}" + (f", {truth}" if truth else ""),
+                class_="small" if max(pixels.shape[:2]) <= 64 else None,
+            )
+    said: list[Child] = [tag("b", truth if truth is not None else f"Item {query['id']}")]
+    guess = query.get("pseudo_label")
+    if guess is not None:
+        name = result["classes"][guess]
+        said.append(" as the network said" if name == truth else f" · the network said {name}")
+    reasons = explain(query.get("parts") or {}, len(result["classes"]))
+    if query.get("score") is not None:
+        reasons = f"Score {number(query['score'])}. {reasons}".strip()
+    where = f"id {query['id']}. " if truth is not None else ""
+    return tag("li", picture, tag("div", *said, tag("p", where + reasons)))
+
+
+def repeat(result: Mapping[str, Any]) -> Markup:
+    """The command, the audit, the versions and the configuration."""
+    audit = {name.replace("_", " "): _fact(value) for name, value in result["audit"].items()}
+    versions = {name: _fact(value) for name, value in result["versions"].items()}
+    machine = {
+        name: _fact(value)
+        for name, value in leaves(_tree(result.get("machine")))
+        if not name.startswith("versions.")
+    }
+    config = {key: _fact(value) for key, value in leaves(result["config"])}
+    return page.section(
+        "Repeat it",
+        tag("div", page.code(command(result["config"])), class_="wrap"),
+        tag("h3", "Audit"),
+        page.facts(audit),
+        tag("h3", "Versions and machine"),
+        page.facts(versions | machine),
+        page.fold(f"The whole configuration ({len(config)} settings)", page.facts(config)),
+        lead="The same versions, device and number of threads give the same queries, to the byte.",
+    )
+
+
+def _tree(value: Any) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    return value if isinstance(value, Mapping) else {"machine": value}
+
+
+def _fact(value: Any) -> Child:
+    if isinstance(value, str) and len(value) == 64:
+        # The first half tells runs apart; the whole is on the mark for those who check.
+        return tag("code", f"{value[:16]}…", title=value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return json.dumps(value)
+
+
+def _class(result: Mapping[str, Any], which: int | str) -> str:
+    return which if isinstance(which, str) else str(result["classes"][which])
+
+
+def _class_bars(result: Mapping[str, Any], entry: Mapping[str, Any], most: float | int) -> Markup:
+    counts = entry["query_class_counts"]
+    words = ", ".join(
+        f"{name} {count}" for name, count in zip(result["classes"], counts, strict=True)
+    )
+    return page.bars(counts, max(most, max(counts, default=0)), words)
+
+
+def _seconds(entry: Mapping[str, Any], stage: str) -> float:
+    return float(entry["seconds"].get(stage) or 0.0)
+
+
+def total_seconds(entries: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds of all stages of all rounds."""
+    return sum(_seconds(r, s) for r in entries for s in STAGES)
+
+
+def seconds(value: float | int) -> str:
+    """Seconds with as many digits as matter in a table."""
+    return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+
+def duration(value: float | int) -> str:
+    """Seconds as a person says them."""
+    if value < 60:
+        return f"{value:.0f}\u00a0s"
+    if value < 3600:
+        return f"{value // 60:.0f}\u00a0min {value % 60:.0f}\u00a0s"
+    return f"{value // 3600:.0f}\u00a0h {value % 3600 / 60:.0f}\u00a0min"
