@@ -1,7 +1,6 @@
 """The embedded default: scikit-learn's 1,797 handwritten digits of 8×8 grey pixels."""
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from labelgap.data.images import decode
 from labelgap.data.types import Augment, Split, Task
@@ -20,6 +19,8 @@ def digits(image_size: int | None = None) -> Task:
 
     image_size: as in `labelgap.data.load`; the border of the crops grows with it.
     """
+    from sklearn.datasets import load_digits  # seconds on a busy machine, so only where needed
+
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     if image_size is not None:

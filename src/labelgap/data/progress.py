@@ -12,9 +12,13 @@ _PATIENCE = 2.0  # seconds without a sign of life that a person puts up with
 
 @contextmanager
 def late_progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield `advance(n)`; a bar appears on standard error once the work has taken 2 s."""
+    """Yield `advance(n)`; once the work has taken 2 s a bar appears on standard error.
+
+    Where standard error is no terminal it is one line, once.
+    """
     started = time.monotonic()
-    bar = Progress(console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True)
     task = bar.add_task(description, total=total)
     shown = False
 
@@ -22,11 +26,14 @@ def late_progress(description: str, total: int) -> Iterator[Callable[[int], None
         nonlocal shown
         bar.advance(task, n)
         if not shown and time.monotonic() - started > _PATIENCE:
-            bar.start()
             shown = True
+            if console.is_terminal:
+                bar.start()
+            else:
+                console.print(f"{description} …")
 
     try:
         yield advance
     finally:
-        if shown:
+        if bar.live.is_started:
             bar.stop()

@@ -15,7 +15,7 @@ from labelgap.errors import ConfigError
 _CHUNK = 4096  # images at a time: bounds the temporary arrays
 
 
-def imbalance(task: Task, ratio: float, rng: np.random.Generator) -> Task:
+def imbalance(task: Task, ratio: float | int, rng: np.random.Generator) -> Task:
     """Alternate classes (0, 2, 4, …) keep 1/ratio of their training images.
 
     The paper's §3 (ratio 10: 500 and 5,000 images of CIFAR-10's classes in turn). The kept ones
@@ -49,7 +49,7 @@ def development_split(task: Task, n: int, rng: np.random.Generator) -> Task:
     return _with(task, task.classes, task.train, task.train.subset(held), pool)
 
 
-def open_set(task: Task, held_out: float, rng: np.random.Generator) -> Task:
+def open_set(task: Task, held_out: float | int, rng: np.random.Generator) -> Task:
     """A pool with strangers: a fraction of the classes is no longer part of the task.
 
     Their training images stay in the pool with label −1, to which an oracle answers "none of
@@ -73,7 +73,7 @@ def open_set(task: Task, held_out: float, rng: np.random.Generator) -> Task:
 
 
 def label_noise(
-    labels: Int64[np.ndarray, " n"], num_classes: int, rate: float, rng: np.random.Generator
+    labels: Int64[np.ndarray, " n"], num_classes: int, rate: float | int, rng: np.random.Generator
 ) -> Int64[np.ndarray, " n"]:
     """What a careless oracle answers: round(rate·n) of the labels replaced by another class.
 
@@ -94,7 +94,7 @@ def label_noise(
 
 
 def redundancy(
-    task: Task, copies: int, rng: np.random.Generator, *, shift: int = 1, noise: float = 4.0
+    task: Task, copies: int, rng: np.random.Generator, *, shift: int = 1, noise: float | int = 4.0
 ) -> Task:
     """Near-duplicates of every pool item appended, `copies` each, as in a burst of photographs.
 
@@ -125,7 +125,7 @@ def redundancy(
 
 
 def _nearly(
-    images: UInt8[np.ndarray, "k h w c"], shift: int, noise: float, rng: np.random.Generator
+    images: UInt8[np.ndarray, "k h w c"], shift: int, noise: float | int, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "k h w c"]:
     k, h, w, _ = images.shape
     move = rng.integers(-shift, shift + 1, size=(2, k))

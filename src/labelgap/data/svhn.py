@@ -5,8 +5,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from labelgap.data.source import Contents, Raw, Source
 from labelgap.errors import DataError
@@ -30,6 +28,9 @@ def find_svhn(folder: Path) -> Source | None:
 
 
 def _read(path: Path) -> Raw:
+    from scipy.io import loadmat  # slow to import, so only where needed
+    from scipy.io.matlab import MatReadError
+
     cure = "Get the file anew; it is damaged or not one of SVHN's cropped digits."
     try:
         table = loadmat(path, variable_names=("X", "y"))
