@@ -44,8 +44,8 @@ def content_digest(files: Sequence[Path], base: Path, cache: Path) -> str:
 
     So that a start does not read gigabytes, the digest is recorded under the files' paths, sizes,
     inodes and times of modification *and of change*. The last cannot be set by a program (on
-    POSIX): a file rewritten at the same size with its old modification time is noticed. Records made within 3 s
-    of the last change are not kept, because a clock tick may hide a second change.
+    POSIX): a file rewritten at the same size with its old modification time is noticed. Records
+    made within 3 s of the last change are not kept: a clock tick may hide a second change.
     """
     states = []
     newest = 0.0
