@@ -4,7 +4,7 @@ The gradient of the loss at the predicted label with respect to the last layer i
 K·d values per item. Norms and products factorise: ‖g‖² = ‖a‖² ‖h‖² and g·g' = (a·a')(h·h').
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ def badge(
     h: Float[Tensor, "n d"],
     n: int,
     rng: np.random.Generator,
-    first: Literal["max-norm", "random"] = "max-norm",
+    first: str = "max-norm",
     block: int = 128,
 ) -> Int64[Tensor, " b"]:
     """n distinct positions by D² sampling on the gradient embeddings a ⊗ h.

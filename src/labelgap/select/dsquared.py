@@ -57,7 +57,7 @@ def sample(
     picks = [start]
     d2 = _update(None, geometry, picks)
     while len(picks) < n:
-        proposals = _propose(d2, block, rng)
+        proposals = propose(d2, block, rng)
         if proposals is None:
             break
         accepted = _accept(geometry, d2, proposals, rng)[: n - len(picks)]
@@ -77,7 +77,7 @@ def _update(d2: Tensor | None, geometry: Geometry, picks: list[int]) -> Tensor:
     return d2
 
 
-def _propose(
+def propose(
     d2: Float[Tensor, " n"], size: int, rng: np.random.Generator
 ) -> Int64[Tensor, " m"] | None:
     """`size` independent draws with probability ∝ d2; None when all of it is zero."""

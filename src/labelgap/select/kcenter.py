@@ -164,7 +164,7 @@ class _Euclidean:
 
     def middle(self, ties: Float[np.ndarray, " n"]) -> int:
         """The item nearest the mean."""
-        away = accurate_nearest(self.z, self.mean[None].to(self.z.dtype), self.mean)
+        away = accurate_nearest(self.z, self.mean[None], self.mean)
         return int(top(-away.to(torch.float32), 1, ties)[0])
 
     def meet(self, centres: Float[Tensor, "m d"]) -> Float[Tensor, " n"]:

@@ -1,4 +1,4 @@
-"""Lloyd's k-means on the CPU or a device, started by block D² sampling.
+"""Lloyd's k-means on the CPU or a device, started by greedy k-means++ in blocks.
 
 At the sizes of a query (10,000 candidates, 1,000 clusters) the usual start costs more than all
 of Lloyd's steps, and it is the start that is made fast here. One path serves every device, and
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labelgap.select.arrays import row_norms, views, wide
-from labelgap.select.dsquared import d_squared
+from labelgap.select.seeds import greedy_seeds
 from labelgap.select.top import check_budget
 
 _ROWS = 2048
@@ -24,6 +24,7 @@ def kmeans(
     *,
     steps: int = 300,
     tolerance: float = 1e-4,
+    trials: int | None = None,
 ) -> tuple[Float[Tensor, "k d"], Int64[Tensor, " n"], float]:
     """Centres [k, d], each item's cluster [n] and the inertia Σ ‖z_i - centre‖².
 
@@ -32,6 +33,7 @@ def kmeans(
     steps, tolerance: stop after so many steps, when no item changes its cluster, or when the
         centres' squared movement falls under tolerance x the mean variance of a feature
         (scikit-learn's rules and defaults, so the two compare).
+    trials: D² draws per starting centre, of which the best is kept; None is 2 + log k.
 
     A cluster that empties is restarted at the item farthest from its centre; with fewer distinct
     items than k some clusters stay empty.
@@ -40,13 +42,11 @@ def kmeans(
     ------
     BudgetError: k exceeds the items, or is 0.
     """
-    check_budget(k, len(z), "items to cluster")
-    check_budget(1, k, "clusters")
     z = z.detach()
     mean = z.mean(0, dtype=wide(z.device)).to(z.dtype)
     x = z - mean
     enough = tolerance * float(row_norms(x).double().mean()) / z.shape[1]
-    centres = x[d_squared(x, k, rng)]
+    centres = x[greedy_seeds(x, k, rng, trials)]
     cluster, distance = _assign(x, centres)
     for _ in range(steps):
         moved = _centres(x, cluster, distance, centres)
