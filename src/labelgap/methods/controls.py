@@ -1,0 +1,119 @@
+"""Controls of alignment: the steps without the critic, with and without unlabelled batch-norm.
+
+Both take DAAL's own alignment stage (its length, batches, optimiser and schedule, read from
+`daal.py`) and leave only the cross-entropy in it. Without them no claim for alignment can be
+believed: more steps help, and so do batch-norm statistics that have seen the pool.
+"""
+
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from labelgap.axes import Objective, method, objective
+from labelgap.config import Settings
+from labelgap.learner import cross_entropy
+from labelgap.methods.cross_entropy import supervised_loss, supervised_stage
+from labelgap.methods.daal import Daal, DaalOptions
+from labelgap.types import Batch, Stage
+
+if TYPE_CHECKING:
+    from labelgap.learner import Training
+
+
+def _daals(name: str) -> Any:
+    """DAAL's key: its default, description, source and limits."""
+    return copy(DaalOptions.model_fields[name])
+
+
+class ExtraStepsOptions(Settings):
+    """The length and the rate of DAAL's alignment stage."""
+
+    align_steps: int | None = _daals("align_steps")
+    align_fraction: float = _daals("align_fraction")
+    align_lr: float = _daals("align_lr")
+
+
+class BatchNormOnlyOptions(ExtraStepsOptions):
+    """And its way of passing the two sets through the network."""
+
+    batch_norm: Literal["joint", "separate"] = _daals("batch_norm")
+
+
+for _options in (ExtraStepsOptions, BatchNormOnlyOptions):
+    _options.presets = {
+        preset: {key: value for key, value in values.items() if key in _options.model_fields}
+        for preset, values in DaalOptions.presets.items()
+    }
+
+
+def alignment_stage(options: Settings, training: "Training") -> Stage:
+    """DAAL's alignment stage under these options, without critic and refreshes of ψ."""
+    daal = Daal(DaalOptions(**options.model_dump()))
+    stage = daal.stages(training)[-1]
+    features = next(phase for phase in stage.phases if phase.modules == ("network",))
+    return replace(
+        stage,
+        phases=(replace(features, loss=supervised_loss(training)),),
+        forward=None,
+        refresh=(),
+    )
+
+
+@objective("extra-steps")
+class ExtraSteps(Objective):
+    """Cross-entropy, then as many more steps of it as DAAL's alignment takes."""
+
+    Options = ExtraStepsOptions
+
+    def stages(self, training: "Training") -> list[Stage]:
+        more = alignment_stage(self.options, training)
+        return [supervised_stage(training), replace(more, unlabelled_batch=0)]
+
+
+@objective("batch-norm-only")
+class BatchNormOnly(Objective):
+    """The same steps, the unlabelled batch merely passing through the network in train mode."""
+
+    Options = BatchNormOnlyOptions
+    uses_unlabelled = True
+    options: BatchNormOnlyOptions
+
+    def stages(self, training: "Training") -> list[Stage]:
+        joint, network = self.options.batch_norm == "joint", training.network
+
+        def loss(batch: Batch) -> Tensor:
+            if joint:
+                logits = network(torch.cat([batch.x, batch.unlabelled()])).logits[: len(batch.x)]
+            else:
+                # The labelled batch first, as in DAAL: the running statistics end on the other.
+                logits = network(batch.x).logits
+                with torch.no_grad():
+                    network(batch.unlabelled())
+            return cross_entropy(logits, batch.y)
+
+        more = alignment_stage(self.options, training)
+        (features,) = more.phases
+        passing = replace(more, phases=(replace(features, loss=loss),))
+        return [supervised_stage(training), passing]
+
+
+_CITATION = "control of Park et al. 2023, Distribution Aware Active Learning via Gaussian Mixtures"
+method(
+    "extra-steps",
+    "extra-steps",
+    "random",
+    title="Control: equal steps",
+    citation=_CITATION,
+    training_cost="1.25 × cross-entropy",
+)
+method(
+    "batch-norm-only",
+    "batch-norm-only",
+    "random",
+    title="Control: batch-norm only",
+    citation=_CITATION,
+    training_cost="1.5 × cross-entropy",
+)
