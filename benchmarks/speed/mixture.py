@@ -134,6 +134,7 @@ def main() -> None:
         torch.set_num_threads(threads)
         with threadpoolctl.threadpool_limits(threads):
             case = {"threads": threads} | compare(args.n, args.d, k, covariance, args.repeats)
+        case["load_average"] = round(os.getloadavg()[0], 1)
         cases.append(case)
         print(
             f"threads={threads} K={k:<4} {covariance:<10} ratio {case['ratio_median']:.2f} "

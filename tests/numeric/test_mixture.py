@@ -574,6 +574,22 @@ def test_features_and_responsibilities_are_only_read() -> None:
     assert not m.means.requires_grad
 
 
+def test_threads_are_given_back() -> None:
+    """The fit lends torch's threads to BLAS; an error in between returns them as well."""
+    z, r = clusters(50, 4, 3)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        m = fit(z, r, average="statistics")
+        m.log_likelihood(z)
+        assert torch.get_num_threads() == 3
+        with pytest.raises(NumericalError):
+            fit(z * math.nan, r)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_strided_features() -> None:
     z, r = clusters(60, 10, 3, dtype=torch.float64)
     close(fit(z[:, ::2], r), fit(z[:, ::2].contiguous(), r), 1e-12)
