@@ -338,7 +338,7 @@ class Session:
                 progress=self.progress,
             )
         if "embedding" in names:
-            outputs["embedding"] = embedding(self.task, self.streams, self.learner)[both]
+            outputs["embedding"] = embedding(self.task, self.learner)[both]
         split = len(labelled_ids)
 
         def passes(ids: Ids, number: int) -> Tensor:
