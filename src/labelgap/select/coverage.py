@@ -12,7 +12,8 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from labelgap.errors import LabelgapError
-from labelgap.select.geometry import ROWS, accurate
+from labelgap.select.arrays import ROWS
+from labelgap.select.geometry import accurate
 from labelgap.select.kmeans import kmeans
 from labelgap.select.top import check_budget
 
@@ -81,12 +82,12 @@ def greedy_cover(
     """
     check_budget(n, len(covers))
     left = ~covered
-    heap = [
-        (-int(count), float(tie), row)
-        for row, (count, tie) in enumerate(
-            zip(np.bitwise_count(covers & left).sum(axis=1, dtype=np.int64), ties, strict=True)
-        )
-    ]
+    heap = []
+    for start in range(0, len(covers), ROWS):
+        counts = np.bitwise_count(covers[start : start + ROWS] & left).sum(axis=1, dtype=np.int64)
+        draws = ties[start : start + ROWS].tolist()
+        rows = range(start, start + len(draws))
+        heap += list(zip((-counts).tolist(), draws, rows, strict=True))
     heapq.heapify(heap)
     picks: list[int] = []
     gains: list[int] = []
