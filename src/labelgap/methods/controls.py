@@ -5,6 +5,7 @@ Both take DAAL's own alignment stage (its length, batches, optimiser and schedul
 believed: more steps help, and so do batch-norm statistics that have seen the pool.
 """
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,17 +50,25 @@ for _options in (ExtraStepsOptions, BatchNormOnlyOptions):
     }
 
 
-def alignment_stage(options: Settings, training: "Training") -> Stage:
-    """DAAL's alignment stage under these options, without critic and refreshes of ψ."""
+def alignment_stages(
+    options: Settings, training: "Training", loss: Callable[[Batch], Tensor], unlabelled: bool
+) -> list[Stage]:
+    """DAAL's stages after the supervised one, the network learning from `loss` and nobody else.
+
+    Parameters
+    ----------
+    unlabelled: whether the batches keep their unlabelled half (as long as there is any).
+    """
     daal = Daal(DaalOptions(**options.model_dump()))
-    stage = daal.stages(training)[-1]
-    features = next(phase for phase in stage.phases if phase.modules == ("network",))
-    return replace(
-        stage,
-        phases=(replace(features, loss=supervised_loss(training)),),
-        forward=None,
-        refresh=(),
-    )
+    stages = []
+    for stage in daal.stages(training)[1:]:
+        features = next(phase for phase in stage.phases if phase.modules == ("network",))
+        size = stage.unlabelled_batch if unlabelled and len(training.unlabelled_ids) else 0
+        phases = (replace(features, loss=loss),)
+        stages.append(
+            replace(stage, phases=phases, forward=None, refresh=(), unlabelled_batch=size)
+        )
+    return stages
 
 
 @objective("extra-steps")
@@ -69,8 +78,8 @@ class ExtraSteps(Objective):
     Options = ExtraStepsOptions
 
     def stages(self, training: "Training") -> list[Stage]:
-        more = alignment_stage(self.options, training)
-        return [supervised_stage(training), replace(more, unlabelled_batch=0)]
+        more = alignment_stages(self.options, training, supervised_loss(training), False)
+        return [supervised_stage(training), *more]
 
 
 @objective("batch-norm-only")
@@ -85,19 +94,21 @@ class BatchNormOnly(Objective):
         joint, network = self.options.batch_norm == "joint", training.network
 
         def loss(batch: Batch) -> Tensor:
+            if batch.u is None:
+                return cross_entropy(network(batch.x).logits, batch.y)
             if joint:
-                logits = network(torch.cat([batch.x, batch.unlabelled()])).logits[: len(batch.x)]
+                logits = network(torch.cat([batch.x, batch.u])).logits[: len(batch.x)]
             else:
                 # The labelled batch first, as in DAAL: the running statistics end on the other.
                 logits = network(batch.x).logits
                 with torch.no_grad():
-                    network(batch.unlabelled())
+                    network(batch.u)
             return cross_entropy(logits, batch.y)
 
-        more = alignment_stage(self.options, training)
-        (features,) = more.phases
-        passing = replace(more, phases=(replace(features, loss=loss),))
-        return [supervised_stage(training), passing]
+        return [
+            supervised_stage(training),
+            *alignment_stages(self.options, training, loss, True),
+        ]
 
 
 _CITATION = "control of Park et al. 2023, Distribution Aware Active Learning via Gaussian Mixtures"
