@@ -69,7 +69,14 @@ class NetworkSettings(Settings):
         None, "file with timm weights, or hub; None: the hub's if frozen, else new weights"
     )
     input_size: int | None = setting(
-        None, "side that images are resized to for timm networks", ge=16
+        None,
+        "side that images are resized to for a timm network; None: the network's own where that "
+        "is fixed, else 128 if frozen, else the images'",
+        source="ours",
+        evidence="frozen EfficientNet-Lite0, linear probe on CIFAR-10 (2,000 training images, "
+        "2,000 others to test) at 64, 96, 128, 160, 224: 0.684, 0.787, 0.840, 0.860, 0.875 for "
+        "times of 0.3, 0.5, 1, 1.5, 3.3",
+        ge=16,
     )
     adapter: int = setting(256, "width of the adapter on frozen features", source="ours", ge=1)
 
