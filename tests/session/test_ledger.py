@@ -147,6 +147,20 @@ def test_two_persons_disagree_and_the_latest_label_is_in_force(ledger):
     assert ledger.conflicts() == {}
 
 
+def test_the_latest_label_wins_whoever_was_first(ledger):
+    ledger.answer(1, 1, person="anna")
+    ledger.answer(1, 2, person="bert")
+    ledger.answer(1, 3, person="anna")
+    assert ledger.labels == {1: 3}
+    assert [e.label for e in ledger.conflicts()[1]] == [2, 3]
+    ledger.skip(2, "unsure", person="anna")
+    ledger.skip(2, "skip", person="bert")
+    ledger.skip(2, "bad image", person="anna")
+    assert ledger.skipped == {2: "bad image"}
+    ledger.undo(1, person="anna")
+    assert ledger.labels == {1: 2}
+
+
 def test_leases_give_each_person_other_items_until_they_expire(ledger):
     now = [100.0]
     ledger._monotonic = lambda: now[0]

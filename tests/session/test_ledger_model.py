@@ -18,9 +18,10 @@ from hypothesis.stateful import (
 from labelgap.errors import LedgerError
 from labelgap.ledger import Ledger, QueryItem
 
-IDS = st.integers(0, 9)
+ITEMS = 5  # few, so that persons meet on them
+IDS = st.integers(0, ITEMS - 1)
 LABELS = st.integers(0, 3)
-PERSONS = st.sampled_from(["", "anna", "bert"])
+PERSONS = st.sampled_from(["", "anna"])
 REASONS = st.sampled_from(["skip", "unsure", "bad image"])
 
 
@@ -163,7 +164,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def same_state(self):
         assert self.ledger.seq == self.seq
-        known = [id for id in range(10) if self.tops(id)]
+        known = [id for id in range(ITEMS) if self.tops(id)]
         labels = {id: self.label(id) for id in known if self.label(id) is not None}
         assert self.ledger.labels == labels
         assert self.ledger.skipped == {
@@ -185,7 +186,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def same_conflicts(self):
         wanted = {}
-        for id in range(10):
+        for id in range(ITEMS):
             tops = sorted(self.tops(id).values())
             stated = {v for _, v in tops if v not in ("skip", "unsure")}
             if len(stated) > 1:
@@ -194,5 +195,5 @@ class Machine(RuleBasedStateMachine):
         assert {id: [e.seq for e in events] for id, events in found.items()} == wanted
 
 
-Machine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestLedgerModel = Machine.TestCase
