@@ -1,5 +1,7 @@
 """k-center against the plain O(N²) greedy: the same picks, in the same order."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,14 @@ from hypothesis import strategies as st
 from scipy.special import rel_entr
 
 from labelgap.errors import BudgetError, LabelgapError, NumericalError
-from labelgap.select import k_center, k_center_by, symmetric_kl
+from labelgap.select import (
+    badge,
+    d_squared,
+    k_center,
+    k_center_by,
+    representatives,
+    symmetric_kl,
+)
 from labelgap.streams import Streams
 
 
@@ -152,3 +161,29 @@ def test_any_distance_gives_the_plain_greedy_on_it(block):
     start = k_center_by(lambda i: table[:, i], None, 3, first=11)
     assert start[0] == 11
     assert start[1] == int(table[:, 11].argmax())
+
+
+@pytest.mark.parametrize("kind", ["normal", "relu"])
+def test_the_torch_path_of_devices_makes_the_same_picks(kind, monkeypatch):
+    z = pool(kind, 300, 12, seed=8)
+    a = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 3))).float()
+    on_cpu = (
+        k_center(z, z[:5].clone(), 80, block=16).tolist(),
+        d_squared(z, 80, np.random.default_rng(1)).tolist(),
+        badge(a, z, 80, np.random.default_rng(1)).tolist(),
+        representatives(z, 20, np.random.default_rng(1)).tolist(),
+    )
+    for name in ("arrays", "badge", "geometry", "kcenter", "kmeans", "seeds"):
+        module = import_module(f"labelgap.select.{name}")
+        monkeypatch.setattr(module, "views", lambda *tensors: (torch, tensors))
+    as_on_device = (
+        k_center(z, z[:5].clone(), 80, block=16).tolist(),
+        d_squared(z, 80, np.random.default_rng(1)).tolist(),
+        badge(a, z, 80, np.random.default_rng(1)).tolist(),
+        representatives(z, 20, np.random.default_rng(1)).tolist(),
+    )
+    assert as_on_device[0] == on_cpu[0]
+    # Two BLAS libraries round differently, which moves a draw once in very many.
+    for one, two in zip(as_on_device[1:], on_cpu[1:], strict=True):
+        assert len(set(one)) == len(two)
+        assert one[:5] == two[:5]
