@@ -422,7 +422,7 @@ class StageRunner:
             if self._due_for_check(batch.step) and not bool(torch.isfinite(loss)):
                 raise NumericalError(
                     f"The loss of phase {phase.name!r} in stage {self.stage.name!r} is "
-                    f"{float(loss)} at step {batch.step} of round {self.training.round}.",
+                    f"{float(loss.detach())} at step {batch.step} of round {self.training.round}.",
                     "Try a lower learning rate (`--set training.lr=0.03`) or "
                     "`--precision float32`.",
                 )

@@ -5,24 +5,20 @@ evaluated and scored. `result.json` and `queries.jsonl` are derived from it.
 """
 
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Int64
 
-from labelgap._version import __version__
-from labelgap.config import RunConfig, build
+from labelgap.config import RunConfig
 from labelgap.data import simulate
 from labelgap.data.types import Task
 from labelgap.device import Machine
-from labelgap.errors import FolderError
 from labelgap.files import write_atomically, write_text
+from labelgap.folder import machine_facts, read_json, versions
 from labelgap.learner import Progress
 from labelgap.methods.cross_entropy import SUPERVISED
 from labelgap.oracle import Oracle
@@ -31,7 +27,6 @@ from labelgap.session import CHECKPOINT, WEIGHTS, Session, ids_hash
 from labelgap.streams import Streams
 
 SCHEMA = 1
-CONFIG = "config.json"
 RESULT = "result.json"
 QUERIES = "queries.jsonl"
 EMBEDDED = 1000
@@ -64,102 +59,12 @@ def simulated(config: RunConfig, task: Task) -> tuple[Task, Oracle]:
     return task, Oracle(task, labels)
 
 
-def prepare(folder: Path, config: RunConfig, machine: Machine, threads: int) -> list[str]:
-    """Make or recognise the run's folder; returns warnings.
-
-    Raises
-    ------
-    FolderError: the folder holds another configuration (the difference is named), something
-        else, or cannot be written.
-    """
-    facts = {"config": config.model_dump(mode="json"), "machine": machine_facts(machine, threads)}
-    file = folder / CONFIG
-    if file.exists():
-        saved = read_json(file)
-        difference = differing(saved.get("config", {}), facts["config"])
-        if difference:
-            key, (old, new) = next(iter(difference.items()))
-            raise FolderError(
-                f"{folder} belongs to another configuration: {key} is {old!r} there and {new!r} "
-                f"here ({len(difference)} keys differ).",
-                "Choose another `--out`, or repeat the folder's own command.",
-            )
-        then = saved.get("machine", {})
-        return [
-            f"This folder was begun with {key} {then[key]!r}, now it is {value!r}: the rest of "
-            "the run will not be bit-identical."
-            for key, value in facts["machine"].items()
-            if key in then and then[key] != value
-        ]
-    if folder.exists() and any(folder.iterdir()):
-        raise FolderError(
-            f"{folder} is not empty and is no run of labelgap.", "Choose another `--out`."
-        )
-    write_text(file, json.dumps(facts, indent=1))
-    return []
-
-
-def differing(
-    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
-) -> dict[str, tuple[Any, Any]]:
-    """Keys whose values differ between two configuration trees, by dotted path."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for key in sorted(set(old) | set(new)):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found.update(differing(a, b, f"{prefix}{key}."))
-        elif a != b:
-            found[f"{prefix}{key}"] = (a, b)
-    return found
-
-
-def read_config(folder: Path) -> RunConfig:
-    """The configuration of a run's folder."""
-    file = folder / CONFIG
-    if not file.exists():
-        raise FolderError(f"{folder} is no run of labelgap: {CONFIG} is missing.")
-    return build(RunConfig, read_json(file)["config"], str(file))
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON file of a run's folder; FolderError if it is damaged."""
-    try:
-        content: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise FolderError(
-            f"{file} cannot be read: {error}.", "Remove the folder and run again."
-        ) from error
-    return content
-
-
-def machine_facts(machine: Machine, threads: int) -> dict[str, Any]:
-    """What must be equal for bit-identical results, besides the configuration."""
-    return {
-        "device": str(machine.device),
-        "precision": machine.precision,
-        "threads": threads,
-        "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes."""
-    found = {"labelgap": __version__, "python": platform.python_version()}
-    for package in ("torch", "numpy", "scipy", "scikit-learn", "timm", "torchvision"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue  # an extra that is not installed has no version to record
-    return found
-
-
 def run(
     config: RunConfig,
     task: Task,
     folder: Path,
     machine: Machine,
     *,
-    threads: int | None = None,
     progress: Progress | None = None,
     listen: Listener | None = None,
 ) -> dict[str, Any]:
@@ -170,7 +75,7 @@ def run(
     listen: told of events: ("round", entry), ("absent", {...}), for the terminal.
     """
     tell = listen or (lambda kind, facts: None)
-    threads = threads or torch.get_num_threads()
+
     task, oracle = simulated(config, task)
     if (folder / RESULT).exists():
         return read_json(folder / RESULT)
@@ -198,7 +103,7 @@ def run(
                 _fit(session, last)  # the cached weights are gone: train them again
             session.ask(loop.budget)
             _answer(session, oracle)
-        result = make_result(session, task, machine, threads)
+        result = make_result(session, task, machine)
         write_text(folder / QUERIES, queries_text(session))
         write_text(folder / RESULT, json.dumps(result, indent=1))
     return result
@@ -287,7 +192,7 @@ def aubc(labels: list[int], accuracy: list[float]) -> float:
     return float(np.trapezoid(accuracy, labels) / (labels[-1] - labels[0]))
 
 
-def make_result(session: Session, task: Task, machine: Machine, threads: int) -> dict[str, Any]:
+def make_result(session: Session, task: Task, machine: Machine) -> dict[str, Any]:
     """The content of result.json."""
     config = session.config
     rounds = [round_entry(session, r) for r in range(session.round + 1)]
@@ -316,7 +221,7 @@ def make_result(session: Session, task: Task, machine: Machine, threads: int) ->
             "initial_weights_sha256": first.get("initial_weights_sha256"),
             "round0_weights_sha256": first.get("weights_sha256"),
         },
-        "machine": machine_facts(machine, threads),
+        "machine": machine_facts(machine),
         "versions": versions(),
     }
 

@@ -21,6 +21,7 @@ from labelgap.device import Machine, machine
 from labelgap.embedding import embedding, has_embedding
 from labelgap.errors import BudgetError, LabelgapError
 from labelgap.files import write_atomically
+from labelgap.folder import prepare, read_config
 from labelgap.learner import Learner, Progress, Training
 from labelgap.ledger import Ledger
 from labelgap.presets import pair_of, resolve
@@ -40,7 +41,7 @@ class Session:
     task: what is to be learned. Labels of its training images are never read: they come in
         through `tell`.
     config: the whole configuration; without it `resolve` makes one from the keywords.
-    folder: where ledger and weights live; None keeps the ledger in memory.
+    folder: where configuration, ledger and weights live; None keeps the ledger in memory.
     machine: device and precision; by default what the hardware offers.
     ledger: an open ledger instead of the folder's own (a labelling project has one).
     keywords: method, seed, preset, and trees such as training={"steps": 100}.
@@ -48,6 +49,7 @@ class Session:
     Raises
     ------
     PairError: the acquisition needs an output that nobody provides.
+    FolderError: the folder belongs to another configuration.
     """
 
     def __init__(
@@ -80,7 +82,10 @@ class Session:
             task, self.config.training, self.streams, self.machine, self.config.preset
         )
         if ledger is None:
-            where = ":memory:" if self.folder is None else self.folder / "ledger.sqlite"
+            where: Path | str = ":memory:"
+            if self.folder is not None:
+                prepare(self.folder, self.config, self.machine)
+                where = self.folder / "ledger.sqlite"
             ledger = Ledger.open(where)
         self.ledger = ledger
         if not ledger.classes:
@@ -91,8 +96,6 @@ class Session:
     @classmethod
     def open(cls, folder: Path | str, task: Task, **keywords: Any) -> "Session":
         """Continue the session of a folder: its configuration, ledger and last weights."""
-        from labelgap.loop import read_config  # the folder's format is the run's
-
         session = cls(task, read_config(Path(folder)), folder=folder, **keywords)
         session.restore()
         return session

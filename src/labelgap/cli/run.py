@@ -132,24 +132,25 @@ def _run(
     download: bool,
 ) -> None:
     from labelgap import loop as runs
-    from labelgap.backbone import load_task_for
     from labelgap.cli.screen import Screen
     from labelgap.data import load
     from labelgap.device import machine as machine_of
     from labelgap.device import set_threads
+    from labelgap.features import load_task_for
+    from labelgap.folder import prepare, read_json
     from labelgap.report import write_report
 
     machine, used = machine_of(device, config.precision), set_threads(threads)
     folder = out or runs.default_folder(config)
     screen = Screen(config, machine, used, folder)
     if (folder / runs.RESULT).exists():
-        runs.prepare(folder, config, machine, used)
-        screen.finished(runs.read_json(folder / runs.RESULT))
+        prepare(folder, config, machine)
+        screen.finished(read_json(folder / runs.RESULT))
         return
     task = load(
         config.data.name, root=data_root, image_size=config.data.image_size, download=download
     )
-    warnings = runs.prepare(folder, config, machine, used)
+    warnings = prepare(folder, config, machine)
     task = load_task_for(config, task, machine, None)
     screen.begin(task, warnings)
     if not (folder / "ledger.sqlite").exists():
@@ -160,7 +161,6 @@ def _run(
             task,
             folder,
             machine,
-            threads=used,
             progress=screen.progress,
             listen=screen.listen,
         )

@@ -1,0 +1,165 @@
+"""The learner: resumed training is bit-identical, optimisers are new, errors name their place."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from labelgap import learner as learning
+from labelgap.contract import INITIAL, Case, tiny_task
+from labelgap.errors import NumericalError
+from labelgap.learner import StageRunner, learning_rate
+from labelgap.methods import METHODS
+from labelgap.network import ResNet
+from labelgap.oracle import Oracle
+from labelgap.session import Session, weights_hash
+from labelgap.types import Optimiser
+
+
+class Killed(Exception):
+    """Stands for a SIGKILL right after a checkpoint."""
+
+
+@pytest.mark.parametrize("method", ["random", "daal"])
+def test_training_resumed_from_any_checkpoint_is_bit_identical(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "CHECKPOINT_SECONDS", 0.0)
+    settings = {"objective": {"align_fraction": 0.5}} if method == "daal" else {}
+    whole = Case(METHODS[method]).session(**settings)
+    whole.tell(Oracle(whole.task).answer(whole.ask(INITIAL)))
+    whole.fit()
+    expected = weights_hash(whole.training.network)
+    steps = sum(s.steps for s in whole.objective.stages(whole.training))
+    for death in range(1, steps):
+        folder = tmp_path / str(death)
+        session = Case(METHODS[method]).session(folder=folder, **settings)
+        session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
+        done = 0
+
+        def progress(stage: str, step: int, of: int, last: int = death) -> None:
+            nonlocal done
+            done += 1
+            if done == last + 1:
+                raise Killed
+
+        session.progress = progress
+        with pytest.raises(Killed):
+            session.fit()
+        session.close()
+        again = Session(tiny_task(), session.config, folder=folder, machine=session.machine)
+        again.fit()
+        assert weights_hash(again.training.network) == expected, f"killed after {death} steps"
+        assert not (folder / "checkpoint.pt").exists()
+        again.close()
+
+
+def test_optimiser_state_is_new_in_every_round() -> None:
+    session = Case(METHODS["random"]).fitted(training={"start": "continue"})
+    training = session.new_training(1)
+    stage = session.objective.stages(training)[0]
+    runner = StageRunner(session.learner, training, stage)
+    assert runner.optimisers[0].state_dict()["state"] == {}
+
+
+def test_continue_starts_from_the_last_weights_and_scratch_does_not() -> None:
+    for start, equal in (("continue", True), ("scratch", False)):
+        session = Case(METHODS["random"]).fitted(training={"start": start})
+        last = weights_hash(session.training.network)
+        session.new_training(1)
+        assert (weights_hash(session.training.network) == last) is equal
+
+
+def test_a_loss_that_is_not_finite_names_stage_step_and_cure() -> None:
+    session = Case(METHODS["random"]).session(training={"lr": 1e9})
+    session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
+    with pytest.raises(NumericalError, match=r"'supervised' is .* at step \d+.*learning rate"):
+        session.fit()
+
+
+def test_schedules() -> None:
+    step = Optimiser(lr=1.0, milestones=(0.8,))
+    assert [learning_rate(step, s, 10) for s in (0, 7, 8)] == [1.0, 1.0, 0.1]
+    cosine = Optimiser(lr=1.0, schedule="cosine", warmup=0.5)
+    rates = [learning_rate(cosine, s, 10) for s in range(10)]
+    assert rates[:5] == [0.2, 0.4, 0.6, 0.8, 1.0]
+    assert math.isclose(rates[5], 1.0)
+    assert rates[9] < 0.1
+
+
+def test_the_papers_resnet18_has_its_published_size() -> None:
+    network = ResNet(3, 10)
+    assert network.feature_dim == 512
+    # kuangliu's CIFAR ResNet-18, which the paper's authors use: 11,173,962 parameters.
+    assert sum(p.numel() for p in network.parameters()) == 11_173_962
+    out = network(torch.zeros(2, 3, 32, 32))
+    assert [tuple(b.shape[1:]) for b in out.blocks] == [
+        (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4),
+    ]  # fmt: skip
+    torch.testing.assert_close(network.head(out.features), out.logits)
+
+
+@pytest.mark.parametrize("side", [8, 28, 33, 64])
+def test_any_image_size(side: int) -> None:
+    out = ResNet(1, 3, width=4, blocks=(1, 1, 1, 1))(torch.zeros(2, 1, side, side))
+    assert out.logits.shape == (2, 3)
+
+
+def test_predictions_are_those_of_the_network_in_eval_mode_and_restore_modes() -> None:
+    session = Case(METHODS["random"]).fitted()
+    network = session.training.network
+    network.train()
+    out = session.learner.predict(network, np.arange(5, dtype=np.int64))
+    assert network.training, "the mode was not restored"
+    network.eval()
+    with torch.no_grad():
+        x = session.learner.clean(session.task.train, np.arange(5, dtype=np.int64))
+        torch.testing.assert_close(out["logits"], network(x).logits)
+
+
+def test_mc_passes_leave_batch_norm_alone_and_vary() -> None:
+    session = Case(METHODS["random"]).fitted(network={"dropout": 0.5})
+    network = session.training.network
+    before = weights_hash(network)
+    passes = session.learner.mc_logits(network, np.arange(6, dtype=np.int64), 4, 0)
+    assert passes.shape == (6, 4, 3)
+    assert float(passes.std(dim=1).max()) > 0
+    assert weights_hash(network) == before
+    again = session.learner.mc_logits(network, np.arange(6, dtype=np.int64), 4, 0)
+    assert torch.equal(passes, again)
+
+
+def test_the_last_loss_terms_agree_with_a_plain_loop() -> None:
+    """The learner against ten lines of plain PyTorch on the same batches."""
+    session = Case(METHODS["random"]).session()
+    session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
+    training = session.new_training(0)
+    runner = StageRunner(session.learner, training, session.objective.stages(training)[0])
+    network = session.new_training(0).network
+    optimiser = torch.optim.SGD(
+        network.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, fused=True
+    )
+    network.train()
+    for step in range(4):
+        batch = runner.batch(step)
+        for group in optimiser.param_groups:
+            group["lr"] = 0.05 * 0.5 * (1 + math.cos(math.pi * step / 6))
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(network(batch.x).logits, batch.y).backward()
+        optimiser.step()
+        runner.step(step)
+    ours = training.network.state_dict()
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_class_absent_from_the_labels_works() -> None:
+    task = tiny_task()
+    session = Case(METHODS["daal"]).session(replace(task))
+    ids = np.flatnonzero(task.train.labels != 2)[:INITIAL]
+    session.tell(Oracle(task).answer(session.start_with(ids)))
+    session.fit()
+    assert len(session.ask(5)) == 5
