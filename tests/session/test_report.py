@@ -8,6 +8,8 @@ import json
 import math
 import re
 import shlex
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,16 +22,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import wasserstein_distance
 
+from labelgap.cli.values import parse_value
 from labelgap.data.types import Augment, Split, Task
 from labelgap.distance import sliced_wasserstein
 from labelgap.errors import DataError, FolderError, NumericalError
 from labelgap.presets import resolve
 from labelgap.report import curve, embedding, style, write_report
 from labelgap.report.command import command
-from labelgap.report.embedding import common_plane, gap_and_chance, load, panels
+from labelgap.report.embedding import common_plane, gap_and_chance, load, panels, spread_labels
 from labelgap.report.explain import explain, number
 from labelgap.report.markup import Markup, join, tag
 from labelgap.report.page import bars
+from labelgap.report.sections import gap_in_words
 from labelgap.report.thumbnail import thumbnail
 
 CLASSES = ("zero", "<script>alert(1)</script>", '$x$ & "y"', "three", "four")
@@ -135,13 +139,32 @@ def save_queries(path: Path, rounds: int) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def fill(folder: Path) -> Path:
+    (folder / "result.json").write_text(json.dumps(make_result()))
+    save_queries(folder / "queries.jsonl", 3)
+    save_features(folder / "cache" / "embedding-before.npz", 4.0)
+    save_features(folder / "cache" / "embedding-after.npz", 0.5)
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "result.json").write_text(json.dumps(make_result()))
-    save_queries(tmp_path / "queries.jsonl", 3)
-    save_features(tmp_path / "cache" / "embedding-before.npz", 4.0)
-    save_features(tmp_path / "cache" / "embedding-after.npz", 0.5)
-    return tmp_path
+    return fill(tmp_path)
+
+
+@pytest.fixture
+def plain(folder: Path) -> Path:
+    """A folder without features, whose pictures take no time."""
+    shutil.rmtree(folder / "cache")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with its report, to be read only."""
+    folder = fill(tmp_path_factory.mktemp("written"))
+    write_report(folder, make_task())
+    return folder
 
 
 def edit(folder: Path, **values: Any) -> dict[str, Any]:
@@ -153,7 +176,7 @@ def edit(folder: Path, **values: Any) -> dict[str, Any]:
 class Page(HTMLParser):
     """Checks nesting while reading; keeps elements, text and addresses."""
 
-    VOID = frozenset({"meta", "img", "source", "rect"})
+    VOID = frozenset({"meta", "img", "source"})  # of HTML: in SVG nothing is void
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -416,8 +439,7 @@ def test_bad_features_are_named(tmp_path):
 def test_explanations_are_sentences():
     said = explain({"likelihood_gap": 2.13, "critic": 0.8}, 10)
     assert said == (
-        "unlike what is labelled, typical of what is not: likelihood gap +2.13; "
-        "critic 0.800 (higher is more like the unlabelled)"
+        "unlike what is labelled, typical of what is not: likelihood gap +2.13; critic 0.800"
     )
     assert "more like what is labelled: likelihood gap −0.400" in explain(
         {"likelihood_gap": -0.4}, 10
@@ -449,7 +471,9 @@ def parse(line: str) -> tuple[str, dict[str, Any]]:
         "--acquisition": "acquisition_name", "--seed": "seed", "--initial": "loop.initial",
         "--budget": "loop.budget", "--rounds": "loop.rounds", "--steps": "training.steps",
         "--epochs": "training.epochs", "--pool-subset": "loop.pool_subset",
-        "--imbalance": "data.imbalance", "--network": "network.name", "--precision": "precision",
+        "--imbalance": "data.imbalance", "--weights": "network.weights",
+        "--label-noise": "data.label_noise", "--network": "network.name",
+        "--precision": "precision",
     }  # fmt: skip
     tree: dict[str, Any] = {}
     preset = ""
@@ -458,10 +482,7 @@ def parse(line: str) -> tuple[str, dict[str, Any]]:
             preset = text
             continue
         key, value = (flags[flag], text) if flag in flags else text.split("=", 1)
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = str(value)
+        value = parse_value(value)
         *parents, last = key.split(".")
         place = tree
         for parent in parents:
@@ -477,6 +498,7 @@ def parse(line: str) -> tuple[str, dict[str, Any]]:
         ("cpu", {"method": "random", "seed": 4, "data": {"name": "my data/o'clock"}}),
         ("smoke", {"objective": {"alpha": 0.3, "reg": False}, "network": {"blocks": [1, 2]}}),
         ("paper", {"training": {"steps": 10}, "loop": {"rounds": 2, "initial": 7}}),
+        ("smoke", {"network": {"weights": "a file"}, "data": {"label_noise": 0.1}}),
         ("smoke", {"training": {"epochs": 5}, "precision": "bfloat16"}),
         ("cpu", {"loop": {"pool_subset": None}, "data": {"imbalance": 10}}),
         ("smoke", {"objective_name": "cross-entropy", "acquisition_name": "daal",
@@ -507,10 +529,9 @@ def test_markup_escapes_everything_it_did_not_make():
     assert join("<", Markup("<br>")) == "&lt;<br>"
 
 
-def test_page_is_whole_references_nothing_and_escapes(folder):
-    write_report(folder, make_task())
-    html = (folder / "report.html").read_text()
-    page = read(folder)
+def test_page_is_whole_references_nothing_and_escapes(written):
+    html = (written / "report.html").read_text()
+    page = read(written)
     assert {name for name, _ in page.elements}.isdisjoint({"script", "link", "iframe", "object"})
     for _, attributes in page.elements:
         for key in ("src", "srcset", "href", "action", "data", "poster", "xlink:href"):
@@ -526,10 +547,9 @@ def test_page_is_whole_references_nothing_and_escapes(folder):
     assert "<script" not in html
 
 
-def test_embedded_images_are_images_and_load_nothing(folder):
-    write_report(folder, make_task())
-    addresses = [a["src"] for a in read(folder).all("img")]
-    addresses += [a["srcset"] for a in read(folder).all("source")]
+def test_embedded_images_are_images_and_load_nothing(written):
+    addresses = [a["src"] for a in read(written).all("img")]
+    addresses += [a["srcset"] for a in read(written).all("source")]
     kinds = set()
     for address in addresses:
         kind, data = address.removeprefix("data:image/").split(";base64,")
@@ -546,9 +566,8 @@ def test_embedded_images_are_images_and_load_nothing(folder):
     assert kinds == {"png", "svg+xml"}
 
 
-def test_page_is_accessible(folder):
-    write_report(folder, make_task())
-    page = read(folder)
+def test_page_is_accessible(written):
+    page = read(written)
     assert page.all("html") == [{"lang": "en"}]
     assert [name for name, _ in page.elements if name in ("h1", "main", "title")].count("h1") == 1
     assert all(a.get("alt") for a in page.all("img"))
@@ -559,10 +578,9 @@ def test_page_is_accessible(folder):
     assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
 
 
-def test_page_says_what_the_folder_says(folder):
-    result, task = make_result(), make_task()
-    write_report(folder, task)
-    page = read(folder)
+def test_page_says_what_the_folder_says(written):
+    result = make_result()
+    page = read(written)
     last = result["rounds"][-1]
     assert (
         f"{style.percent(last['accuracy'])} test accuracy with 160 labels".replace("\u00a0", " ")
@@ -570,7 +588,7 @@ def test_page_says_what_the_folder_says(folder):
     )
     assert f"{result['aubc']:.3f}" in page.text
     error = 100 * math.sqrt(last["accuracy"] * (1 - last["accuracy"]) / 100)
-    assert f"± {error:.1f} (standard error, 100 test images)" in page.text
+    assert f"± {error:.1f} by the test set’s 100 items" in page.text
     assert command(result["config"]) in page.text
     assert "candidate set of 100, 25 % of the scored pool" in page.text
     for version in result["versions"].values():
@@ -582,17 +600,20 @@ def test_page_says_what_the_folder_says(folder):
         assert counts in [a["aria-label"] for a in page.all("svg")]
 
 
-def test_latest_query_shows_its_items_and_reasons(folder):
+def test_latest_query_shows_its_items_and_reasons(written):
     task = make_task()
-    write_report(folder, task)
-    page = read(folder)
-    queries = [json.loads(q) for q in (folder / "queries.jsonl").read_text().splitlines()]
+    page = read(written)
+    queries = [json.loads(q) for q in (written / "queries.jsonl").read_text().splitlines()]
     asked = [q for q in queries if q["round"] == 3]
     assert f"asked for {len(asked)} items; the first 24 are shown" in page.text
     assert len(page.all("li")) == 24
+    wrong = sum(q["pseudo_label"] != task.train.labels[q["id"]] for q in asked)
+    assert f"The network was wrong about {wrong} of {len(asked)}." in page.text
+    assert "log-likelihood under the mixture" in page.text  # what the parts' numbers mean
     for q in asked[:24]:
-        assert f"id {q['id']}. Score {number(q['score'])}. " in page.text
-        assert explain(q["parts"], len(CLASSES)) in page.text
+        reasons = explain(q["parts"], len(CLASSES))
+        reasons = reasons[0].upper() + reasons[1:]
+        assert f"{reasons} score {number(q['score'])} · item {q['id']}" in page.text
     pixels = task.train.inputs[asked[0]["id"]]
     thumbs = [a for a in page.all("img") if (a["alt"] or "").startswith("Item ")]
     data = base64.b64decode((thumbs[0]["src"] or "").split(",")[1])
@@ -624,40 +645,73 @@ def test_without_task_without_alignment_without_features(folder):
     assert (folder / "curve.svg").exists()
 
 
-def test_vectors_have_reasons_and_no_thumbnails(folder):
+def test_vectors_have_reasons_and_no_thumbnails(plain):
     rng = np.random.default_rng(0)
     labels = np.arange(400, dtype=np.int64) % len(CLASSES)
     split = Split(rng.normal(size=(400, 3)).astype(np.float32), labels)
-    write_report(folder, Task.of("v", CLASSES, split, split, Augment()))
-    page = read(folder)
+    write_report(plain, Task.of("v", CLASSES, split, split, Augment()))
+    page = read(plain)
     assert not any((a["alt"] or "").startswith("Item ") for a in page.all("img"))
     assert len(page.all("li")) == 24
 
 
-def test_a_run_of_the_initial_set_only(folder):
-    (folder / "result.json").write_text(json.dumps(make_result(rounds=0)))
-    save_queries(folder / "queries.jsonl", 0)
-    write_report(folder, make_task())
-    assert "What was asked for last" not in read(folder).text
+def test_a_run_of_the_initial_set_only(plain):
+    (plain / "result.json").write_text(json.dumps(make_result(rounds=0)))
+    save_queries(plain / "queries.jsonl", 0)
+    write_report(plain, make_task())
+    assert "What was asked for last" not in read(plain).text
 
 
-def test_a_hundred_classes(folder):
+def test_what_was_simulated_is_said_at_the_top(plain):
+    values = {"data": {"imbalance": 10, "label_noise": 0.2}}
+    (plain / "result.json").write_text(json.dumps(make_result(**values)))
+    write_report(plain, None)
+    assert "seed 3 · imbalance 10 · label noise 0.2" in read(plain).text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(0.5, 0.2, "narrowed"), (0.2, 0.5, "widened"), (0.5, 0.49, "hardly changed")],
+)
+def test_the_gap_in_words(folder, before, after, said):
+    panel = panels(None, folder / "cache/embedding-after.npz", SEED)[0]
+    shown = [replace(panel, gap=gap, chance=0.1) for gap in (before, after)]
+    sentence = gap_in_words(shown)
+    assert f"{said} the gap" in sentence
+    assert f"{before:.3f} before, {after:.3f} after" in sentence
+    assert gap_in_words(shown[:1]) is None
+    assert gap_in_words([replace(p, gap=None, chance=None) for p in shown]) is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20))
+def test_names_in_the_picture_do_not_cover_each_other(spots):
+    names = ["a class name"] * len(spots)
+    moved = spread_labels(np.array(spots), names)
+    np.testing.assert_array_equal(moved[:, 0], np.array(spots)[:, 0])
+    for i, j in itertools.combinations(range(len(spots)), 2):
+        apart = np.abs(moved[i] - moved[j])
+        assert apart[0] >= 0.023 * 12 - 1e-9 or apart[1] >= 0.04
+    alone = np.array([[0.1, 0.5], [0.9, 0.5]])
+    np.testing.assert_array_equal(spread_labels(alone, ["a", "b"]), alone)
+
+
+def test_a_hundred_classes(plain):
     result = make_result()
     names = [f"class {k}" for k in range(100)]
     for r in result["rounds"]:
         r["query_class_counts"], r["per_class"] = [1] * 100, [0.5] * 100
-    edit(folder, classes=names, rounds=result["rounds"])
-    write_report(folder, None)
-    assert len(read(folder).all("table")) == 2
+    edit(plain, classes=names, rounds=result["rounds"])
+    write_report(plain, None)
+    assert len(read(plain).all("table")) == 2
 
 
-def test_failed_audit_and_absent_classes_are_said(folder):
+def test_failed_audit_and_absent_classes_are_said(plain):
     result = make_result()
     result["audit"]["distinct_labels"] -= 1
     result["rounds"][-1]["absent_classes"] = ["three", 4]
-    edit(folder, audit=result["audit"], rounds=result["rounds"])
-    write_report(folder, None)
-    text = read(folder).text
+    edit(plain, audit=result["audit"], rounds=result["rounds"])
+    write_report(plain, None)
+    text = read(plain).text
     assert "160 labels, but 159 distinct items" in text
     assert "ever labelled: three, four." in text
 
@@ -670,23 +724,23 @@ def test_rewriting_gives_the_same_files(folder):
     assert [(folder / name).read_bytes() for name in names] == first
 
 
-def test_missing_and_damaged_files_are_named(folder):
-    lines = (folder / "queries.jsonl").read_text()
-    (folder / "queries.jsonl").write_text(lines + '{"id": 3')
+def test_missing_and_damaged_files_are_named(plain):
+    lines = (plain / "queries.jsonl").read_text()
+    (plain / "queries.jsonl").write_text(lines + '{"id": 3')
     with pytest.raises(FolderError, match=r"queries\.jsonl, line 161"):
-        write_report(folder, None)
-    (folder / "queries.jsonl").unlink()
+        write_report(plain, None)
+    (plain / "queries.jsonl").unlink()
     with pytest.raises(FolderError, match=r"queries\.jsonl"):
-        write_report(folder, None)
-    (folder / "result.json").write_text("[1")
+        write_report(plain, None)
+    (plain / "result.json").write_text("[1")
     with pytest.raises(FolderError, match=r"result\.json is damaged"):
-        write_report(folder, None)
-    assert not (folder / "report.html").exists()
+        write_report(plain, None)
+    assert not (plain / "report.html").exists()
 
 
-def test_an_item_of_another_data_set_is_refused(folder):
+def test_an_item_of_another_data_set_is_refused(plain):
     with pytest.raises(DataError, match="has 100 training items"):
-        write_report(folder, make_task(n=100))
+        write_report(plain, make_task(n=100))
 
 
 def test_bars_are_in_proportion():

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from labelgap.cli.values import parse_value
 from labelgap.errors import UnknownName
 from labelgap.presets import resolve
 
@@ -19,7 +20,12 @@ FLAGS = {
     "training.steps": "--steps",
     "training.epochs": "--epochs",
     "network.name": "--network",
+    "network.weights": "--weights",
     "data.imbalance": "--imbalance",
+    "data.open_set": "--open-set",
+    "data.label_noise": "--label-noise",
+    "data.redundancy": "--redundancy",
+    "data.image_size": "--image-size",
     "precision": "--precision",
 }
 # Said by flags always, or by the names of the pair.
@@ -40,10 +46,10 @@ def command(config: Tree) -> str:
     words += ["--preset", config["preset"], "--seed", str(config["seed"])]
     for key, value in overrides(config):
         if key in FLAGS and value is not None:
-            words += [FLAGS[key], _text(value)]
+            words += [FLAGS[key], str(value)]
         else:
             words += ["--set", f"{key}={_text(value)}"]
-    return shlex.join(str(word) for word in words)
+    return shlex.join(words)
 
 
 def overrides(config: Tree) -> list[tuple[str, Any]]:
@@ -86,6 +92,7 @@ def _exclusive(key: str) -> set[str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
+    """As `--set` reads it: TOML values; a string without quotes unless it would be misread."""
+    if isinstance(value, str) and parse_value(value) == value:
         return value
     return json.dumps(value, separators=(",", ":"))

@@ -29,9 +29,11 @@ def has_balanced(result: Mapping[str, Any]) -> bool:
     return any(abs(r["accuracy"] - r["balanced_accuracy"]) > _DIFFERENT for r in result["rounds"])
 
 
-def curve_figure(result: Mapping[str, Any], theme: Theme) -> Figure:
-    """The figure, 6.4 × 4 inches."""
-    figure = style.figure(6.4, 4.0)
+def curve_figure(
+    result: Mapping[str, Any], theme: Theme, *, heading: bool = True, width: float = 6.4
+) -> Figure:
+    """The figure, `width` inches wide; `heading=False` leaves the title to the page around it."""
+    figure = style.figure(width, 4.0 if heading else 3.6)
     axes = figure.add_subplot()
     rounds = result["rounds"]
     labels = [r["labels"] for r in rounds]
@@ -43,15 +45,16 @@ def curve_figure(result: Mapping[str, Any], theme: Theme) -> Figure:
     annotate_ends(axes, labels[-1], lines, theme)
     if len(lines) > 1:
         axes.legend(loc="lower right")
-    subtitle = "test accuracy"
-    if len(rounds) > 1:
-        subtitle += f" · area under the curve (AUBC) {result['aubc']:.3f}"
-    subtitle += f" · seed {result['seed']}"
-    style.title(axes, f"{method_name(result)} on {data_name(result)}", subtitle)
+    if heading:
+        subtitle = "test accuracy"
+        if len(rounds) > 1:
+            subtitle += f" · area under the curve (AUBC) {result['aubc']:.3f}"
+        name = f"{method_name(result)} on {data_name(result)}"
+        style.title(axes, name, f"{subtitle} · seed {result['seed']}")
     axes.set_xlabel("labels")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol="\u00a0%"))
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    if len(labels) <= 12:
+    if len(labels) <= 2 * width:
         axes.set_xticks(labels, [f"{n:,}" for n in labels])
     axes.margins(x=0.03, y=0.12)
     return figure

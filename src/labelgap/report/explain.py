@@ -16,6 +16,14 @@ def explain(parts: Mapping[str, float | int | None], classes: int) -> str:
     return "; ".join(said)
 
 
+GLOSSARY = {
+    "likelihood_gap": "The likelihood gap is the log-likelihood under the mixture of the "
+    "unlabelled features minus that under the mixture of the labelled ones.",
+    "critic": "The critic is higher for what looks more like the unlabelled set.",
+}
+"""What a part's number means, for parts whose name does not say it."""
+
+
 def number(value: float | int, signed: bool = False) -> str:
     """Three significant digits with a true minus sign; "+2.1" where the sign is the message."""
     if value == 0 or not math.isfinite(value):
@@ -38,7 +46,7 @@ def _say(name: str, value: float | int, classes: int) -> str:
             )
         return f"more like what is labelled: likelihood gap {number(value, signed=True)}"
     if key == "critic":
-        return f"critic {number(value)} (higher is more like the unlabelled)"
+        return f"critic {number(value)}"
     if key == "entropy":
         most = math.log(classes) if classes > 1 else 0.0
         return f"entropy of the prediction {number(value)} of at most {number(most)}"

@@ -4,7 +4,7 @@ import base64
 from html import escape
 from typing import TypeAlias
 
-VOID = frozenset({"meta", "img", "source", "rect", "br", "hr", "col"})
+VOID = frozenset({"meta", "img", "source", "br", "hr", "col"})
 
 
 class Markup(str):

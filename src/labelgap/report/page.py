@@ -14,6 +14,7 @@ from labelgap.report.markup import Child, Markup, data_uri, join, tag
 from labelgap.report.style import DARK, LIGHT, Theme
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_PHONE = "36rem"
 _KINDS = {"png": "image/png", "svg": "image/svg+xml"}
 
 
@@ -49,17 +50,31 @@ def section(title: str, *body: Child, lead: Child = None, class_: str | None = N
 
 
 def picture(
-    draw: Callable[[Theme], Figure], alt: str, caption: Child = None, form: str = "svg"
+    draw: Callable[[Theme], Figure],
+    alt: str,
+    caption: Child = None,
+    *,
+    form: str = "svg",
+    narrow: Callable[[Theme], Figure] | None = None,
 ) -> Markup:
-    """A figure in both themes, light in print; the reader's colour scheme chooses."""
-    light, dark = (
-        data_uri(style.image(draw, theme, form), _KINDS[form]) for theme in (LIGHT, DARK)
-    )
-    image = tag(
-        "picture",
-        tag("source", srcset=dark, media="screen and (prefers-color-scheme: dark)"),
-        tag("img", src=light, alt=alt),
-    )
+    """A figure in both themes, light in print; the reader's colour scheme chooses.
+
+    narrow: the same in fewer inches, hence with larger type, for phones.
+    """
+
+    def source(draw: Callable[[Theme], Figure], theme: Theme) -> str:
+        return data_uri(style.image(draw, theme, form), _KINDS[form])
+
+    is_dark = "(prefers-color-scheme: dark)"
+    sources = [tag("source", srcset=source(draw, DARK), media=f"screen and {is_dark}")]
+    if narrow is not None:
+        phone = f"screen and (max-width: {_PHONE})"
+        sources = [
+            tag("source", srcset=source(narrow, DARK), media=f"{phone} and {is_dark}"),
+            tag("source", srcset=source(narrow, LIGHT), media=phone),
+            *sources,
+        ]
+    image = tag("picture", *sources, tag("img", src=source(draw, LIGHT), alt=alt))
     return tag("figure", image, tag("figcaption", caption) if caption is not None else None)
 
 

@@ -13,7 +13,7 @@ from labelgap.report import page
 from labelgap.report.command import command, leaves
 from labelgap.report.curve import curve_figure, has_balanced
 from labelgap.report.embedding import Panel, describe, embedding_figure
-from labelgap.report.explain import explain, number
+from labelgap.report.explain import GLOSSARY, explain, number
 from labelgap.report.markup import Child, Markup, data_uri, join, tag
 from labelgap.report.names import data_name, method_name
 from labelgap.report.style import percent
@@ -23,6 +23,10 @@ STAGES = ("train", "align", "score", "select", "evaluate")
 MOST_ITEMS = 24
 """Items of the latest query that are shown; more would make a page of a megabyte."""
 
+SIMULATED = {"imbalance": 1, "open_set": 0, "label_noise": 0, "redundancy": 0}
+"""Changes to the data set, and the values that mean none."""
+
+_UNCHANGED = 0.05  # of the gap's excess over chance: about what other directions would do
 _SIDE_BY_SIDE = 14  # classes that fit beside the curve
 
 
@@ -36,7 +40,7 @@ def headline(result: Mapping[str, Any], task: Task | None) -> Markup:
     error = None
     if task is not None:
         a, n = last["accuracy"], len(task.test)
-        error = f"± {100 * math.sqrt(a * (1 - a) / n):.1f} (standard error, {n:,} test images)"
+        error = f"± {100 * math.sqrt(a * (1 - a) / n):.1f} by the test set’s {n:,} items"
     shown: list[tuple[str, Child, Child]] = [("Accuracy", percent(last["accuracy"]), error)]
     if has_balanced(result):
         shown.append(("Balanced accuracy", percent(last["balanced_accuracy"]), "mean over classes"))
@@ -44,11 +48,17 @@ def headline(result: Mapping[str, Any], task: Task | None) -> Markup:
     if len(rounds) > 1:
         shown.append(("AUBC", f"{result['aubc']:.3f}", "mean accuracy along the curve"))
     shown.append(("Time", duration(total_seconds(rounds)), f"{len(rounds)} trainings"))
+    kind = ["labelgap run", f"preset {result['preset']}", f"seed {result['seed']}"]
+    data = result["config"]["data"]
+    # What was simulated on the data set makes it another problem: it belongs at the top.
+    kind += [
+        f"{name.replace('_', ' ')} {data[name]:g}"
+        for name, nothing in SIMULATED.items()
+        if data.get(name, nothing) != nothing
+    ]
     return tag(
         "header",
-        tag(
-            "p", f"labelgap run · preset {result['preset']} · seed {result['seed']}", class_="kind"
-        ),
+        tag("p", " · ".join(kind), class_="kind"),
         tag("h1", f"{method_name(result)} on {data_name(result)}"),
         tag("p", f"{said}.", class_="headline"),
         page.tiles(shown),
@@ -79,7 +89,9 @@ def progress(result: Mapping[str, Any]) -> Markup:
     rounds = result["rounds"]
     points = ", ".join(f"{percent(r['accuracy'])} at {r['labels']:,}" for r in rounds)
     drawn = page.picture(
-        lambda theme: curve_figure(result, theme), f"Test accuracy against labels: {points}."
+        lambda theme: curve_figure(result, theme, heading=False),
+        f"Test accuracy against labels: {points}.",
+        narrow=lambda theme: curve_figure(result, theme, heading=False, width=4.2),
     )
     curve = page.section("Accuracy against labels", drawn)
     per_class = class_table(result)
@@ -122,8 +134,8 @@ def features(result: Mapping[str, Any], shown: Sequence[Panel]) -> Markup:
             "t-SNE of the features of the last round: filled marks are labelled, in the colour and "
             "shape of their class; hollow ones unlabelled, in those of the class that the network "
             "predicts. The sliced Wasserstein distance is measured in all dimensions, in units of "
-            "the features’ standard deviation; “equal sets” is what random splits of the same "
-            "points give.",
+            "the features’ standard deviation; random splits of the same points show "
+            "how far apart two equal sets of these sizes lie.",
             class_="note",
         ),
         lead=gap_in_words(shown),
@@ -144,7 +156,11 @@ def gap_in_words(shown: Sequence[Panel]) -> str | None:
     if len(excess) < 2 or len(shown) < 2:
         return None
     before, after = shown[0].gap, shown[-1].gap
-    verb = "narrowed" if excess[-1] < excess[0] else "did not narrow"
+    change = excess[-1] - excess[0]
+    if abs(change) < _UNCHANGED * max(excess):
+        verb = "hardly changed"
+    else:
+        verb = "narrowed" if change < 0 else "widened"
     return (
         f"Alignment {verb} the gap between what is labelled and what is not: "
         f"{before:.3f} before, {after:.3f} after."
@@ -180,7 +196,7 @@ def rounds_table(result: Mapping[str, Any]) -> Markup:
             headers,
             rows,
             totals=totals,
-            text_columns=(len(headers) - 1,),
+            text_columns=(0, len(headers) - 1),
         ),
         lead="Round 0 is the initial set. The small bars count the classes among the items that "
         "each round asked for; all share one scale.",
@@ -205,10 +221,29 @@ def latest_query(
             f". They were chosen from a candidate set of {notes['candidate_set']:,}, "
             f"{percent(notes['candidate_share'], 0)} of the scored pool"
         )
-    cards = [_item(result, q, task) for q in shown]
+    wrong = _surprises(items, task)
+    if wrong is not None:
+        lead += f". The network was wrong about {wrong[0]:,} of {wrong[1]:,}"
+    terms = {name for q in shown for name in q.get("parts") or {}}
+    meaning = " ".join(text for name, text in GLOSSARY.items() if name in terms)
     return page.section(
-        "What was asked for last, and why", tag("ol", *cards, class_="items"), lead=f"{lead}."
+        "What was asked for last, and why",
+        tag("ol", *(_item(result, q, task) for q in shown), class_="items"),
+        tag("p", meaning, class_="note") if meaning else None,
+        lead=f"{lead}.",
     )
+
+
+def _surprises(items: Sequence[Mapping[str, Any]], task: Task | None) -> tuple[int, int] | None:
+    """(wrong, all) predictions about the items of a query, where both are known."""
+    if task is None:
+        return None
+    known = [
+        (q["pseudo_label"], int(task.train.labels[q["id"]]))
+        for q in items
+        if q.get("pseudo_label") is not None and 0 <= q["id"] < len(task.train)
+    ]
+    return (sum(a != b for a, b in known), len(known)) if known else None
 
 
 def _item(result: Mapping[str, Any], query: Mapping[str, Any], task: Task | None) -> Markup:
@@ -234,12 +269,16 @@ def _item(result: Mapping[str, Any], query: Mapping[str, Any], task: Task | None
     guess = query.get("pseudo_label")
     if guess is not None:
         name = result["classes"][guess]
-        said.append(" as the network said" if name == truth else f" · the network said {name}")
+        said.append(" as predicted" if name == truth else tag("span", f" predicted {name}"))
     reasons = explain(query.get("parts") or {}, len(result["classes"]))
+    if reasons:
+        said.append(tag("p", reasons[0].upper() + reasons[1:]))
+    facts = []
     if query.get("score") is not None:
-        reasons = f"Score {number(query['score'])}. {reasons}".strip()
-    where = f"id {query['id']}. " if truth is not None else ""
-    return tag("li", picture, tag("div", *said, tag("p", where + reasons)))
+        facts.append(f"score {number(query['score'])}")
+    if truth is not None:
+        facts.append(f"item {query['id']}")
+    return tag("li", picture, tag("div", *said, tag("p", " · ".join(facts)) if facts else None))
 
 
 def repeat(result: Mapping[str, Any]) -> Markup:
@@ -303,7 +342,9 @@ def total_seconds(entries: Sequence[Mapping[str, Any]]) -> float:
 
 
 def seconds(value: float | int) -> str:
-    """Seconds with as many digits as matter in a table."""
+    """Seconds with as many digits as matter in a table; a dash for none."""
+    if not value:
+        return "–"
     return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
 
 

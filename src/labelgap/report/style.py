@@ -16,6 +16,7 @@ from matplotlib import font_manager
 from matplotlib import style as mpl_style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from labelgap.files import write_atomically
 
@@ -133,7 +134,11 @@ def context(theme: Theme = LIGHT) -> Iterator[None]:
 
 def figure(width: float, height: float) -> Figure:
     """An empty figure, in inches; 6.4 inches fill a page 600 pixels wide at readable type."""
-    return Figure(figsize=(width, height), layout="constrained")
+    made = Figure(figsize=(width, height), layout="constrained")
+    engine = made.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(w_pad=0.1, h_pad=0.1)  # inches of air around each axes
+    return made
 
 
 def title(axes: Axes, text: str, subtitle: str = "") -> None:
