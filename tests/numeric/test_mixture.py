@@ -530,6 +530,8 @@ def test_constant_features() -> None:
         assert torch.isfinite(flat.log_likelihood(torch.full((1, 4), value))).all()
         torch.testing.assert_close(flat.means, torch.full((2, 4), value))
         torch.testing.assert_close(flat.weights, torch.tensor([0.5, 0.5]))
+        # Without variance the size of the features is the scale, and 1 where that is 0 too.
+        torch.testing.assert_close(flat.variances, torch.full((2, 4), 1e-3 * (value**2 or 1.0)))
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
