@@ -1,0 +1,73 @@
+"""BADGE: the gradient embedding against autograd, the law of the draw, and its preferences."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import chisquare
+from views import acquire, array_view, normal
+
+from labelgap.methods.badge import residual
+
+DRAWS = 400
+
+
+def test_embedding_is_the_gradient_of_the_last_layer():
+    h, weight = normal(20, 6), normal(4, 6, seed=1)
+    logits = h @ weight.T
+    for i in range(20):
+        w = weight.clone().requires_grad_(True)
+        one = h[i : i + 1] @ w.T
+        F.cross_entropy(one, one.argmax(1)).backward()
+        outer = residual(logits[i : i + 1]).T @ h[i : i + 1]
+        torch.testing.assert_close(outer, w.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_confident_items_keep_the_order_of_their_gradients():
+    """p − 1 in float32 is 0 above 1 − 6e-8; the sum of the others is not."""
+    logits = torch.tensor([[20.0, 0.0], [25.0, 0.0], [30.0, 0.0], [200.0, 0.0]])
+    length = residual(logits).norm(dim=1)
+    assert (length[:3] > 0).all()
+    assert (length.diff() < 0).all()
+    assert residual(torch.tensor([[1e4, -1e4]])).tolist() == [[0.0, 0.0]]
+
+
+def test_second_pick_follows_d_squared():
+    logits, h = 2 * normal(8, 3), normal(8, 4, seed=1)
+    g = (residual(logits)[:, :, None] * h[:, None]).flatten(1).double().numpy()
+    first = int((g**2).sum(1).argmax())
+    law = ((g - g[first]) ** 2).sum(1)
+    law /= law.sum()
+    view, badge = {"logits": logits, "features": h}, acquire("badge")
+    seen = np.zeros(8)
+    for seed in range(DRAWS):
+        ids = badge.select(array_view(view, seed=seed), 2).ids - 1000
+        assert ids[0] == first
+        seen[ids[1]] += 1
+    assert seen[first] == 0
+    others = np.arange(8) != first
+    assert chisquare(seen[others], DRAWS * law[others]).pvalue > 1e-3
+
+
+def test_prefers_the_uncertain_and_does_not_repeat_itself():
+    """A tenth is uncertain, of nine kinds; all certain items are one kind: no gradient."""
+    kind = torch.arange(300) % 3
+    h = F.normalize(normal(3, 10, seed=5), dim=1)[kind] + 0.001 * normal(300, 10)
+    logits = torch.zeros(300, 3)
+    logits[:, 0] = 12.0
+    logits[:30] = 0.1 * F.one_hot(torch.arange(30) // 3 % 3, 3).float()
+    query = acquire("badge").select(array_view({"logits": logits, "features": h}), 8)
+    picked = query.ids - 1000
+    unsure = picked[picked < 30]
+    assert len(unsure) >= 7
+    assert len({(i % 3, i // 3 % 3) for i in unsure.tolist()}) == len(unsure)
+    lengths = (residual(logits).norm(dim=1) * h.norm(dim=1)).numpy()
+    np.testing.assert_allclose(query.parts["gradient_norm"], lengths[picked], rtol=1e-5)
+
+
+def test_no_gradient_at_all_is_a_uniform_draw():
+    logits = torch.zeros(40, 3)
+    logits[:, 1] = 1e4
+    views = [array_view({"logits": logits, "features": normal(40, 5)}, seed=s) for s in range(2)]
+    one, two = (acquire("badge").select(v, 10).ids for v in views)
+    assert len(set(one.tolist())) == 10
+    assert set(one.tolist()) != set(two.tolist())

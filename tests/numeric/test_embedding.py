@@ -1,0 +1,126 @@
+"""The embedding: frozen features, pixels, and SimCLR: its loss, its views, its cache."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sessions import digits, vectors
+from sklearn.neighbors import KNeighborsClassifier
+from views import normal
+
+from labelgap import simclr
+from labelgap.config import TrainingSettings
+from labelgap.data.types import Augment, Split, Task
+from labelgap.device import machine
+from labelgap.embedding import embedding
+from labelgap.errors import DataError
+from labelgap.learner import Learner
+from labelgap.streams import Streams
+
+QUICK = simclr.Recipe(8, (1, 1), batch=64, lr=0.1, steps=30)
+
+
+def learner(task, preset="smoke"):
+    return Learner(task, TrainingSettings(), Streams(0), machine("cpu", "float32"), preset)
+
+
+def test_vectors_are_their_own_embedding():
+    task = vectors()
+    found = embedding(task, learner(task))
+    assert torch.equal(found, torch.from_numpy(task.train.inputs))
+
+
+def test_small_images_are_standardised_pixels():
+    task = digits()
+    found = embedding(task, learner(task))
+    pixels = task.train.inputs.reshape(len(task.train), -1).astype(np.float64)
+    varying = pixels.std(axis=0) > 0
+    expected = (pixels - pixels.mean(axis=0))[:, varying] / pixels.std(axis=0)[varying]
+    np.testing.assert_allclose(found.numpy()[:, varying], expected, atol=1e-4)
+    assert (found[:, torch.from_numpy(~varying)] == 0).all()
+
+
+def test_loss_of_two_views_is_written_out():
+    z = normal(12, 5)
+    u = (z / z.norm(dim=1, keepdim=True)).double().numpy()
+    total = 0.0
+    for i in range(12):
+        weights = np.exp(u @ u[i] / 0.5)
+        partner = (i + 6) % 12
+        total -= np.log(weights[partner] / (weights.sum() - weights[i]))
+    assert float(simclr.two_views_loss(z, 0.5)) == pytest.approx(total / 12, rel=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_views_differ_stay_in_range_and_repeat(channels):
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(0, 256, (16, 20, 20, channels), dtype=np.uint8))
+    one, two, other = (simclr.view_of(images, True, np.random.default_rng(s)) for s in (1, 1, 2))
+    assert one.shape == (16, channels, 20, 20)
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+    assert float(one.min()) >= 0
+    assert float(one.max()) <= 1
+
+
+def test_crops_are_not_mirrored_where_flips_change_the_class():
+    ramp = torch.arange(0, 240, 12, dtype=torch.uint8).expand(20, 20)[None, :, :, None]
+    images = ramp.repeat(64, 1, 1, 1)
+    for flip in (False, True):
+        x = simclr.view_of(images, flip, np.random.default_rng(0))
+        falling = (x[:, 0, 10, 4] > x[:, 0, 10, 15]).float().mean()
+        assert (falling > 0.3) if flip else (falling == 0)
+
+
+def large(items=240):
+    """20-pixel images of four dashes anywhere, all horizontal or all vertical, on noise."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, items)
+    images = rng.integers(0, 120, (items, 20, 20, 1))
+    for i, label in enumerate(labels):
+        height, width = (1, 7) if label else (7, 1)
+        for y, x in rng.integers(0, (21 - height, 21 - width), (4, 2)):
+            images[i, y : y + height, x : x + width] = 255
+    split = Split(images.astype(np.uint8), labels.astype(np.int64))
+    return Task.of(
+        "dashes", ("vertical", "horizontal"), split, split.subset(np.arange(8)), Augment()
+    )
+
+
+def test_is_learned_once_cached_by_content_and_seedless(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABELGAP_CACHE", str(tmp_path))
+    task, state = large(), torch.get_rng_state()
+    first = embedding(task, learner(task), QUICK)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert first.shape == (240, 16)
+    (file,) = (tmp_path / "embeddings").iterdir()
+    stamp = file.stat().st_mtime_ns
+    relabelled = replace(
+        task, train=Split(task.train.inputs, 1 - task.train.labels), fingerprint="other"
+    )
+    assert torch.equal(embedding(relabelled, learner(relabelled), QUICK), first)
+    assert file.stat().st_mtime_ns == stamp
+    other = Split(task.train.inputs.copy(), task.train.labels)
+    other.inputs[0] ^= 255
+    embedding(replace(task, train=other), learner(task), QUICK)
+    assert len(list((tmp_path / "embeddings").iterdir())) == 2
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(DataError, match=file.name):
+        embedding(task, learner(task), QUICK)
+
+
+def test_learns_what_views_share():
+    """Neighbours agree on the dashes' direction, which those of an untrained encoder do not."""
+    task = large()
+    work, ids = learner(task), np.arange(240, dtype=np.int64)
+
+    def agreement(steps):
+        encoder = simclr.train(work, ids, replace(QUICK, steps=steps), lambda n: None)
+        x = torch.nn.functional.normalize(simclr.embed(work, encoder, ids), dim=1).numpy()
+        model = KNeighborsClassifier(5).fit(x[:160], task.train.labels[:160])
+        return model.score(x[160:], task.train.labels[160:])
+
+    learned = agreement(40)
+    assert learned > 0.95
+    assert learned > agreement(1) + 0.1
