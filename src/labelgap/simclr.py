@@ -85,12 +85,12 @@ def view_of(
     area, ratio = draw(0.2, 1.0), draw(math.log(3 / 4), math.log(4 / 3)).exp()
     height, width = ((area * r).sqrt().clamp_max(1.0) for r in (1 / ratio, ratio))
     place = torch.zeros(b, 2, 3, device=x.device)
-    mirrored = torch.where(draw(0, 1) < (0.5 if flip else 0.0), -1.0, 1.0)
+    mirrored = torch.where(draw(0.0, 1.0) < (0.5 if flip else 0.0), -1.0, 1.0)
     place[:, 0, 0], place[:, 1, 1] = width * mirrored, height
-    place[:, 0, 2], place[:, 1, 2] = draw(-1, 1) * (1 - width), draw(-1, 1) * (1 - height)
+    place[:, 0, 2], place[:, 1, 2] = draw(-1.0, 1.0) * (1 - width), draw(-1.0, 1.0) * (1 - height)
     grid = F.affine_grid(place, list(x.shape), align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-    jittered = (draw(0, 1) < 0.8).float()
+    jittered = (draw(0.0, 1.0) < 0.8).float()
 
     def factor() -> Tensor:
         return (1 + jittered * draw(-0.4, 0.4)).view(b, 1, 1, 1)
@@ -99,7 +99,7 @@ def view_of(
     x = torch.lerp(x.mean(dim=(1, 2, 3), keepdim=True), x, factor())
     if c > 1:
         grey = x.mean(dim=1, keepdim=True)
-        x = torch.lerp(grey, x, factor() * (draw(0, 1) >= 0.2).float().view(b, 1, 1, 1))
+        x = torch.lerp(grey, x, factor() * (draw(0.0, 1.0) >= 0.2).float().view(b, 1, 1, 1))
     return x.clamp(0, 1)
 
 
