@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 from scipy.stats import wasserstein_distance
 
@@ -29,7 +31,15 @@ from labelgap.errors import DataError, FolderError, NumericalError
 from labelgap.presets import resolve
 from labelgap.report import curve, embedding, style, write_report
 from labelgap.report.command import command
-from labelgap.report.embedding import common_plane, gap_and_chance, load, panels, spread_labels
+from labelgap.report.curve import curve_figure
+from labelgap.report.embedding import (
+    common_plane,
+    embedding_figure,
+    gap_and_chance,
+    load,
+    panels,
+    spread_labels,
+)
 from labelgap.report.explain import explain, number
 from labelgap.report.markup import Markup, join, tag
 from labelgap.report.page import bars
@@ -679,6 +689,8 @@ def test_the_gap_in_words(folder, before, after, said):
     sentence = gap_in_words(shown)
     assert f"{said} the gap" in sentence
     assert f"{before:.3f} before, {after:.3f} after" in sentence
+    at_chance = [replace(panel, gap=0.101, chance=0.1), replace(panel, gap=0.099, chance=0.1)]
+    assert "no further apart than random splits" in gap_in_words(at_chance)
     assert gap_in_words(shown[:1]) is None
     assert gap_in_words([replace(p, gap=None, chance=None) for p in shown]) is None
 
@@ -693,6 +705,35 @@ def test_names_in_the_picture_do_not_cover_each_other(spots):
         assert apart[0] >= 0.023 * 12 - 1e-9 or apart[1] >= 0.04
     alone = np.array([[0.1, 0.5], [0.9, 0.5]])
     np.testing.assert_array_equal(spread_labels(alone, ["a", "b"]), alone)
+
+
+def test_long_titles_fit(folder):
+    names = {
+        "method": "an-objective-of-ours+a-rather-long-acquisition",
+        "dataset": "a/" + "set" * 9,
+    }
+    result = make_result() | names
+    shown = panels(None, folder / "cache/embedding-after.npz", SEED)
+    with style.context():
+        for figure in (
+            curve_figure(result, style.LIGHT),
+            embedding_figure(shown, result, style.LIGHT),
+        ):
+            FigureCanvasAgg(figure).draw()
+            texts = [t for t in figure.findobj(Text) if t.get_text().startswith("an-objective")]
+            assert len(texts) == 1
+            box = texts[0].get_window_extent()
+            assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+
+
+def test_more_classes_than_looks_show_their_set_only(tmp_path):
+    save_features(tmp_path / "f.npz", 1.0)
+    shown = panels(None, tmp_path / "f.npz", SEED)
+    few, many = make_result(), make_result() | {"classes": [str(k) for k in range(36)]}
+    for result, looks in ((few, len(CLASSES)), (many, 1)):
+        figure = embedding_figure(shown, result, style.LIGHT)
+        filled = [c for c in figure.axes[0].collections if len(c.get_facecolor())]
+        assert len({tuple(c.get_facecolor()[0]) for c in filled}) == looks
 
 
 def test_a_hundred_classes(plain):

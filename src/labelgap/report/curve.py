@@ -30,7 +30,7 @@ def has_balanced(result: Mapping[str, Any]) -> bool:
 
 
 def curve_figure(
-    result: Mapping[str, Any], theme: Theme, *, heading: bool = True, width: float = 6.4
+    result: Mapping[str, Any], theme: Theme, *, heading: bool = True, width: float | int = 6.4
 ) -> Figure:
     """The figure, `width` inches wide; `heading=False` leaves the title to the page around it."""
     figure = style.figure(width, 4.0 if heading else 3.6)

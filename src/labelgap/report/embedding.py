@@ -31,6 +31,9 @@ PERPLEXITY = 30
 # The layout of 2,000 points hardly moves after this; 1,000 iterations cost twice the time.
 _ITERATIONS = 500
 _CHANCE_SPLITS = 5
+MOST_LOOKS = len(LIGHT.series) * len(style.MARKERS)
+"""With more classes a look would stand for several: points then show only their set."""
+
 _MOST_NAMES = 20
 _LINE_HEIGHT = 0.046  # of a class's name, in heights of a panel
 _FEWEST_FOR_TSNE = 8
@@ -120,7 +123,9 @@ def load(path: Path) -> Cloud:
     return Cloud(features, is_labelled, kind.astype(np.int64))
 
 
-def common_plane(clouds: Sequence[Features]) -> list[Layout]:
+def common_plane(
+    clouds: Sequence[Float[np.ndarray, "_ _"]],
+) -> list[Float[np.ndarray, "_ 2"]]:
     """The first two principal components, of all clouds together where they have one width.
 
     A common plane turns and mirrors both t-SNEs alike, so that the panels can be compared.
@@ -188,20 +193,21 @@ def embedding_figure(
         _draw(figure.add_subplot(1, len(shown), k + 1), panel, result["classes"], theme)
     if heading:
         last = result["rounds"][-1]
-        figure.suptitle(
-            f"{method_name(result)} on {data_name(result)}, {last['labels']:,} labels",
-            x=0.012, ha="left", fontweight="bold", fontsize=13,
-        )  # fmt: skip
+        text = f"{method_name(result)} on {data_name(result)}, {last['labels']:,} labels"
+        size = style.fitting(text, 0.96 * figure.get_figwidth(), 13)
+        figure.suptitle(text, x=0.012, ha="left", fontweight="bold", fontsize=size)
     return figure
 
 
 def _draw(axes: Axes, panel: Panel, classes: Sequence[str], theme: Theme) -> None:
     cloud = panel.cloud
-    for k in np.unique(cloud.kind):
+    by_class = len(classes) <= MOST_LOOKS
+    kind = cloud.kind if by_class else np.zeros_like(cloud.kind)
+    for k in np.unique(kind):
         look: dict[str, Any] = {"marker": style.marker(int(k)), "rasterized": True}
         colour = style.colour(int(k), theme)
         for is_labelled in (False, True):
-            x, y = panel.layout[(cloud.kind == k) & (cloud.is_labelled == is_labelled)].T
+            x, y = panel.layout[(kind == k) & (cloud.is_labelled == is_labelled)].T
             if is_labelled:
                 axes.scatter(
                     x, y, s=26, color=colour, edgecolors=theme.card, linewidths=0.6,
@@ -209,8 +215,8 @@ def _draw(axes: Axes, panel: Panel, classes: Sequence[str], theme: Theme) -> Non
                 )  # fmt: skip
             else:
                 axes.scatter(
-                    x, y, s=15, facecolors="none", edgecolors=colour, linewidths=0.7,
-                    alpha=0.55, zorder=2, **look,
+                    x, y, s=15, facecolors="none", edgecolors=colour if by_class else theme.muted,
+                    linewidths=0.7, alpha=0.55, zorder=2, **look,
                 )  # fmt: skip
     if len(classes) <= _MOST_NAMES:
         _name_classes(axes, panel, classes, theme)
@@ -284,12 +290,12 @@ def _caption(panel: Panel) -> str:
     return f"sliced Wasserstein distance {panel.gap:.3f}\n{splits}"
 
 
-def describe(panel: Panel, theme: Theme = LIGHT) -> str:
+def describe(panel: Panel) -> str:
     """The panel in words, for those who cannot see it."""
     labelled = int(panel.cloud.is_labelled.sum())
     text = (
         f"{panel.title}: t-SNE of the features of {labelled:,} labelled and "
-        f"{len(panel.cloud.kind) - labelled:,} unlabelled items, coloured by class."
+        f"{len(panel.cloud.kind) - labelled:,} unlabelled items."
     )
     if panel.gap is not None and panel.chance is not None:
         text += (

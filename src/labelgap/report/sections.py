@@ -12,7 +12,7 @@ from labelgap.errors import DataError
 from labelgap.report import page
 from labelgap.report.command import command, leaves
 from labelgap.report.curve import curve_figure, has_balanced
-from labelgap.report.embedding import Panel, describe, embedding_figure
+from labelgap.report.embedding import MOST_LOOKS, Panel, describe, embedding_figure
 from labelgap.report.explain import GLOSSARY, explain, number
 from labelgap.report.markup import Child, Markup, data_uri, join, tag
 from labelgap.report.names import data_name, method_name
@@ -26,7 +26,7 @@ MOST_ITEMS = 24
 SIMULATED = {"imbalance": 1, "open_set": 0, "label_noise": 0, "redundancy": 0}
 """Changes to the data set, and the values that mean none."""
 
-_UNCHANGED = 0.05  # of the gap's excess over chance: about what other directions would do
+_UNCHANGED = 0.05  # of a distance: about what other random directions would do to it
 _SIDE_BY_SIDE = 14  # classes that fit beside the curve
 
 
@@ -125,19 +125,25 @@ def features(result: Mapping[str, Any], shown: Sequence[Panel]) -> Markup:
             title,
             tag("p", "This folder holds no features (cache/embedding-after.npz).", class_="lead"),
         )
+    marks = "filled marks are labelled, hollow ones unlabelled"
+    if len(result["classes"]) <= MOST_LOOKS:
+        marks = (
+            "filled marks are labelled, in the colour and shape of their class; hollow ones "
+            "unlabelled, in those of the class that the network predicts"
+        )
+    note = tag(
+        "p",
+        f"t-SNE of the features of the last round: {marks}. The sliced Wasserstein distance is "
+        "measured in all dimensions, in units of the features’ standard deviation; random splits "
+        "of the same points show how far apart two equal sets of these sizes lie.",
+        class_="note",
+    )
     drawn = [_panel(result, panel) for panel in shown]
+    beside = note if len(drawn) == 1 else None
     return page.section(
         title,
-        tag("div", *drawn, class_="pair"),
-        tag(
-            "p",
-            "t-SNE of the features of the last round: filled marks are labelled, in the colour and "
-            "shape of their class; hollow ones unlabelled, in those of the class that the network "
-            "predicts. The sliced Wasserstein distance is measured in all dimensions, in units of "
-            "the features’ standard deviation; random splits of the same points show "
-            "how far apart two equal sets of these sizes lie.",
-            class_="note",
-        ),
+        tag("div", *drawn, beside, class_="pair"),
+        None if beside else note,
         lead=gap_in_words(shown),
     )
 
@@ -156,8 +162,14 @@ def gap_in_words(shown: Sequence[Panel]) -> str | None:
     if len(excess) < 2 or len(shown) < 2:
         return None
     before, after = shown[0].gap, shown[-1].gap
+    chance = max(p.chance for p in shown if p.chance is not None)
+    if max(excess) < _UNCHANGED * chance:
+        return (
+            "What is labelled and what is not lie no further apart than random splits of them: "
+            f"{before:.3f} before alignment, {after:.3f} after."
+        )
     change = excess[-1] - excess[0]
-    if abs(change) < _UNCHANGED * max(excess):
+    if abs(change) < _UNCHANGED * max(*excess, chance):
         verb = "hardly changed"
     else:
         verb = "narrowed" if change < 0 else "widened"
@@ -269,7 +281,9 @@ def _item(result: Mapping[str, Any], query: Mapping[str, Any], task: Task | None
     guess = query.get("pseudo_label")
     if guess is not None:
         name = result["classes"][guess]
-        said.append(" as predicted" if name == truth else tag("span", f" predicted {name}"))
+        wrong = truth is not None and name != truth
+        text = " as predicted" if name == truth else f" predicted {name}"
+        said.append(tag("span", text, class_="wrong" if wrong else None))
     reasons = explain(query.get("parts") or {}, len(result["classes"]))
     if reasons:
         said.append(tag("p", reasons[0].upper() + reasons[1:]))

@@ -132,7 +132,7 @@ def context(theme: Theme = LIGHT) -> Iterator[None]:
         yield
 
 
-def figure(width: float, height: float) -> Figure:
+def figure(width: float | int, height: float | int) -> Figure:
     """An empty figure, in inches; 6.4 inches fill a page 600 pixels wide at readable type."""
     made = Figure(figsize=(width, height), layout="constrained")
     engine = made.get_layout_engine()
@@ -141,9 +141,17 @@ def figure(width: float, height: float) -> Figure:
     return made
 
 
+def fitting(text: str, inches: float | int, points: float | int) -> float:
+    """`points`, or the smaller type in which a bold `text` fits into `inches`."""
+    # A bold letter of DejaVu Sans is about 0.68 of its size wide.
+    return min(float(points), inches * 72 / (0.68 * max(1, len(text))))
+
+
 def title(axes: Axes, text: str, subtitle: str = "") -> None:
     """A bold title on the left, and a quiet line under it."""
-    axes.set_title(text, loc="left", fontweight="bold", fontsize=12.5, pad=24 if subtitle else 8)
+    figure = axes.figure.get_figure(root=True)
+    size = fitting(text, 0.85 * figure.get_figwidth(), 12.5) if figure else 12.5
+    axes.set_title(text, loc="left", fontweight="bold", fontsize=size, pad=24 if subtitle else 8)
     if subtitle:
         muted = axes.yaxis.label.get_color()
         axes.annotate(
