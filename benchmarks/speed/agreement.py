@@ -243,8 +243,8 @@ def main() -> None:
     lines = [
         "# Agreement with scikit-activeml",
         "",
-        f"`python benchmarks/speed/agreement.py`: digits, {LABELS} labels, {BUDGET} picks, the same "
-        f"features for both; scikit-activeml {skactiveml.__version__}.",
+        f"`python benchmarks/speed/agreement.py`: digits, {LABELS} labels, {BUDGET} picks, the "
+        f"same features for both; scikit-activeml {skactiveml.__version__}.",
         "",
         "| method | picks in common | why |",
         "|---|---|---|",
