@@ -199,6 +199,33 @@ def test_an_interrupt_around_the_commit_leaves_state_and_file_equal(tmp_path, in
             assert other.labels == ledger.labels
 
 
+class Unsure(sqlite3.Connection):
+    """Commits, and fails before it can say so."""
+
+    failures = 0
+
+    def execute(self, sql, *values):
+        cursor = super().execute(sql, *values)
+        if sql == "COMMIT" and self.failures:
+            self.failures -= 1
+            raise sqlite3.OperationalError("disk I/O error")
+        return cursor
+
+
+def test_a_commit_whose_success_is_unknown_is_looked_up(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.open(path) as ledger:
+        ledger.set_classes(10)
+        ledger._database.close()
+        ledger._database = sqlite3.connect(path, factory=Unsure, isolation_level=None)
+        ledger._database.failures = 1
+        with pytest.raises(LedgerError, match="I/O error"):
+            ledger.answer(1, 2, request="r")
+        assert ledger.labels == {1: 2}
+        event = ledger.answer(1, 2, request="r")
+        assert [e for e in ledger.events() if e.id == 1] == [event]
+
+
 # -------------------------------------------------------------------- two programs
 
 
@@ -256,6 +283,7 @@ def test_a_forked_worker_neither_writes_nor_keeps_the_lock(tmp_path):
     wait_end, go_end = os.pipe()
     child = os.fork()
     if child == 0:
+        os.close(go_end)  # so that the parent's end, closed, ends the wait below
         try:
             ledger.answer(1, 1)
         except LedgerError as error:
@@ -270,7 +298,7 @@ def test_a_forked_worker_neither_writes_nor_keeps_the_lock(tmp_path):
         with Ledger.open(path) as again:  # although the worker still lives
             again.answer(2, 1)
             os.write(go_end, b".")
-            os.waitpid(child, 0)
+            assert os.waitpid(child, 0)[1] == 0
             again.answer(3, 1)
             assert again.labels == {1: 2, 2: 1, 3: 1}
     finally:
@@ -449,6 +477,16 @@ def test_a_damaged_file_is_named_and_left_untouched(tmp_path, name, damage, mess
     assert path.read_bytes() == damaged
     path.unlink()
     healthy(path)  # and the lock is free again
+
+
+def test_a_zeroed_page_anywhere_is_found(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    whole = healthy(path)
+    assert len(whole) > 20 * 4096
+    for start in range(0, len(whole), 4096):
+        path.write_bytes(whole[:start] + bytes(4096) + whole[start + 4096 :])
+        with pytest.raises(LedgerError, match=r"damaged|not an SQLite file"):
+            Ledger.open(path)
 
 
 def test_events_that_contradict_each_other_are_named(tmp_path):
