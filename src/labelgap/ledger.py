@@ -706,6 +706,11 @@ class Ledger:
         asked = self._state.asked
         return [item_of(database.execute(query, (asked[id],)).fetchone()) for id in ids]
 
+    def opinions(self, id: SupportsIndex) -> dict[str, int | str]:
+        """Person -> their standing answer about an item: a label, or the reason of a skip."""
+        with self._reading():
+            return {p: o[2] for p, o in self._state.latest(operator.index(id)).items()}
+
     def conflicts(self) -> dict[int, list[Event]]:
         """Items on which persons disagree -> each person's standing answer, the latest last.
 

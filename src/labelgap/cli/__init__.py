@@ -16,7 +16,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool | None) -> None:
     if wanted:
         from labelgap._version import __version__
 
@@ -26,8 +26,8 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    version: bool | None = typer.Option(
+        None, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
     """Which images should I label next?"""
@@ -35,7 +35,7 @@ def _main(
 
 def main() -> None:
     """Run the command line: what the user can put right is told in two lines, exit status 2."""
-    from labelgap.cli import catalogue, run  # noqa: F401  (importing registers the commands)
+    from labelgap.cli import catalogue, project, run  # noqa: F401  (importing registers the commands)
 
     try:
         app()

@@ -89,6 +89,23 @@ def decode(
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
+def picture(data: bytes, longest: int) -> Image.Image:
+    """The whole image for people: what `decode` shows the network, RGB, sides up to `longest`.
+
+    Raises what `decode` raises for damaged and too large images.
+    """
+    try:
+        with _open(data) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{image.width}×{image.height} pixels are too many.")
+            image.draft(None, (longest, longest))
+            plain = _convert(ImageOps.exif_transpose(image), "RGB")
+            plain.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+            return plain
+    except _DAMAGE as error:
+        raise DataError(f"Not a readable image ({error}).") from error
+
+
 def _open(data: bytes | Path | Array) -> Image.Image:
     if isinstance(data, np.ndarray):
         return Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)

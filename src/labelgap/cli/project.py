@@ -1,0 +1,477 @@
+"""A person's folder: init, add, ask, label, train, status, predict, import, export, and so on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from labelgap.cli import app
+
+if TYPE_CHECKING:
+    from labelgap.project.exchange import Imported
+    from labelgap.project.ingest import Report
+    from labelgap.project.store import Project
+    from labelgap.project.work import Work
+
+PANEL = "Labelling project"
+PROJECT = typer.Option(
+    None, "--project", help="The project's folder. [default: this one or its nearest parent]"
+)
+DEVICE = typer.Option("auto", help="auto | cpu | cuda | mps.")
+THREADS = typer.Option(None, help="CPU threads.")
+_SHOWN = 8
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _plain(text: object) -> str:
+    return str(text).replace("[", r"\[")
+
+
+@app.command(rich_help_panel=PANEL)
+def init(
+    folder: Path = typer.Argument(..., help="The folder of the images."),
+    classes: str | None = typer.Option(
+        None, help="Names, separated by commas. [default: those of sub-folders or labels]"
+    ),
+    manifest: Path | None = typer.Option(
+        None, help="CSV or JSONL in the folder: path, and label where known."
+    ),
+    folder_labels: bool | None = typer.Option(
+        None,
+        "--folder-labels/--no-folder-labels",
+        help="Label images in sub-folders by their names. [default: without --classes]",
+    ),
+    method: str = typer.Option("daal", help="A method by name (`labelgap methods`)."),
+    weights: str | None = typer.Option(
+        None, help="Pretrained weights: a file, or hub. Freezes the network; trains an adapter."
+    ),
+    network: str | None = typer.Option(
+        None, help="resnet | mlp | timm:NAME. [with --weights: timm:tf_efficientnet_lite0]"
+    ),
+    holdout: float = typer.Option(
+        0.2, min=0.0, max=0.9, help="Share of the questions that only measure accuracy."
+    ),
+    image_size: int | None = typer.Option(
+        None, min=4, max=1024, help="Side that images are packed at. [default: 128, or theirs]"
+    ),
+    flip: bool = typer.Option(
+        True, "--flip/--no-flip", help="Mirror images in training; not for text or digits."
+    ),
+    seed: int = typer.Option(0, help="Seed of every draw."),
+    set_: list[str] = typer.Option([], "--set", help="key=value of `labelgap config`."),
+) -> None:
+    """Make a labelling project of a folder of images."""
+    from labelgap.cli.values import tree_of
+    from labelgap.project.begin import begin
+
+    names = [n.strip() for n in classes.split(",")] if classes is not None else None
+    if weights not in (None, "hub"):
+        weights = str(Path(str(weights)).expanduser().resolve())
+        _need_file(Path(weights))
+    config, _, _ = tree_of(None, {}, set_)
+    begun = begin(
+        folder.expanduser(),
+        classes=names,
+        manifest=manifest,
+        folder_labels=folder_labels,
+        image_size=image_size,
+        method=method,
+        weights=weights,
+        network=network,
+        holdout=holdout,
+        flip=flip,
+        seed=seed,
+        config=config,
+    )
+    with begun.project as project:
+        console = _console()
+        shown = ", ".join(project.classes[:12]) + (", …" if len(project.classes) > 12 else "")
+        console.print(
+            f"[bold]{project.items.count()}[/] images, {len(project.classes)} classes "
+            f"({_plain(shown)}), packed at {project.settings.image_size} pixels"
+        )
+        _tell_report(console, begun.report)
+        _tell_import(console, begun.labels)
+        console.print(f"network: {_network(project)}")
+        console.print(f"next: [bold]labelgap ask 50 --project {_plain(folder)}[/]")
+
+
+def _need_file(path: Path) -> None:
+    from labelgap.errors import DataError
+
+    if not path.is_file():
+        raise DataError(f"The weights file {path} does not exist.", "Correct `--weights`.")
+
+
+def _network(project: "Project") -> str:
+    from labelgap.project.work import weights_note
+
+    return _plain(weights_note(project))
+
+
+def _tell_report(console: Any, report: "Report") -> None:
+    if report.duplicates:
+        first = report.duplicates[0]
+        console.print(
+            f"{len(report.duplicates)} files have the contents of others and are one image with "
+            f"them, e.g. {_plain(first[0])} = {_plain(first[1])}"
+        )
+    for old, new in report.moved[:_SHOWN]:
+        console.print(f"moved: {_plain(old)} → {_plain(new)}")
+    if report.vanished:
+        console.print(
+            f"[yellow]{len(report.vanished)} files vanished[/] (their labels are kept), e.g. "
+            f"{_plain(report.vanished[0])}"
+        )
+    if report.quarantined:
+        console.print(f"[yellow]{len(report.quarantined)} files are quarantined:[/]")
+        for path, reason, detail in report.quarantined[:_SHOWN]:
+            more = f" ({detail})" if detail else ""
+            console.print(f"  {_plain(path)}: {reason}{_plain(more)}")
+        if len(report.quarantined) > _SHOWN:
+            console.print("  … all of them: labelgap status --quarantine")
+
+
+def _tell_import(console: Any, report: "Imported") -> None:
+    if report.stored or report.same:
+        same = f", {report.same} were there already" if report.same else ""
+        console.print(f"{report.stored} labels stored{same}")
+    if report.unmatched:
+        console.print(
+            f"[yellow]{len(report.unmatched)} rows name no image of the project[/], e.g. "
+            f"{_plain(report.unmatched[0])}"
+        )
+    if report.ambiguous:
+        console.print(
+            f"[yellow]{len(report.ambiguous)} images have two labels and were left out[/], e.g. "
+            f"{_plain(report.ambiguous[0])}"
+        )
+    for path, before, now in report.differing[:_SHOWN]:
+        console.print(f"[yellow]differs:[/] {_plain(path)} was {_plain(before)}, now {_plain(now)}")
+    if len(report.differing) > _SHOWN:
+        console.print(f"  … {len(report.differing)} in all: labelgap status --conflicts")
+
+
+@app.command(rich_help_panel=PANEL)
+def add(project: Path | None = PROJECT) -> None:
+    """Take in new images of the folder; find moved ones; report vanished ones."""
+    from labelgap.project.begin import keep_labels
+    from labelgap.project.store import Project
+
+    with Project.open(project) as p:
+        console = _console()
+        found = p.find()
+        report = p.add(found)
+        console.print(f"{report.added} new images; {p.items.count()} in all")
+        _tell_report(console, report)
+        if p.settings.source != "folder":
+            _tell_import(console, keep_labels(p, found, p.settings.source))
+
+
+@app.command(rich_help_panel=PANEL)
+def ask(
+    n: int = typer.Argument(..., help="How many images to label next."),
+    method: str | None = typer.Option(None, help="Another method, from now on."),
+    device: str = DEVICE,
+    threads: int | None = THREADS,
+    project: Path | None = PROJECT,
+) -> None:
+    """Choose the next images to label, training first if labels have come."""
+    from labelgap.project.store import Project
+
+    with Project.open(project) as p:
+        console = _console()
+        work = _work(p, console, method, device, threads)
+        asked = work.ask(n)
+        if method is not None:
+            p.change(method=method)
+        new = f"{asked.new} new" if asked.new else "none new"
+        console.print(
+            f"[bold]{len(asked.items)}[/] images to label ({new}, {asked.held_out} of them drawn "
+            "at random to measure accuracy)"
+        )
+        if len(asked.items) < n:
+            console.print(f"[yellow]{n} were asked for; no more are left[/]")
+        if asked.cold:
+            console.print("nothing to learn from yet: typical images, as different as possible")
+        for item in asked.items[:_SHOWN]:
+            path = p.items.get(item.id).path
+            console.print(f"  {item.rank:>3}  {_plain(path)}  {_plain(item.explanation)}")
+        if len(asked.items) > _SHOWN:
+            console.print("   …")
+        console.print("next: [bold]labelgap label[/]")
+
+
+def _work(
+    p: "Project", console: Any, method: str | None, device: str, threads: int | None
+) -> "Work":
+    from labelgap.device import set_threads
+    from labelgap.project.work import Work
+
+    set_threads(threads)
+    return Work(p, method=method, device=device)
+
+
+@app.command(rich_help_panel=PANEL)
+def train(
+    device: str = DEVICE, threads: int | None = THREADS, project: Path | None = PROJECT
+) -> None:
+    """Train on all labels and estimate the accuracy."""
+    from labelgap.project.status import status as status_of
+    from labelgap.project.store import Project
+
+    with Project.open(project) as p:
+        console = _console()
+        work = _work(p, console, None, device, threads)
+        seconds = sum(work.train().values())
+        state = status_of(p)
+        console.print(f"trained {_network(p)} in {seconds:.1f} s")
+        console.print(f"{state.labelled - state.held_out} labels, accuracy {state.accuracy}")
+        console.print(state.verdict.sentence)
+
+
+@app.command(rich_help_panel=PANEL)
+def status(
+    quarantine: bool = typer.Option(False, "--quarantine", help="List quarantined files."),
+    conflicts: bool = typer.Option(False, "--conflicts", help="List images people disagree on."),
+    project: Path | None = PROJECT,
+) -> None:
+    """Where the project stands: counts, accuracy, learning curve, whether labelling helps."""
+    from rich.table import Table
+
+    from labelgap.project.status import status as status_of
+    from labelgap.project.store import Project
+
+    with Project.open(project, "read") as p:
+        console = _console()
+        if quarantine:
+            for file in p.items.files("quarantined"):
+                console.print(f"{_plain(file.path)}: {file.reason} {_plain(file.detail)}")
+            return
+        if conflicts:
+            _conflicts(console, p)
+            return
+        s = status_of(p)
+        console.print(
+            f"[bold]{_plain(p.root)}[/]: {s.items} images, {s.labelled} labelled "
+            f"({s.held_out} of them held out), {s.outstanding} waiting to be labelled"
+        )
+        said = [f"{k} {reason}" for reason, k in sorted(s.skipped.items())]
+        said += [f"{s.none_of_these} none of these"] * bool(s.none_of_these)
+        said += [f"{s.missing} without their file"] * bool(s.missing)
+        said += [f"{k} quarantined ({reason})" for reason, k in sorted(s.quarantined.items())]
+        said += [f"{s.conflicts} in conflict"] * bool(s.conflicts)
+        if said:
+            console.print(", ".join(said))
+        table = Table(title="classes", title_justify="left")
+        for column in ("class", "labels", "recall (held out)"):
+            table.add_column(column, justify="left" if column == "class" else "right")
+        for name, count, share in zip(p.classes, s.per_class, s.recall, strict=True):
+            table.add_row(_plain(name), str(count), str(share))
+        console.print(table)
+        if s.curve:
+            table = Table(title="learning curve", title_justify="left")
+            for column in ("labels", "accuracy (held out)"):
+                table.add_column(column, justify="right")
+            for point in s.curve:
+                table.add_row(str(point.labels), str(point.accuracy))
+            console.print(table)
+            console.print(f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on")
+        elif s.labelled:
+            console.print("not trained yet: labelgap train")
+        console.print(s.verdict.sentence)
+        _regions(console, p, s.regions)
+
+
+def _conflicts(console: Any, p: "Project") -> None:
+    from labelgap.project.exchange import name_of
+
+    for id, events in p.ledger.conflicts().items():
+        said = [
+            f"{e.person or '?'}: "
+            f"{name_of(e.label, p.classes) if e.label is not None else e.data['reason']}"
+            for e in events
+        ]
+        console.print(f"{_plain(p.items.get(id).path)}  {_plain('; '.join(said))}")
+
+
+def _regions(console: Any, p: "Project", regions: list[dict[str, Any]]) -> None:
+    if not regions:
+        return
+    share = 100 * sum(r["share"] for r in regions)
+    console.print(f"{len(regions)} groups of similar images have no label ({share:.0f} %):")
+    for region in regions[:4]:
+        paths = ", ".join(p.items.get(i).path for i in region["examples"][:3])
+        console.print(f"  {region['size']} images like {_plain(paths)}")
+
+
+@app.command(rich_help_panel=PANEL)
+def predict(
+    out: Path = typer.Option(Path("predictions.csv"), help="A .csv, .jsonl or .parquet file."),
+    probabilities: bool = typer.Option(False, "--probabilities", help="A column for each class."),
+    device: str = DEVICE,
+    threads: int | None = THREADS,
+    project: Path | None = PROJECT,
+) -> None:
+    """Write the classifier's prediction of every image."""
+    from labelgap.project.predictions import write_predictions
+    from labelgap.project.store import Project
+
+    with Project.open(project) as p:
+        console = _console()
+        work = _work(p, console, None, device, threads)
+        if work.is_stale():
+            console.print("[yellow]labels have come since the last training[/]: labelgap train")
+        number = write_predictions(work, out, probabilities)
+        console.print(f"{number} predictions → {_plain(out)}")
+
+
+@app.command(name="import", rich_help_panel=PANEL)
+def import_(
+    file: Path = typer.Argument(..., help="CSV or JSONL: path or id, label, [annotator]."),
+    annotator: str = typer.Option("import", help="Who labelled, where the file does not say."),
+    holdout: bool = typer.Option(
+        False,
+        "--holdout",
+        help="The file labels a random sample: use the reserve's share of it to measure accuracy.",
+    ),
+    project: Path | None = PROJECT,
+) -> None:
+    """Take labels from a file; repeating it changes nothing."""
+    from labelgap.project.exchange import import_file
+    from labelgap.project.store import Project
+
+    with Project.open(project) as p:
+        console = _console()
+        report = import_file(p, file, annotator)
+        _tell_import(console, report)
+        if report.without_label:
+            console.print(f"{report.without_label} rows have no label")
+        if holdout:
+            from labelgap.project.work import hold_out_imported
+
+            console.print(f"{hold_out_imported(p)} labels are held out from now on")
+
+
+@app.command(name="export", rich_help_panel=PANEL)
+def export_(
+    format: str = typer.Option("csv", help="csv | jsonl | parquet | folders | coco | model | onnx"),
+    out: Path = typer.Option(..., help="The file, or the folder for folders and model."),
+    link: bool = typer.Option(False, "--link", help="folders: symbolic links, not copies."),
+    project: Path | None = PROJECT,
+) -> None:
+    """Write the labels for other tools, or the trained model."""
+    from labelgap.project.exchange import FORMATS, export
+    from labelgap.project.store import Project
+
+    if format in ("model", "onnx"):
+        from labelgap.project.model import export_model
+
+        with Project.open(project) as p:
+            work = _work(p, _console(), None, "cpu", None)
+            export_model(work, out, format)
+            _console().print(f"model → {_plain(out)}")
+        return
+    if format not in FORMATS:
+        from labelgap.errors import UnknownName
+
+        raise UnknownName("format", format, (*FORMATS, "model", "onnx"))
+    with Project.open(project, "read") as p:
+        number = export(p, out, format, link=link)
+        _console().print(f"{number} labels → {_plain(out)}")
+
+
+@app.command(rich_help_panel=PANEL)
+def undo(
+    image: str | None = typer.Argument(None, help="Path or id; without it the last answer."),
+    annotator: str | None = typer.Option(None, help="Whose answer. [default: anybody's]"),
+    project: Path | None = PROJECT,
+) -> None:
+    """Take back an answer; what was there before returns, and the undo is kept too."""
+    from labelgap.errors import LedgerError
+    from labelgap.project.exchange import name_of
+    from labelgap.project.store import Project
+
+    with Project.open(project) as p:
+        item = None if image is None else p.item_of(image)
+        if annotator is not None:
+            event = p.ledger.undo(item, person=annotator)
+        else:
+            # Newest first; what is undone already is passed over.
+            for past in p.ledger.history(limit=10_000, id=item):
+                if past.kind != "undone" and past.id is not None:
+                    standing = p.ledger.opinions(past.id).get(past.person)
+                    value = past.label if past.label is not None else past.data["reason"]
+                    if standing == value:
+                        event = p.ledger.undo(past.id, person=past.person)
+                        break
+            else:
+                raise LedgerError("There is no answer to take back.", "labelgap status")
+        assert event.id is not None
+        label = p.ledger.labels.get(event.id)
+        now = "no label" if label is None else name_of(label, p.classes)
+        _console().print(f"{_plain(p.items.get(event.id).path)} has now: {_plain(now)}")
+
+
+@app.command(rich_help_panel=PANEL)
+def backup(
+    out: Path | None = typer.Option(None, help="A .zip. [default: .labelgap/backups/<time>.zip]"),
+    project: Path | None = PROJECT,
+) -> None:
+    """Write labels, items and settings to one file (also while `labelgap label` runs)."""
+    from labelgap.project.backup import backup as make
+    from labelgap.project.store import Project
+
+    with Project.open(project, "read") as p:
+        _console().print(f"backup → {_plain(make(p, out))}")
+
+
+@app.command(rich_help_panel=PANEL)
+def doctor(
+    repack: bool = typer.Option(False, "--repack", help="Pack all images anew first."),
+    project: Path | None = PROJECT,
+) -> None:
+    """Check that everything is whole; exit status 1 where it is not."""
+    from labelgap.errors import FolderError
+    from labelgap.project.doctor import examine
+    from labelgap.project.doctor import repack as pack_anew
+    from labelgap.project.store import HOME, SETTINGS, Project, find_root
+
+    root = find_root(Path.cwd()) if project is None else project
+    if root is None or not (root / HOME / SETTINGS).exists():
+        raise FolderError("There is no labelling project here.", "Name its folder by --project.")
+    console = _console()
+    if repack:
+        with Project.open(root) as p:
+            rows, failed = pack_anew(p)
+        console.print(f"{rows} images packed, {len(failed)} of them without their file")
+    colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
+    findings = examine(root)
+    for f in findings:
+        cure = f" → {f.cure}" if f.cure else ""
+        console.print(
+            f"[{colours[f.state]}]{f.state:>7}[/]  {f.check}: {_plain(f.text)}{_plain(cure)}"
+        )
+    if any(f.state == "error" for f in findings):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=PANEL)
+def label(
+    port: int = typer.Option(0, min=0, max=65535, help="Port. [default: a free one]"),
+    host: str = typer.Option("127.0.0.1", help="Other addresses let other machines in."),
+    annotator: str = typer.Option("", help="Your name, kept with each answer."),
+    browser: bool = typer.Option(True, "--browser/--no-browser", help="Open the page."),
+    project: Path | None = PROJECT,
+) -> None:
+    """Label the asked images in the browser; Ctrl-C ends it."""
+    from labelgap.project.server.serve import serve
+    from labelgap.project.store import Project
+
+    with Project.open(project) as p:
+        serve(p, host, port, annotator, browser, _console())

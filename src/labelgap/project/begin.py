@@ -1,0 +1,127 @@
+"""`labelgap init`: classes, settings, items, and the labels that came along."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labelgap.errors import DataError, FolderError, UnknownName
+from labelgap.presets import resolve
+from labelgap.project import sources
+from labelgap.project.exchange import Imported, store_labels
+from labelgap.project.ingest import Report
+from labelgap.project.store import Project, ProjectSettings, check_classes, manifest_in
+
+SMALL = 64
+"""Images that all have one square size up to this keep it; others are packed at 128 pixels, what
+frozen backbones work on."""
+_PEEKED = 32
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What `init` found."""
+
+    project: Project
+    report: Report
+    labels: Imported
+
+
+def begin(
+    root: Path,
+    *,
+    classes: Sequence[str] | None = None,
+    manifest: Path | None = None,
+    folder_labels: bool | None = None,
+    image_size: int | None = None,
+    **settings: Any,
+) -> Begun:
+    """Make the project of a folder, or continue one whose `init` was interrupted.
+
+    Parameters
+    ----------
+    classes: names; None takes those of the labels that come along: sub-folders', a manifest's,
+        a table's.
+    folder_labels: whether an image in a sub-folder is labelled by its name; None: only where the
+        classes come from there.
+    image_size: side of the packed square; None: see `SMALL`.
+    settings: other fields of `ProjectSettings`.
+
+    Raises
+    ------
+    FolderError, DataError, ConfigError, UnknownName: nothing is made then.
+    """
+    if not root.is_dir():
+        raise FolderError(f"{root} is not a folder.", "Give the folder that has the images.")
+    # A misspelt method or setting must not be found after an hour of decoding.
+    method = settings.get("method", "daal")
+    resolve({"method": method, **settings.get("config", {})}, preset="cpu", where="init")
+    listed = manifest_in(root, manifest) if manifest else None
+    kind: sources.Kind = "manifest" if listed else sources.kind_of(root)
+    found = sources.find(root, kind, root / listed if listed else None)
+    if not found:
+        raise DataError(
+            f"{root} has no images ({', '.join(sorted(s[1:] for s in sources.SUFFIXES))}).",
+            "Put images into it, or give another folder.",
+        )
+    by_folder = kind == "folder"
+    use_labels = True if not by_folder else folder_labels
+    if use_labels is None:
+        use_labels = classes is None
+    names = check_classes(classes if classes is not None else sources.classes_of(found))
+    if use_labels:
+        for place in found:
+            if place.label is not None and place.label not in names:
+                raise UnknownName("class", place.label, names, place.path)
+    size = image_size or peek_size(root, found)
+    made = ProjectSettings(classes=names, image_size=size, source=kind, manifest=listed, **settings)
+    project = Project.create(root, made)
+    try:
+        report = project.add(found)
+        labels = Imported()
+        if use_labels:
+            labels = keep_labels(project, found, kind)
+    except BaseException:
+        project.close()
+        raise
+    return Begun(project, report, labels)
+
+
+def keep_labels(project: Project, found: list[sources.Found], kind: str) -> Imported:
+    """Store the labels that came with the images, by the person "folder", "manifest", "tables".
+
+    Copies of one image in two classes' folders contradict each other: such labels are left out
+    and told.
+    """
+    paths = project.items.paths()
+    report = Imported()
+    answers: dict[int, tuple[int, str]] = {}
+    torn: set[int] = set()
+    for place in found:
+        if place.label is None or place.path not in paths:
+            continue
+        item, label = paths[place.path], project.label_of(place.label)
+        if item in answers and answers[item][0] != label:
+            torn.add(item)
+            report.ambiguous.append(place.path)
+        answers.setdefault(item, (label, place.path))
+    kept = {i: a for i, a in answers.items() if i not in torn}
+    store_labels(project.ledger, kept, kind, project.classes, report)
+    return report
+
+
+def peek_size(root: Path, found: list[sources.Found]) -> int:
+    """The common side of small square images, else 128."""
+    from labelgap.project.ingest import size_of
+
+    reader = sources.Reader(root)
+    sizes = set()
+    step = max(1, len(found) // _PEEKED)
+    for place in found[::step][:_PEEKED]:
+        if not place.refused and (size := size_of(reader, place.path)) is not None:
+            sizes.add(size)
+    if len(sizes) == 1:
+        width, height = sizes.pop()
+        if width == height and 4 <= width <= SMALL:
+            return width
+    return 128

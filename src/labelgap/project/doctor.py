@@ -1,0 +1,162 @@
+"""Is everything whole? Each check says what it looked at, what it found, and the cure."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from labelgap import _sqlite
+from labelgap._lock import network_file_system
+from labelgap.data.images import decode
+from labelgap.data.progress import late_progress
+from labelgap.errors import DataError, LabelgapError
+from labelgap.project.pixels import CHANNELS
+from labelgap.project.sources import Unreadable
+from labelgap.project.store import HOME, SETTINGS, Project, read_settings
+
+SAMPLED = 200
+"""Files whose contents are compared with their hash."""
+_LOW = 500 << 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: its state is ok, warning or error."""
+
+    check: str
+    state: str
+    text: str
+    cure: str = ""
+
+
+def examine(root: Path) -> list[Finding]:
+    """Every check that can be made; one damaged part does not hide the others."""
+    found = [_settings(root), *_ledger(root / HOME)]
+    if any(f.state == "error" for f in found):
+        return found
+    try:
+        with Project.open(root, "read") as project:
+            found += [*_items(project), *_files(project), *_disk(project)]
+    except LabelgapError as error:
+        found.append(Finding("project", "error", error.cause, error.cure))
+    return found
+
+
+def _settings(root: Path) -> Finding:
+    try:
+        settings = read_settings(root / HOME / SETTINGS)
+    except LabelgapError as error:
+        return Finding("settings", "error", error.cause, error.cure)
+    return Finding("settings", "ok", f"{len(settings.classes)} classes")
+
+
+def _ledger(home: Path) -> Iterator[Finding]:
+    file = home / "ledger.sqlite"
+    try:
+        _sqlite.check(file)
+        yield Finding("ledger", "ok", "the file is sound")
+    except LabelgapError as error:
+        snapshots = sorted((home / "snapshots").glob("*.sqlite"))
+        cure = f"Copy {snapshots[-1]} over it." if snapshots else "Restore a backup."
+        yield Finding("ledger", "error", error.cause, cure)
+    remote = network_file_system(home)
+    if remote:
+        yield Finding(
+            "file system", "warning", f"{home} is on {remote}: a crash can lose the last labels",
+            "Move the folder to a local disk.",
+        )  # fmt: skip
+
+
+def _items(project: Project) -> Iterator[Finding]:
+    state = project.items.check()
+    n = project.items.count()
+    yield Finding("items", "ok" if state == "ok" else "error", f"{n} items; {state}",
+                  "" if state == "ok" else "Restore a backup.")  # fmt: skip
+    labels = project.ledger.labels
+    strange = [i for i in labels if i >= n]
+    if strange:
+        yield Finding(
+            "labels", "error", f"{len(strange)} labels are of items that do not exist",
+            "items.sqlite and ledger.sqlite are of different backups; restore both from one.",
+        )  # fmt: skip
+    else:
+        yield Finding("labels", "ok", f"{len(labels)} labels")
+    size = project.pixels.file.stat().st_size if project.pixels.file.exists() else 0
+    if size < n * project.pixels.row:
+        have = size // project.pixels.row
+        yield Finding("pixels", "error", f"{have} of {n} packed images are there",
+                      "labelgap doctor --repack")  # fmt: skip
+    else:
+        yield Finding("pixels", "ok", f"{size / 1e6:.0f} MB for {n} images")
+
+
+def _files(project: Project) -> Iterator[Finding]:
+    items = project.items.all()
+    gone = [i for i in items if not i.present]
+    if gone:
+        yield Finding(
+            "files", "warning", f"{len(gone)} items have no file any more, e.g. {gone[0].path}",
+            "Their labels are kept. Put the files back, or anywhere into the folder, and run "
+            "`labelgap add`.",
+        )  # fmt: skip
+    here = [i for i in items if i.present]
+    step = max(1, len(here) // SAMPLED)
+    changed, absent = [], []
+    for item in here[::step]:
+        try:
+            data = project.reader.read(item.path)
+        except Unreadable:
+            absent.append(item.path)
+            continue
+        if hashlib.sha256(data).hexdigest() != item.sha256:
+            changed.append(item.path)
+    looked = len(here[::step])
+    if absent or changed:
+        text = f"of {looked} files {len(absent)} are gone and {len(changed)} have other contents"
+        yield Finding("contents", "warning", f"{text}, e.g. {(absent + changed)[0]}",
+                      "labelgap add")  # fmt: skip
+    else:
+        yield Finding("contents", "ok", f"{looked} files have the contents that were labelled")
+    bad = project.items.files("quarantined")
+    if bad:
+        text = f"{len(bad)} files are no usable images, e.g. {bad[0].path}: {bad[0].reason}"
+        yield Finding("quarantine", "warning", text, "labelgap status --quarantine")
+    conflicts = project.ledger.conflicts()
+    if conflicts:
+        yield Finding("conflicts", "warning", f"on {len(conflicts)} images people disagree",
+                      "labelgap status --conflicts")  # fmt: skip
+
+
+def _disk(project: Project) -> Iterator[Finding]:
+    free = shutil.disk_usage(project.home).free
+    state = "ok" if free > _LOW else "warning"
+    yield Finding("disk", state, f"{free / 1e9:.1f} GB free", "" if state == "ok" else "Free some.")
+
+
+def repack(project: Project) -> tuple[int, list[str]]:
+    """Pack the pixels anew from the files; returns how many rows, and the paths that failed.
+
+    An item whose file is gone or changed gets a black row if it has none: its id must stay.
+    """
+    failed = []
+    items = project.items.all()
+    size = project.pixels.file.stat().st_size if project.pixels.file.exists() else 0
+    with late_progress("Packing images", len(items)) as advance:
+        for item in items:
+            advance(1)
+            try:
+                data = project.reader.read(item.path)
+                if hashlib.sha256(data).hexdigest() != item.sha256:
+                    raise Unreadable("other contents")
+                pixels = decode((item.path, data), CHANNELS, None, project.pixels.side)
+                project.pixels.replace_row(item.id, pixels)
+            except (Unreadable, DataError):
+                failed.append(item.path)
+                if size < (item.id + 1) * project.pixels.row:
+                    side = project.pixels.side
+                    blank = np.zeros((side, side, CHANNELS), dtype=np.uint8)
+                    project.pixels.replace_row(item.id, blank)
+    return len(items), failed

@@ -1,0 +1,268 @@
+"""Labels from and for other tools: CSV, JSONL, Parquet, folders by class, COCO."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labelgap.errors import DataError, FolderError, UnknownName
+from labelgap.files import write_text
+from labelgap.ledger import NONE_OF_THESE, Ledger
+from labelgap.project.sources import Unreadable, read_table, relative
+from labelgap.project.store import Project
+from labelgap.project.tables import Row, fused, write_table
+
+NONE_LABEL = "(none of these)"
+"""How the answer "none of the classes" is written in files."""
+COLUMNS = ("path", "label", "annotator", "time", "round")
+FORMATS = ("csv", "jsonl", "parquet", "folders", "coco")
+
+
+@dataclass
+class Imported:
+    """What became of a file's rows."""
+
+    stored: int = 0
+    same: int = 0
+    without_label: int = 0
+    unmatched: list[str] = field(default_factory=list)
+    ambiguous: list[str] = field(default_factory=list)
+    differing: list[tuple[str, str, str]] = field(default_factory=list)
+    """(path, label in force before, imported label)"""
+
+
+# -------------------------------------------------------------------------------- import
+
+
+def import_file(project: Project, file: Path, person: str = "import") -> Imported:
+    """Store the labels of a CSV or JSONL file, all of them or none.
+
+    Columns: path or id, label, and optionally annotator. Repeating an import stores nothing new:
+    a label that its annotator has given already is left alone. Rows that name no image of the
+    project are counted and left out, and so are images that one annotator labels twice.
+
+    Raises
+    ------
+    DataError: no such file, no such columns, or no row that matches.
+    UnknownName: a label that is no class, with its row.
+    """
+    rows = read_table(file)
+    if rows and not {"path", "id"} & rows[0].keys():
+        raise DataError(
+            f"{file}: no column path or id ({', '.join(rows[0])}).", "Name the columns so."
+        )
+    if rows and not any("label" in row for row in rows):
+        raise DataError(f"{file}: no column label.", "Name the columns path, label.")
+    paths = project.items.paths()
+    count = project.items.count()
+    report = Imported()
+    given: dict[str, dict[int, tuple[int, str]]] = {}
+    twice: set[tuple[str, int]] = set()
+    for number, row in enumerate(rows, 1):
+        text = fused(row.get("label", ""))
+        name = fused(row.get("path", "")) or row.get("id", "")
+        if not text:
+            report.without_label += 1
+            continue
+        label = _label(project, text, f"{file}, row {number}")
+        item = _item(project.root, row, paths, count)
+        if item is None:
+            report.unmatched.append(name)
+            continue
+        who = row.get("annotator") or person
+        known = given.setdefault(who, {})
+        if item in known and known[item][0] != label:
+            twice.add((who, item))
+            report.ambiguous.append(name)
+        known[item] = (label, name)
+    if rows and not given and report.unmatched:
+        raise DataError(
+            f"{file}: none of {len(report.unmatched)} rows names an image of this project "
+            f"(the first: {report.unmatched[0]!r}).",
+            f"Paths are relative to {project.root}.",
+        )
+    for who, answers in given.items():
+        kept = {i: a for i, a in answers.items() if (who, i) not in twice}
+        store_labels(project.ledger, kept, who, project.classes, report)
+    return report
+
+
+def store_labels(
+    ledger: Ledger,
+    answers: Mapping[int, tuple[int, str]],
+    person: str,
+    classes: tuple[str, ...],
+    report: Imported,
+) -> None:
+    """Store one person's labels, item -> (label, path), in one transaction; those that this
+    person has given already are counted and left alone."""
+    in_force = ledger.labels
+    new: dict[int, int] = {}
+    for item, (label, path) in answers.items():
+        if ledger.opinions(item).get(person) == label:
+            report.same += 1
+            continue
+        if item in in_force and in_force[item] != label:
+            before, now = (name_of(y, classes) for y in (in_force[item], label))
+            report.differing.append((path, before, now))
+        new[item] = label
+    if new:
+        ledger.answers(new, person=person)
+    report.stored += len(new)
+
+
+def _label(project: Project, text: str, where: str) -> int:
+    if text == NONE_LABEL:
+        return NONE_OF_THESE
+    if text not in project.classes:
+        raise UnknownName("class", text, (*project.classes, NONE_LABEL), where)
+    return project.classes.index(text)
+
+
+def _item(root: Path, row: Mapping[str, str], paths: Mapping[str, int], count: int) -> int | None:
+    path = fused(row.get("path", ""))
+    if path:
+        if path in paths:
+            return paths[path]
+        try:
+            return paths.get(relative(root, path))
+        except (Unreadable, ValueError):
+            return None
+    text = row.get("id", "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) < count else None
+
+
+def name_of(label: int, classes: tuple[str, ...]) -> str:
+    """A label as it is written in files."""
+    return NONE_LABEL if label == NONE_OF_THESE else classes[label]
+
+
+# -------------------------------------------------------------------------------- export
+
+
+def label_rows(project: Project) -> list[Row]:
+    """One row for each label in force, by item: path, label, annotator, time (UTC), round."""
+    last: dict[int, Any] = {}
+    for event in project.ledger.events():
+        if event.kind in ("labelled", "corrected") and event.id is not None:
+            last.setdefault(event.id, []).append(event)
+    rows = []
+    labels = project.ledger.labels
+    for item in project.items.all():
+        if item.id not in labels:
+            continue
+        # The latest event of that label by somebody who still stands by it.
+        opinions = project.ledger.opinions(item.id)
+        event = next(
+            e
+            for e in reversed(last[item.id])
+            if e.label == labels[item.id] and opinions.get(e.person) == e.label
+        )
+        rows.append(
+            {
+                "path": item.path,
+                "label": name_of(labels[item.id], project.classes),
+                "annotator": event.person,
+                "time": event.time,
+                "round": event.round,
+                "id": item.id,
+            }
+        )
+    return rows
+
+
+def export(project: Project, out: Path, format: str, *, link: bool = False) -> int:
+    """Write the labels; returns how many.
+
+    link: in format folders, make symbolic links instead of copies.
+
+    Raises
+    ------
+    UnknownName: another format.
+    FolderError: `out` cannot be written, or is a folder that is not empty.
+    """
+    if format not in FORMATS:
+        raise UnknownName("format", format, FORMATS)
+    rows = label_rows(project)
+    if format == "folders":
+        _folders(project, rows, out, link)
+    elif format == "coco":
+        write_text(out, json.dumps(coco(project, rows), indent=1))
+    else:
+        write_table(out, rows, COLUMNS, format)
+    return len(rows)
+
+
+def coco(project: Project, rows: list[Row]) -> dict[str, Any]:
+    """COCO's JSON: one annotation an image, whose box is the whole image.
+
+    "None of these" has no category there, so such images have no annotation.
+    """
+    items = {item.id: item for item in project.items.all()}
+    images: list[Row] = []
+    annotations: list[Row] = []
+    for row in rows:
+        item = items[row["id"]]
+        images.append(
+            {"id": item.id, "file_name": item.path, "width": item.width, "height": item.height}
+        )
+        if row["label"] == NONE_LABEL:
+            continue
+        annotations.append(
+            {
+                "id": len(annotations) + 1,
+                "image_id": item.id,
+                "category_id": project.classes.index(row["label"]) + 1,
+                "bbox": [0, 0, item.width, item.height],
+                "area": item.width * item.height,
+                "iscrowd": 0,
+            }
+        )
+    categories = [{"id": k + 1, "name": name} for k, name in enumerate(project.classes)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def folder_names(classes: tuple[str, ...]) -> dict[str, str]:
+    """A folder's name for each class: no separators, no leading dot, no two alike."""
+    names: dict[str, str] = {}
+    for name in (*classes, NONE_LABEL):
+        plain = "".join("_" if c in '/\\:*?"<>|' else c for c in name).strip(" .") or "_"
+        taken = {n.casefold() for n in names.values()}
+        chosen, number = plain, 2
+        while chosen.casefold() in taken:
+            chosen, number = f"{plain}-{number}", number + 1
+        names[name] = chosen
+    return names
+
+
+def _folders(project: Project, rows: list[Row], out: Path, link: bool) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FolderError(f"{out} is not an empty folder.", "Choose another --out.")
+    if out.resolve().is_relative_to(project.root):
+        raise FolderError(
+            f"{out} is inside the project's folder, where `add` would take the copies for images.",
+            "Choose a place outside for --out.",
+        )
+    names = folder_names(project.classes)
+    try:
+        for row in rows:
+            folder = out / names[row["label"]]
+            folder.mkdir(parents=True, exist_ok=True)
+            table = "#" in row["path"] and not (project.root / row["path"]).exists()
+            name = row["path"].replace("#", "-") if table else row["path"]
+            target = folder / f"{row['id']:06d}-{Path(name).name}"
+            if link and not table:
+                os.symlink((project.root / row["path"]).resolve(), target)
+            elif table:
+                target.write_bytes(project.reader.read(row["path"]))
+            else:
+                shutil.copy2(project.root / row["path"], target)
+    except Unreadable as error:
+        raise DataError(f"{row['path']}: {error.reason}.", "Run `labelgap add`.") from error
+    except OSError as error:
+        raise FolderError(
+            f"Cannot write {out}: {error.strerror or error}.", "Free space, or another --out."
+        ) from error

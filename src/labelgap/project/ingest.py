@@ -1,0 +1,216 @@
+"""From places to items: every image is read and decoded once, fully, in threads.
+
+What is no image of ours is quarantined with its path and the reason, and never replaced by
+another one. Killed at any instant, the next `add` goes on where it stopped.
+"""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+from labelgap.data.images import decode
+from labelgap.errors import DataError
+from labelgap.project.items import File, Items, Status
+from labelgap.project.pixels import CHANNELS, Pixels
+from labelgap.project.sources import Found, Reader, Unreadable
+
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
+"""Raster formats that are opened, whatever a file's name says; no format that runs programs."""
+_CHUNK = 64  # images between two commits
+
+Advance = Callable[[int], None]
+
+
+@dataclass
+class Report:
+    """What became of the places: counts and, where people must look, the paths."""
+
+    added: int = 0
+    known: int = 0
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+    quarantined: list[tuple[str, str, str]] = field(default_factory=list)
+    moved: list[tuple[str, str]] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A place that was read: its pixels (None for a content that is known), or why not."""
+
+    found: Found
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    pixels: UInt8[np.ndarray, "h w c"] | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+def ingest(
+    found: list[Found], items: Items, pixels: Pixels, reader: Reader, advance: Advance
+) -> Report:
+    """Make items of the places that are not known yet, and note what moved or vanished.
+
+    advance: called with 1 for each place that was looked at.
+    """
+    report = Report()
+    seen = {f.path: f for f in items.files()}
+    fresh = []
+    for place in found:
+        before = seen.get(place.path)
+        same = before is not None and (before.size, before.mtime_ns) == (place.size, place.mtime_ns)
+        if same and before is not None and before.status == "ok":
+            report.known += 1
+            advance(1)
+        else:
+            fresh.append(place)
+    hashes = items.known_hashes()
+    pixels.trim(items.count())
+    first_path = {item.id: item.path for item in items.all() if item.present}
+    for block in _blocks(_read_all(fresh, reader, frozenset(hashes), pixels.side)):
+        new: list[UInt8[np.ndarray, "h w c"]] = []
+        files: list[File] = []
+        added: list[_Read] = []
+        for read in block:
+            advance(1)
+            item: int | None = None
+            if not read.reason:
+                item = hashes.get(read.sha256)
+                if item is None:
+                    assert read.pixels is not None
+                    item = hashes[read.sha256] = len(hashes)
+                    new.append(read.pixels)
+                    added.append(read)
+                    first_path[item] = read.found.path
+                elif item in first_path and first_path[item] != read.found.path:
+                    report.duplicates.append((read.found.path, first_path[item]))
+            else:
+                report.quarantined.append((read.found.path, read.reason, read.detail))
+            status: Status = "ok" if item is not None else "quarantined"
+            place = read.found
+            files.append(
+                File(
+                    place.path, status, item, read.reason, read.detail[:300],
+                    place.size, place.mtime_ns,
+                )
+            )  # fmt: skip
+        # The pixels first: rows without an item are cut off, an item without its row never is.
+        pixels.append(new, items.count())
+        with items.writing():
+            for read in added:
+                items.add(hashes[read.sha256], read.sha256, read.width, read.height)
+            for file in files:
+                items.put(file)
+        report.added += len(added)
+    _missing(found, items, report)
+    return report
+
+
+def _missing(found: list[Found], items: Items, report: Report) -> None:
+    """Mark files that are gone; their items may have moved."""
+    here = {place.path for place in found}
+    gone = [f for f in items.files("ok") if f.path not in here]
+    with items.writing():
+        items.mark_missing(f.path for f in gone)
+    for file in gone:
+        assert file.item is not None
+        now = items.get(file.item)
+        if now.present:
+            report.moved.append((file.path, now.path))
+        else:
+            report.vanished.append(file.path)
+
+
+def _blocks(reads: Iterable[_Read]) -> Iterator[list[_Read]]:
+    block: list[_Read] = []
+    for read in reads:
+        block.append(read)
+        if len(block) == _CHUNK:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _read_all(
+    found: list[Found], reader: Reader, known: frozenset[str], side: int
+) -> Iterator[_Read]:
+    """In the order of the places; a bounded number is in memory."""
+    Image.init()  # loading the plug-ins lazily is not safe in threads
+    workers = os.cpu_count() or 1
+    running: deque[Future[_Read]] = deque()
+    stream = iter(found)
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        try:
+            for place in stream:
+                running.append(pool.submit(_read, place, reader, known, side))
+                if len(running) >= 8 * workers:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _read(place: Found, reader: Reader, known: frozenset[str], side: int) -> _Read:
+    if place.refused:
+        return _Read(place, reason=place.refused)
+    try:
+        data = reader.read(place.path)
+    except Unreadable as error:
+        return _Read(place, reason=error.reason, detail=error.detail)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest in known:
+        return _Read(place, digest)
+    try:
+        width, height = _sniff(data)
+        pixels = decode((place.path, data), CHANNELS, None, side)
+    except (DataError, Image.DecompressionBombError, MemoryError) as error:
+        return _Read(place, digest, reason=_reason(error), detail=_detail(error))
+    except UnidentifiedImageError as error:
+        return _Read(place, digest, reason="not an image", detail=str(error).split("<")[0])
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
+        return _Read(place, digest, reason="damaged", detail=str(error))
+    return _Read(place, digest, width, height, pixels)
+
+
+def _sniff(data: bytes) -> tuple[int, int]:
+    """Width and height as shown, of a file whose *contents* are one of `FORMATS`."""
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def size_of(reader: Reader, path: str) -> tuple[int, int] | None:
+    """Width and height by the header alone; None for what is no image."""
+    try:
+        return _sniff(reader.read(path))
+    except (Unreadable, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+        return None
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, (MemoryError, Image.DecompressionBombError)) or "Mpx" in text:
+        return "too large"
+    if isinstance(error.__cause__, Image.DecompressionBombError):
+        return "too large"
+    if isinstance(error.__cause__, UnidentifiedImageError):
+        return "not an image"
+    if "truncated" in text or "Truncated" in text or "EOF" in text:
+        return "truncated"
+    return "damaged"
+
+
+def _detail(error: Exception) -> str:
+    cause = error.__cause__
+    return str(cause if cause is not None else getattr(error, "cause", error))

@@ -1,0 +1,140 @@
+"""How good the classifier is, from held-out labels alone; no torch, so `status` starts at once.
+
+The held-out items were drawn uniformly from the folder and never trained on, so the share of
+right predictions estimates the accuracy on the folder without bias. It is computed anew from
+the ledger each time: a corrected label corrects the past.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+from scipy import stats
+
+from labelgap._events import Event
+from labelgap.ledger import Ledger
+
+TRAINED = "project-trained"
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share right/total, and its exact 95 % interval (Clopper and Pearson 1934)."""
+
+    right: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        return self.right / self.total if self.total else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return exact_interval(self.right, self.total)
+
+    def __str__(self) -> str:
+        if not self.total:
+            return "–"
+        low, high = self.interval
+        return f"{100 * self.value:.1f} % ({100 * low:.0f}–{100 * high:.0f} %, n = {self.total})"
+
+
+def exact_interval(right: int, total: int, level: float = LEVEL) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a binomial share: covers with at least `level`."""
+    tail = (1 - level) / 2
+    low = float(stats.beta.ppf(tail, right, total - right + 1)) if right > 0 else 0.0
+    high = float(stats.beta.ppf(1 - tail, right + 1, total - right)) if right < total else 1.0
+    return low, high
+
+
+@dataclass(frozen=True)
+class Point:
+    """One trained network: its training labels, and its accuracy on today's held-out labels."""
+
+    round: int
+    labels: int
+    accuracy: Share
+    predicted: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What the last labels gained: images now right that were wrong, and the other way round."""
+
+    better: int
+    worse: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        return (self.better - self.worse) / self.total if self.total else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % by the exact interval of better among all that changed (McNemar's condition)."""
+        changed = self.better + self.worse
+        if not self.total or not changed:
+            # No change among n: the share of changes is below 3/n (rule of three).
+            limit = 3 / self.total if self.total else float("nan")
+            return -limit, limit
+        low, high = exact_interval(self.better, changed)
+        scale = changed / self.total
+        return (2 * low - 1) * scale, (2 * high - 1) * scale
+
+
+def held_out_labels(ledger: Ledger) -> dict[int, int]:
+    """Held-out item -> label; those that are none of the classes are left out."""
+    labels = ledger.labels
+    return {int(i): labels[int(i)] for i in ledger.labelled_ids("held-out")}
+
+
+def curve(ledger: Ledger) -> list[Point]:
+    """One point for each number of training labels, the latest network of each."""
+    truth = held_out_labels(ledger)
+    points: dict[int, Point] = {}
+    for event in ledger.notes(TRAINED):
+        point = _point(event, truth)
+        points.pop(point.labels, None)
+        points[point.labels] = point
+    return list(points.values())
+
+
+def _point(event: Event, truth: Mapping[int, int]) -> Point:
+    predicted = dict(zip(event.data["watched"], event.data["predicted"], strict=True))
+    known = [i for i in truth if i in predicted]
+    right = sum(predicted[i] == truth[i] for i in known)
+    share = Share(right, len(known))
+    return Point(int(event.round or 0), int(event.data["labels"]), share, predicted)
+
+
+def gain(before: Point, after: Point, truth: Mapping[int, int]) -> Gain:
+    """Paired on the held-out items that both networks predicted."""
+    common = [i for i in truth if i in before.predicted and i in after.predicted]
+    was = [before.predicted[i] == truth[i] for i in common]
+    now = [after.predicted[i] == truth[i] for i in common]
+    better = sum(b and not a for a, b in zip(was, now, strict=True))
+    worse = sum(a and not b for a, b in zip(was, now, strict=True))
+    return Gain(better, worse, len(common))
+
+
+def recall(point: Point, truth: Mapping[int, int], classes: int) -> list[Share]:
+    """Recall of each class on the held-out labels."""
+    shares = []
+    for k in range(classes):
+        of_class = [i for i, y in truth.items() if y == k and i in point.predicted]
+        shares.append(Share(sum(point.predicted[i] == k for i in of_class), len(of_class)))
+    return shares
+
+
+def kappa(a: Int64[np.ndarray, " n"], b: Int64[np.ndarray, " n"]) -> float:
+    """Cohen's kappa of two networks' predictions: agreement beyond chance; 1 when both are
+    equal."""
+    if len(a) == 0:
+        return float("nan")
+    classes = int(max(a.max(), b.max())) + 1
+    observed = float((a == b).mean())
+    p, q = (np.bincount(x, minlength=classes) / len(x) for x in (a, b))
+    chance = float(p @ q)
+    return 1.0 if chance == 1.0 else (observed - chance) / (1 - chance)

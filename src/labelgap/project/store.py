@@ -1,0 +1,263 @@
+"""A project on the disk: `FOLDER/.labelgap/`, found from anywhere below the folder."""
+
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from labelgap._events import Event
+from labelgap.config import Settings, build
+from labelgap.data.progress import late_progress
+from labelgap.errors import ConfigError, DataError, FolderError, UnknownName
+from labelgap.files import write_text
+from labelgap.ledger import Ledger
+from labelgap.project import sources
+from labelgap.project.ingest import Report, ingest
+from labelgap.project.items import Items
+from labelgap.project.pixels import Pixels
+
+HOME = ".labelgap"
+SETTINGS = "project.json"
+SCHEMA = 1
+MAX_CLASSES = 10_000
+_SNAPSHOTS = 10
+
+Mode = Literal["write", "read"]
+
+
+class ProjectSettings(Settings):
+    """What a project is; fixed at `init` except where a command says that it changes it."""
+
+    schema_: int = Field(SCHEMA, alias="schema")
+    classes: tuple[str, ...] = ()
+    image_size: int = Field(128, ge=4, le=1024)
+    source: Literal["folder", "manifest", "tables"] = "folder"
+    manifest: str | None = None
+    holdout: float = Field(0.2, ge=0.0, lt=1.0)
+    seed: int = 0
+    method: str = "daal"
+    network: str | None = None
+    weights: str | None = None
+    flip: bool = True
+    config: dict[str, Any] = Field(default_factory=dict)
+
+    model_config: ClassVar[Any] = {**Settings.model_config, "populate_by_name": True}
+
+
+class Project:
+    """A folder of images, its items, its labels and what was trained on them.
+
+    Open with `Project.open` or `Project.create`; use as a context manager. One writer at a time:
+    the ledger's lock names its holder.
+    """
+
+    def __init__(self, root: Path, settings: ProjectSettings, mode: Mode) -> None:
+        self.root, self.home = root, root / HOME
+        self.settings, self.mode = settings, mode
+        self.ledger = Ledger.open(self.home / "ledger.sqlite", read_only=mode == "read")
+        try:
+            self.items = Items(self.home / "items.sqlite", read_only=mode == "read")
+        except BaseException:
+            self.ledger.close()
+            raise
+        self.pixels = Pixels(self.home / "pixels.u8", settings.image_size)
+        self.reader = sources.Reader(root)
+
+    # --------------------------------------------------------------------- opening, making
+
+    @classmethod
+    def open(cls, start: Path | str | None = None, mode: Mode = "write") -> "Project":
+        """The project of a folder or of one of its parents.
+
+        start: a folder that has a project itself; None: the current folder or the nearest
+            parent that has one.
+
+        Raises
+        ------
+        FolderError: there is no project, or it is of a newer version.
+        LedgerError: another program writes in it (named).
+        """
+        root = find_root(Path.cwd()) if start is None else Path(start).expanduser()
+        if root is None or not (root / HOME / SETTINGS).is_file():
+            where = "here or above" if start is None else f"in {start}"
+            raise FolderError(
+                f"There is no labelling project {where}.",
+                "Begin one with `labelgap init FOLDER`, or name its folder with --project.",
+            )
+        return cls(root.resolve(), read_settings(root / HOME / SETTINGS), mode)
+
+    @classmethod
+    def create(cls, root: Path, settings: ProjectSettings) -> "Project":
+        """Begin a project in a folder of images; repeating it with the same settings continues.
+
+        Raises `FolderError` where the folder has a project of other classes.
+        """
+        file = root / HOME / SETTINGS
+        if file.is_file():
+            known = read_settings(file)
+            if known.classes != settings.classes:
+                raise FolderError(
+                    f"{root} has a project already, with the classes "
+                    f"{', '.join(known.classes[:12])}.",
+                    "Use it (`labelgap status`), or move its folder .labelgap away.",
+                )
+            settings = known
+        else:
+            save_settings(file, settings)
+        project = cls(root.resolve(), settings, "write")
+        try:
+            if project.ledger.classes is None:
+                # Always there: a person must be able to say that an image is none of these.
+                project.ledger.set_classes(len(settings.classes), none_of_these=True)
+        except BaseException:
+            project.close()
+            raise
+        return project
+
+    def close(self) -> None:
+        self.items.close()
+        self.ledger.close()
+
+    def __enter__(self) -> "Project":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # ----------------------------------------------------------------------------- items
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.settings.classes
+
+    def find(self) -> list[sources.Found]:
+        """Every place where the project's images should be."""
+        s = self.settings
+        manifest = self.root / s.manifest if s.manifest else None
+        return sources.find(self.root, s.source, manifest)
+
+    def add(self, found: list[sources.Found] | None = None) -> Report:
+        """Take in what is new in the folder, and note what moved or vanished."""
+        places = self.find() if found is None else found
+        with late_progress("Reading images", len(places)) as advance:
+            return ingest(places, self.items, self.pixels, self.reader, advance)
+
+    def item_of(self, name: str) -> int:
+        """The item of a path (relative or absolute) or of an id in digits.
+
+        Raises `UnknownName` with the nearest path.
+        """
+        paths = self.items.paths()
+        try:
+            plain = sources.relative(self.root, name)
+        except sources.Unreadable:
+            plain = name
+        for text in (plain, name):
+            if text in paths:
+                return paths[text]
+        if name.isdigit() and int(name) < self.items.count():
+            return int(name)
+        raise UnknownName("image", name, list(paths)[:20])
+
+    def label_of(self, name: str) -> int:
+        """The number of a class. Raises `UnknownName`."""
+        if name not in self.classes:
+            raise UnknownName("class", name, self.classes)
+        return self.classes.index(name)
+
+    # -------------------------------------------------------------------------- settings
+
+    def change(self, **values: Any) -> None:
+        """Keep other settings from now on (never the classes or the image size)."""
+        tree = self.settings.model_dump(by_alias=True) | values
+        self.settings = build(ProjectSettings, _named(tree), "project")
+        save_settings(self.home / SETTINGS, self.settings)
+
+    # ------------------------------------------------------------------------- snapshots
+
+    def snapshot(self, name: str) -> Path:
+        """A copy of the ledger in `.labelgap/snapshots`; the newest ten are kept."""
+        folder = self.home / "snapshots"
+        folder.mkdir(exist_ok=True)
+        kept = self.ledger.snapshot(folder / f"{name}.sqlite")
+        old = sorted(folder.glob("*.sqlite"), key=lambda p: p.stat().st_mtime_ns)
+        for path in old[:-_SNAPSHOTS]:
+            path.unlink()
+        return kept
+
+    def last_note(self, kind: str) -> Event | None:
+        notes = self.ledger.notes(kind)
+        return notes[-1] if notes else None
+
+
+def find_root(start: Path) -> Path | None:
+    """The nearest folder at or above `start` that has a project."""
+    for folder in (start, *start.parents):
+        if (folder / HOME / SETTINGS).is_file():
+            return folder
+    return None
+
+
+def check_classes(names: Sequence[str]) -> tuple[str, ...]:
+    """Class names as given, trimmed. Raises `ConfigError` for none, empty or repeated ones."""
+    plain = tuple(unicodedata.normalize("NFC", name.strip()) for name in names)
+    if not plain:
+        raise ConfigError(
+            "The classes are not known.",
+            "Give --classes a,b,c; or put images into sub-folders named by class.",
+        )
+    if len(plain) > MAX_CLASSES:
+        raise ConfigError(f"{len(plain)} classes; at most {MAX_CLASSES} are allowed.")
+    for name in plain:
+        if not name or any(unicodedata.category(c)[0] == "C" for c in name) or len(name) > 200:
+            raise ConfigError(
+                f"The class name {name!r} is empty, too long or has control characters.",
+                "Give each class a short name.",
+            )
+    seen: dict[str, str] = {}
+    for name in plain:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name or plain.count(name) > 1:
+            raise ConfigError(
+                f"The classes {other!r} and {name!r} cannot be told apart.", "Rename one of them."
+            )
+    return plain
+
+
+def read_settings(file: Path) -> ProjectSettings:
+    """Raises `FolderError` for a damaged or newer file."""
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+        schema = int(tree.get("schema", 0))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise FolderError(
+            f"{file} cannot be read: {error}.", "Restore it from a backup; the ledger is whole."
+        ) from error
+    if schema > SCHEMA:
+        raise FolderError(f"{file} is of version {schema}.", "Update labelgap.")
+    return build(ProjectSettings, _named(tree), str(file))
+
+
+def save_settings(file: Path, settings: ProjectSettings) -> None:
+    text = json.dumps(settings.model_dump(by_alias=True, mode="json"), indent=1)
+    write_text(file, text + "\n")
+
+
+def _named(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """`build` knows fields by their names; the file says "schema"."""
+    return {("schema_" if key == "schema" else key): value for key, value in tree.items()}
+
+
+def manifest_in(root: Path, manifest: Path) -> str:
+    """The manifest's path relative to the folder, which must hold it."""
+    real = manifest.expanduser().resolve()
+    if not real.is_file():
+        raise DataError(f"The manifest {manifest} does not exist.", "Check the path.")
+    if not real.is_relative_to(root.resolve()):
+        raise DataError(
+            f"The manifest {manifest} is outside {root}.", "Put it into the folder of the images."
+        )
+    return real.relative_to(root.resolve()).as_posix()

@@ -1,0 +1,478 @@
+"""Ask and train: a `Session` on a project's packed images, with held-out questions in between.
+
+Held-out items are a uniform random sample of the folder, whatever the acquisition prefers: every
+item has a draw of its own (keyed by its id), items with a draw below `holdout` are the reserve,
+which the acquisition never sees, and held-out questions are the reserve in the order of the draws.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from labelgap._events import QueryItem
+from labelgap.config import RunConfig, config_hash
+from labelgap.data.types import Augment, Split, Task, statistics
+from labelgap.device import Machine, machine
+from labelgap.errors import BudgetError, LabelgapError
+from labelgap.files import write_text
+from labelgap.learner import Progress
+from labelgap.presets import merge, resolve
+from labelgap.project.cold import thumbnails, typical
+from labelgap.project.explain import HELD_OUT, why
+from labelgap.project.quality import TRAINED
+from labelgap.project.regions import uncovered
+from labelgap.project.store import Project
+from labelgap.session import Session, ids_hash
+from labelgap.types import Ids, Query
+
+WHY = "why"
+WATCHED = 2000
+"""Reserve items that every network predicts: to compare networks with each other, and with the
+held-out labels that come later."""
+DEFAULT_BACKBONE = "timm:tf_efficientnet_lite0"
+_BLOCK = 20_000  # images whose frozen features are kept under one key
+
+
+def configuration(project: Project, method: str | None = None) -> RunConfig:
+    """The whole configuration of a project's session.
+
+    With weights: a frozen backbone and its adapter. Without: a small ResNet from new weights,
+    whose stem's stride grows with the images so that a round stays in minutes on a CPU.
+    """
+    s = project.settings
+    network: dict[str, Any] = {}
+    if s.weights:
+        network = {"name": s.network or DEFAULT_BACKBONE, "freeze": True, "weights": s.weights}
+    elif s.network:
+        network = {"name": s.network}
+    else:
+        network = {"stem_stride": 1 if s.image_size <= 40 else 2 if s.image_size <= 80 else 4}
+    values: dict[str, Any] = {
+        "method": method or s.method,
+        "seed": s.seed,
+        "network": network,
+        "data": {"name": project.root.name},
+    }
+    return resolve(merge(values, s.config), preset="cpu", where="the project's settings")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `ask` did: the outstanding items, how many are new, and whether it had to train."""
+
+    items: list[QueryItem]
+    new: int
+    held_out: int
+    trained: bool
+    cold: bool
+
+
+class Work:
+    """The session of a project that is open for writing.
+
+    Parameters
+    ----------
+    method: another method than the project's.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        method: str | None = None,
+        device: str = "auto",
+        progress: Progress | None = None,
+    ) -> None:
+        self.project = project
+        self.config = configuration(project, method)
+        self.machine = machine(device, self.config.precision)
+        items = project.items.all()
+        if not items:
+            raise BudgetError(
+                f"{project.root} has no usable image.",
+                "Put images into it and run `labelgap add`; `labelgap status` tells what was "
+                "quarantined.",
+            )
+        self.present: Ids = np.array([i.id for i in items if i.present], dtype=np.int64)
+        images, self.statistics_rows = _image_task(project, [i.sha256 for i in items])
+        draws = _draws(project, len(items))
+        self.reserve: Ids = np.flatnonzero(draws < project.settings.holdout).astype(np.int64)
+        self.reserve = self.reserve[np.argsort(draws[self.reserve], kind="stable")]
+        pool = np.setdiff1d(self.present, self.reserve)
+        self.images = _with_pool(images, pool)
+        task = _frozen(project, self.config, self.images, self.machine, progress)
+        self.session = Session(
+            task,
+            self.config,
+            folder=project.home,
+            machine=self.machine,
+            ledger=project.ledger,
+            progress=progress,
+        )
+
+    # --------------------------------------------------------------------------- training
+
+    def state(self) -> dict[str, Any]:
+        """What the trained network depends on: labels, configuration, statistics."""
+        ids, labels = self.session.labelled()
+        return {
+            "labels_sha256": ids_hash(np.concatenate([ids, labels])),
+            "config": config_hash(self.config.model_dump(mode="json")),
+            "statistics_rows": self.statistics_rows,
+        }
+
+    def is_stale(self) -> bool:
+        """Whether labels or settings have changed since the last training."""
+        last = self.project.last_note(TRAINED)
+        return last is None or any(last.data.get(k) != v for k, v in self.state().items())
+
+    def restore(self) -> bool:
+        """Load the last trained network, if it is one of this configuration."""
+        last = self.project.last_note(TRAINED)
+        state = self.state()
+        if last is None or any(last.data.get(k) != state[k] for k in ("config", "statistics_rows")):
+            return False
+        return self.session.restore()
+
+    def train(self) -> dict[str, float]:
+        """Train on all labels that are not held out; predicts the watched items afterwards.
+
+        Returns seconds by stage. Raises `BudgetError` without labels, `LabelgapError` for one
+        class only.
+        """
+        session = self.session
+        ids, labels = session.labelled()
+        if session.task.num_classes < 2:
+            raise LabelgapError(
+                "With one class there is nothing to tell apart, so nothing to train.",
+                "Export the labels; or begin a project with a second class.",
+            )
+        state = self.state()
+        seconds = session.fit()
+        started = time.perf_counter()
+        held = self.project.ledger.labelled_ids("held-out")
+        watched = np.union1d(self.reserve[:WATCHED], held)
+        out = session.learner.predict(session.training.network, watched, {"logits"})
+        facts = {
+            **state,
+            "labels": len(ids),
+            "classes_seen": len(np.unique(labels)),
+            "watched": watched.tolist(),
+            "predicted": out["logits"].argmax(dim=1).tolist(),
+            "regions": self.regions(),
+            "seconds": {**seconds, "evaluate": time.perf_counter() - started},
+        }
+        self.project.ledger.note(TRAINED, facts, round=max(session.round, 0))
+        return seconds
+
+    def regions(self) -> list[dict[str, Any]]:
+        """Groups of similar unlabelled images in which nothing is labelled, the largest first."""
+        session = self.session
+        rng = session.streams.numpy("regions", max(session.round, 0))
+        labelled, _ = session.labelled()
+        free = session.unlabelled_ids()
+        if len(free) > _BLOCK:
+            free = np.sort(rng.choice(free, _BLOCK, replace=False))
+        both = np.concatenate([labelled, free])
+        out = session.learner.predict(session.training.network, both, {"features"})
+        return uncovered(out["features"], both, len(labelled), rng)
+
+    # ------------------------------------------------------------------------------ asking
+
+    def ask(self, n: int) -> Asked:
+        """The next `n` images to label: outstanding ones first, then new ones, held-out included.
+
+        Trains first if labels have come since. Raises `BudgetError` where nothing is left.
+        """
+        if n < 1:
+            raise BudgetError(f"{n} images asked for.", "Ask for 1 at least.")
+        session, ledger = self.session, self.project.ledger
+        waiting = ledger.outstanding()
+        missing = n - len(waiting)
+        if missing <= 0:
+            return Asked(waiting[:n], 0, 0, False, False)
+        round = session.round if waiting else session.round + 1
+        candidates = self.candidates(max(round, 0))
+        held = self.next_held_out(missing, len(candidates))
+        wanted = min(missing - len(held), len(candidates))
+        if not len(held) and not wanted:
+            if waiting:
+                return Asked(waiting, 0, 0, False, False)
+            raise BudgetError(
+                "Every image has an answer, or is gone: there is nothing left to ask.",
+                "Put more images into the folder and run `labelgap add`.",
+            )
+        trained = cold = False
+        chosen: list[QueryItem] = []
+        if wanted:
+            cold = self.is_cold()
+            if not cold:
+                trained = self._ready()
+            query = self._typical(wanted, candidates, round) if cold else self._select(wanted)
+            chosen = self._explained(query, round)
+        items = _interleave(chosen, held, session.streams.numpy("held-out places", round))
+        name = f"before-round-{max(round, 0):05d}"
+        self.project.snapshot(name)
+        ledger.hold_out(held)
+        ledger.asked(max(round, 0), items)
+        return Asked(ledger.outstanding()[:n], len(items), len(held), trained, cold)
+
+    def is_cold(self) -> bool:
+        """Whether there is nothing that a network could learn to tell apart."""
+        _, labels = self.session.labelled()
+        return len(np.unique(labels)) < 2
+
+    def candidates(self, round: int) -> Ids:
+        """What the acquisition may choose."""
+        return self.session.candidate_ids(round)
+
+    def next_held_out(self, missing: int, supply: int) -> Ids:
+        """The reserve items whose turn it is, so that they are `holdout` of all that was asked."""
+        ledger, share = self.project.ledger, self.project.settings.holdout
+        asked = ledger.asked_ids()
+        taken = set(asked.tolist()) | set(ledger.labels) | set(ledger.skipped)
+        here = set(self.present.tolist())
+        free = [i for i in self.reserve.tolist() if i not in taken and i in here]
+        held_so_far = len(ledger.held_out.intersection(asked.tolist()))
+        due = round(share * (len(asked) + missing)) - held_so_far
+        due = max(due, missing - supply)  # the reserve is asked too when nothing else is left
+        return np.array(free[: min(max(due, 0), missing)], dtype=np.int64)
+
+    def _ready(self) -> bool:
+        """A network of the labels at hand; True if it had to be trained."""
+        if not self.is_stale() and self.restore():
+            return False
+        self.train()
+        return True
+
+    def _select(self, n: int) -> Query:
+        # Checked, noted and drawn as in a benchmark; only the ledger's event is made here, since
+        # held-out questions come in between.
+        waiting = len(self.project.ledger.outstanding_ids())
+        round = self.session.round if waiting else self.session.round + 1
+        return self.session._select(n, max(round, 0))
+
+    def embedding(self) -> Float[Tensor, "n d"]:
+        """One row an item, known before any label: frozen features, else thumbnails' PCA."""
+        task = self.session.task
+        if not task.train.is_images:
+            return torch.from_numpy(np.array(task.train.inputs, dtype=np.float32))
+        return thumbnails(np.asarray(task.train.inputs))
+
+    def _typical(self, n: int, candidates: Ids, round: int) -> Query:
+        session = self.session
+        labelled = self.project.ledger.labelled_ids("all")
+        normalise = not session.task.train.is_images
+        return typical(
+            self.embedding(), candidates, labelled, n, session.streams, max(round, 0), normalise
+        )
+
+    def _explained(self, query: Query, round: int) -> list[QueryItem]:
+        """The query with a sentence for each item, and its labelled neighbours kept as a note."""
+        session, classes = self.session, self.project.classes
+        probabilities: Float[np.ndarray, "n k"] | None = None
+        near: dict[int, list[int]] = {}
+        ids = np.asarray(query.ids)
+        labelled, labels = session.labelled()
+        if session._training is not None and len(labelled):
+            both = np.concatenate([ids, labelled])
+            network = session.training.network
+            out = session.learner.predict(network, both, {"features", "logits"})
+            probabilities = out["logits"][: len(ids)].softmax(dim=1).numpy()
+            z = out["features"]
+            distance = torch.cdist(z[: len(ids)], z[len(ids) :])
+            order = distance.topk(min(3, len(labelled)), largest=False).indices.numpy()
+            near = {int(i): labelled[row].tolist() for i, row in zip(ids, order, strict=True)}
+        if near:
+            data = {"neighbours": {str(k): v for k, v in near.items()}}
+            self.project.ledger.note(WHY, data, round=max(round, 0))
+        known = {int(i): classes[int(y)] for i, y in zip(labelled, labels, strict=True)}
+        items = []
+        for row, id in enumerate(ids.tolist()):
+            parts = {name: float(values[row]) for name, values in query.parts.items()}
+            p = None if probabilities is None else probabilities[row]
+            neighbours = [known[i] for i in near.get(id, [])]
+            items.append(
+                QueryItem(
+                    id,
+                    None if query.score is None else float(query.score[row]),
+                    parts,
+                    None if p is None else int(p.argmax()),
+                    why(parts, p, classes, neighbours),
+                )
+            )
+        return items
+
+    # -------------------------------------------------------------------------- predicting
+
+    def predict(self) -> tuple[Ids, Float[np.ndarray, "n k"]]:
+        """Probabilities of every class for every item, by the last trained network.
+
+        Raises `LabelgapError` where none is trained yet.
+        """
+        if not self.restore():
+            raise LabelgapError("There is no trained network yet.", "Run `labelgap train` first.")
+        ids = np.arange(len(self.session.task.train), dtype=np.int64)
+        out = self.session.learner.predict(
+            self.session.training.network, ids, {"logits"}, progress=self.session.progress
+        )
+        return ids, out["logits"].softmax(dim=1).numpy()
+
+
+def _interleave(chosen: list[QueryItem], held: Ids, rng: np.random.Generator) -> list[QueryItem]:
+    """Held-out questions at uniform places, so that an unfinished batch has its share of them."""
+    total = len(chosen) + len(held)
+    places = set(rng.permutation(total)[: len(held)].tolist())
+    first, second = iter(held.tolist()), iter(chosen)
+    return [
+        QueryItem(int(next(first)), explanation=HELD_OUT) if place in places else next(second)
+        for place in range(total)
+    ]
+
+
+def _draws(project: Project, n: int) -> Float[np.ndarray, " n"]:
+    from labelgap.streams import Streams
+
+    ids = np.arange(n, dtype=np.int64)
+    return Streams(project.settings.seed).ties(ids, "held-out reserve")
+
+
+def _image_task(project: Project, hashes: list[str]) -> tuple[Task, int]:
+    """All items as a task without labels, and the number of rows its statistics are of."""
+    n, classes = len(hashes), project.classes
+    inputs = project.pixels.open(n)
+    rows, mean, std = _statistics(project, inputs)
+    side = project.settings.image_size
+    digest = config_hash({"items": hashes, "side": side, "classes": classes})
+    empty = Split(np.empty((0, *inputs.shape[1:]), np.uint8), np.empty(0, np.int64))
+    task = Task(
+        project.root.name,
+        classes,
+        Split(inputs, np.full(n, -1, dtype=np.int64)),
+        empty,
+        Augment(pad=max(1, side // 8), flip=project.settings.flip),
+        mean,
+        std,
+        digest,
+    )
+    return task, rows
+
+
+def _statistics(
+    project: Project, inputs: np.ndarray
+) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """Statistics of the channels, computed again only once the project has doubled: networks
+    trained before a few more images came stay what they were."""
+    file = project.home / "cache" / "statistics.json"
+    if file.is_file():
+        known: Mapping[str, Any] = json.loads(file.read_text())
+        if known["rows"] <= len(inputs) < 2 * known["rows"]:
+            return known["rows"], tuple(known["mean"]), tuple(known["std"])
+    mean, std = statistics(inputs)
+    write_text(file, json.dumps({"rows": len(inputs), "mean": mean, "std": std}))
+    return len(inputs), mean, std
+
+
+def _with_pool(task: Task, pool: Ids) -> Task:
+    from dataclasses import replace
+
+    return replace(task, pool=pool)
+
+
+def _frozen(
+    project: Project, config: RunConfig, task: Task, where: Machine, progress: Progress | None
+) -> Task:
+    """The task of frozen features where the configuration freezes a backbone.
+
+    Features are computed by blocks of rows that never change, so that `add` computes new ones
+    only.
+    """
+    if not config.network.freeze:
+        return task
+    from labelgap.features import freeze
+
+    blocks, test = [], task.test
+    for start, stop in _block_bounds(project, len(task.train)):
+        inputs = task.train.inputs[start:stop]
+        part = Task(
+            task.name,
+            task.classes,
+            Split(inputs, task.train.labels[start:stop]),
+            task.test,
+            Augment(),
+            task.mean,
+            task.std,
+            "",
+        )
+        frozen = freeze(
+            part, config.network, where, cache=project.home / "cache", progress=progress
+        )
+        blocks.append(frozen.train.inputs)
+        test = frozen.test
+    features = np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+    mean, std = _feature_statistics(project, features)
+    return Task(
+        task.name,
+        task.classes,
+        Split(features, task.train.labels),
+        test,
+        Augment(),
+        mean,
+        std,
+        config_hash({"of": task.fingerprint, "network": config.network.model_dump(mode="json")}),
+        task.pool,
+    )
+
+
+def _block_bounds(project: Project, n: int) -> list[tuple[int, int]]:
+    """Rows of each block of features: what was there when features were first wanted, then what
+    has come since."""
+    file = project.home / "cache" / "blocks.json"
+    known: list[int] = json.loads(file.read_text()) if file.is_file() else []
+    ends = [end for end in known if end <= n]
+    while not ends or ends[-1] < n:
+        ends.append(min(n, (ends[-1] if ends else 0) + _BLOCK))
+    if ends != known:
+        write_text(file, json.dumps(ends))
+    return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _feature_statistics(
+    project: Project, features: Float[np.ndarray, "n d"]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of the same rows as the pixels' statistics, for the same reason."""
+    rows = json.loads((project.home / "cache" / "statistics.json").read_text())["rows"]
+    return statistics(np.asarray(features[:rows]))
+
+
+def weights_note(project: Project) -> str:
+    """Which network a project trains, in words."""
+    s = project.settings
+    if s.weights:
+        name = (s.network or DEFAULT_BACKBONE).removeprefix("timm:")
+        return f"an adapter on frozen {name} features ({Path(s.weights).name})"
+    return (
+        f"{s.network or 'a small ResNet'} from new weights (no pretrained weights: give "
+        "--weights FILE for better results from few labels)"
+    )
+
+
+def hold_out_imported(project: Project) -> int:
+    """Hold out the reserve's share of the labels at hand; returns how many are new.
+
+    Right only where the imported labels are a uniform sample of the folder: the reserve is one,
+    so the labelled part of it is too.
+    """
+    draws = _draws(project, project.items.count())
+    ledger = project.ledger
+    new = [i for i in ledger.labelled_ids("train").tolist() if draws[i] < project.settings.holdout]
+    ledger.hold_out(new)
+    return len(new)
