@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from labelgap.data import Task, load
     from labelgap.errors import LabelgapError
     from labelgap.ledger import Ledger
+    from labelgap.loop import run
     from labelgap.mixture import Mixture
     from labelgap.oracle import Oracle
-    from labelgap.loop import run
     from labelgap.session import Session
     from labelgap.types import Answer, Query
 

@@ -9,6 +9,16 @@ from typing import IO
 from labelgap.errors import FolderError
 
 
+def _umask() -> int:
+    # It can only be read by setting it, which is not safe once there are threads: read it once.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()
+
+
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write to a temporary file beside `path`, fsync, rename, fsync the folder.
 
@@ -24,6 +34,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp's 0600 would hide reports from others
         os.replace(temporary, path)
         temporary = None
         _sync_folder(path.parent)

@@ -23,7 +23,7 @@ from labelgap.learner import Progress
 from labelgap.methods.cross_entropy import SUPERVISED
 from labelgap.oracle import Oracle
 from labelgap.presets import title_of
-from labelgap.session import CHECKPOINT, WEIGHTS, Session, ids_hash
+from labelgap.session import Session, ids_hash
 from labelgap.streams import Streams
 
 SCHEMA = 1
@@ -252,9 +252,3 @@ def queries_text(session: Session) -> str:
             }
             lines.append(json.dumps(line, separators=(",", ":")) + "\n")
     return "".join(lines)
-
-
-def discard_caches(folder: Path) -> None:
-    """Remove weights and checkpoint: the ledger and the results remain."""
-    for name in (WEIGHTS, CHECKPOINT):
-        (folder / name).unlink(missing_ok=True)

@@ -29,7 +29,7 @@ from labelgap.streams import Streams
 from labelgap.types import UNKNOWN_CLASS, Answer, Ids, Metrics, Query
 from labelgap.view import PoolView
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS = "weights-{round}.safetensors"
 CHECKPOINT = "checkpoint.pt"
 
 
@@ -171,9 +171,13 @@ class Session:
         }
         if self.folder:
             self._save_weights(round)
-        if checkpoint:
-            checkpoint.unlink(missing_ok=True)
         self.ledger.note("fitted", facts, round=round)
+        if self.folder:
+            # Only now: until the note is stored, a killed run continues from what is deleted here.
+            (self.folder / CHECKPOINT).unlink(missing_ok=True)
+            for file in self.folder.glob(WEIGHTS.format(round="*")):
+                if file != self._weights_file(round):
+                    file.unlink()
         return seconds
 
     def new_training(self, round: int) -> Training:
@@ -197,8 +201,11 @@ class Session:
         self._training = training
         return training
 
-    def _save_weights(self, round: int) -> None:
+    def _weights_file(self, round: int) -> Path:
         assert self.folder
+        return self.folder / WEIGHTS.format(round=round)
+
+    def _save_weights(self, round: int) -> None:
         training = self.training
         state = {f"network/{k}": v for k, v in training.network.state_dict().items()}
         for name, module in training.modules.items():
@@ -206,15 +213,18 @@ class Session:
         data = save(
             {k: v.detach().cpu().contiguous() for k, v in state.items()}, {"round": str(round)}
         )
-        write_atomically(self.folder / WEIGHTS, lambda file: file.write(data))
+        write_atomically(self._weights_file(round), lambda file: file.write(data))
 
     def restore(self) -> bool:
         """Load the weights of the latest fitted round, if they are of the labels at hand."""
         fitted = self.ledger.notes("fitted")
-        if not self.folder or not fitted or not (self.folder / WEIGHTS).exists():
+        if not self.folder or not fitted:
             return False
         last = fitted[-1]
-        state = load_file(self.folder / WEIGHTS)
+        fitted_round = int(last.round if last.round is not None else 0)
+        if not self._weights_file(fitted_round).exists():
+            return False
+        state = load_file(self._weights_file(fitted_round))
         training = self.new_training(max(self.round, 0))
         players: dict[str, nn.Module] = {"network": training.network, **training.modules}
         for name, module in players.items():
@@ -224,7 +234,7 @@ class Session:
         if weights_hash(training.network) != last.data["weights_sha256"]:
             self._training = None
             return False
-        self._fitted_round = int(last.round if last.round is not None else 0)
+        self._fitted_round = fitted_round
         return True
 
     @property

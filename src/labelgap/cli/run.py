@@ -164,7 +164,7 @@ def _run(
             progress=screen.progress,
             listen=screen.listen,
         )
-    write_report(folder, task)
+    write_report(folder, runs.simulated(config, task)[0])
     screen.finished(result)
 
 

@@ -1,0 +1,231 @@
+"""The command line as a user meets it: results, errors with a cure and exit status 2."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from labelgap.cli import app, catalogue, main, run  # noqa: F401  (registers the commands)
+from labelgap.data import load
+from labelgap.data.types import Task
+
+SMALL = [
+    "--steps",
+    "12",
+    "--rounds",
+    "2",
+    "--initial",
+    "30",
+    "--budget",
+    "15",
+    "--threads",
+    "1",
+    "--precision",
+    "float32",
+    "--device",
+    "cpu",
+    "--set",
+    "network.width=4",
+]
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Exit status and everything printed."""
+    status = 0
+    old, sys.argv = sys.argv, ["labelgap", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    finally:
+        sys.argv = old
+    out = capsys.readouterr()
+    return status, " ".join((out.out + out.err).split())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small run of the whole method."""
+    folder = tmp_path_factory.mktemp("run") / "daal"
+    result = CliRunner().invoke(app, ["run", "--out", str(folder), *SMALL])
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_a_run_leaves_what_it_promises(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names >= {
+        "result.json", "queries.jsonl", "ledger.sqlite", "curve.png", "embedding.png",
+        "report.html",
+    }  # fmt: skip
+    result = json.loads((finished / "result.json").read_text())
+    assert [r["labels"] for r in result["rounds"]] == [30, 45, 60]
+    assert set(result["rounds"][0]["seconds"]) == {
+        "train", "align", "score", "select", "evaluate",
+    }  # fmt: skip
+    assert result["audit"]["claimed_labels"] == result["audit"]["distinct_labels"] == 60
+    accuracy = [r["accuracy"] for r in result["rounds"]]
+    by_hand = (accuracy[0] / 2 + accuracy[1] + accuracy[2] / 2) / 2
+    assert abs(result["aubc"] - by_hand) < 1e-12
+    for key in ("schema", "dataset", "method", "objective", "acquisition", "seed", "preset"):
+        assert key in result
+    assert result["config"]["objective"]["alpha"] > 0
+
+
+def test_queries_have_a_line_for_each_item_and_no_times(finished: Path) -> None:
+    lines = [json.loads(x) for x in (finished / "queries.jsonl").read_text().splitlines()]
+    assert len(lines) == len({x["id"] for x in lines}) == 60
+    first, later = lines[:30], lines[30:]
+    assert all(x["round"] == 0 and x["score"] is None for x in first)
+    assert {x["round"] for x in later} == {1, 2}
+    assert all(set(x["parts"]) == {"likelihood_gap", "critic"} for x in later)
+    assert all(set(x) == {"id", "round", "score", "parts", "pseudo_label"} for x in lines)
+
+
+def test_a_finished_folder_prints_its_result_and_changes_nothing(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {p.name: p.stat().st_mtime_ns for p in finished.iterdir()}
+    status, text = call(capsys, "run", "--out", str(finished), *SMALL)
+    assert status == 0
+    assert "area under the budget curve" in text
+    assert {p.name: p.stat().st_mtime_ns for p in finished.iterdir()} == before
+
+
+def test_a_folder_of_another_configuration_is_refused_with_the_difference(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (finished / "result.json").read_bytes()
+    status, text = call(capsys, "run", "--out", str(finished), "--seed", "1", *SMALL)
+    assert status == 2
+    assert "seed is 0 there and 1 here" in text
+    assert (finished / "result.json").read_bytes() == before
+
+
+WRONG = [
+    (["--dataset", "fashon-mnist"], "Did you mean 'fashion-mnist'"),
+    (["--method", "dall"], "Did you mean 'daal'"),
+    (["--preset", "cup"], "Did you mean 'cpu'"),
+    (["--set", "objective.alhpa=1"], "Did you mean 'alpha'"),
+    (["--set", "loop.budgt=1"], "Did you mean 'budget'"),
+    (["--set", "objective.alpha=-1"], "objective.alpha = -1"),
+    (["--set", "seed"], "has no value"),
+    (["--acquisition", "bald"], "network.dropout"),
+    (["--objective", "cross-entropy", "--acquisition", "predicted-loss"], "ll4al"),
+    (["--initial", "5000"], "items asked for in round 0"),
+    (["--budget", "1400"], "items asked for in round 1"),
+    (["--set", "loop.initial_per_class=500"], "were asked for in the initial set"),
+    (["--device", "cuda"], "CUDA"),
+    (["--device", "toaster"], "not a device"),
+    (["--steps", "5", "--epochs", "2"], "Choose one"),
+    (["--config", "missing.toml"], "no such file"),
+    (["--dataset", "cifar10", "--data-root", "nowhere"], "data root nowhere"),
+    (["--network", "resnext"], "not a network"),
+    (["--imbalance", "0.5"], "imbalance"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), WRONG, ids=lambda x: " ".join(x)[:40])
+def test_errors_name_cause_and_cure(
+    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("LABELGAP_CACHE", str(tmp_path / "cache"))
+    small = list(SMALL)
+    if "--steps" in flags:
+        small = small[2:]
+    for flag in flags:
+        if flag in small:
+            at = small.index(flag)
+            del small[at : at + 2]
+    status, text = call(capsys, "run", "--out", str(tmp_path / "out"), *small, *flags)
+    assert status == 2, text
+    assert message.lower() in text.lower()
+    assert "Traceback" not in text
+
+
+def test_an_output_folder_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    status, text = call(capsys, "run", "--out", str(blocked / "run"), *SMALL)
+    assert status == 2
+    assert "Cannot write" in text
+
+
+def test_a_foreign_folder_is_not_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    status, text = call(capsys, "run", "--out", str(tmp_path), *SMALL)
+    assert status == 2
+    assert "no run of labelgap" in text
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_toml_file_and_flags_over_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('method = "margin"\nseed = 4\n[loop]\ninitial = 25\n')
+    flags = [x for x in SMALL if x not in ("--initial", "30")]
+    folder = tmp_path / "run"
+    status, text = call(
+        capsys, "run", "--config", str(file), "--out", str(folder), "--seed", "5", *flags
+    )
+    assert status == 0, text
+    config = json.loads((folder / "result.json").read_text())["config"]
+    assert (config["method"], config["seed"], config["loop"]["initial"]) == ("margin", 5, 25)
+
+
+def test_config_lists_every_option_with_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    status, text = call(capsys, "config", "--json")
+    assert status == 0
+    assert json.loads(text)["objective"]["alpha"] > 0
+    status, text = call(capsys, "config", "--preset", "paper", "--json")
+    values = json.loads(text)
+    assert values["training"]["lr"] == 0.1
+    assert values["training"]["epochs"] == 200
+    assert values["training"]["batch_size"] == 100
+    assert values["training"]["milestones"] == [0.8]
+    assert values["objective"]["align_steps"] == 10_000
+    assert values["objective"]["sigmoid"] is True
+    assert values["objective"]["average"] == "parameters"
+    assert values["loop"] == {
+        "initial": 1000, "initial_per_class": None, "budget": 1000, "rounds": 9,
+        "pool_subset": 10_000,
+    }  # fmt: skip
+    status, text = call(capsys, "config", "--preset", "paper", "--dataset", "cifar100", "--json")
+    assert json.loads(text)["loop"]["initial"] == 2000
+
+
+def test_help_starts_without_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['labelgap', '--help']\n"
+        "from labelgap.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "run" in done.stdout
+
+
+def test_library_use_in_ten_lines() -> None:
+    from labelgap import Oracle, Session
+
+    task: Task = load("digits")
+    session = Session(task, method="daal", training={"steps": 10}, network={"width": 4})
+    oracle = Oracle(task)
+    session.tell(oracle.answer(session.ask(40)))
+    session.fit()
+    query = session.ask(20)
+    assert len(query) == 20
+    session.tell(oracle.answer(query))
+    assert 0 <= session.evaluate().accuracy <= 1
