@@ -30,10 +30,10 @@ from labelgap.project.explain import HELD_OUT, why
 from labelgap.project.quality import TRAINED
 from labelgap.project.regions import uncovered
 from labelgap.project.store import Project
+from labelgap.project.work_notes import WHY
 from labelgap.session import Session, ids_hash
 from labelgap.types import Ids, Query
 
-WHY = "why"
 WATCHED = 2000
 """Reserve items that every network predicts: to compare networks with each other, and with the
 held-out labels that come later."""
@@ -61,7 +61,9 @@ def configuration(project: Project, method: str | None = None) -> RunConfig:
         "network": network,
         "data": {"name": project.root.name},
     }
-    return resolve(merge(values, s.config), preset="cpu", where="the project's settings")
+    # From new weights a round must stay near a minute on two cores: the smaller preset.
+    preset = "cpu" if s.weights else "smoke"
+    return resolve(merge(values, s.config), preset=preset, where="the project's settings")
 
 
 @dataclass(frozen=True)

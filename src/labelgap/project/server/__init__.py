@@ -1,0 +1,1 @@
+"""The label page: an embedded server on the loopback address, and a page without any CDN."""

@@ -1,0 +1,207 @@
+"""What the page asks of the project, as plain data: no HTTP in here."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+
+from labelgap._events import Event, QueryItem
+from labelgap.data.images import picture
+from labelgap.errors import DataError, LabelgapError, LedgerError
+from labelgap.ledger import SKIP_REASONS
+from labelgap.project.exchange import name_of
+from labelgap.project.sources import Unreadable
+from labelgap.project.status import status
+from labelgap.project.store import Project
+from labelgap.project.work_notes import neighbours_of
+
+LONGEST = 1280
+THUMBNAIL = 240
+LEASE_SECONDS = 600.0
+MOST = 200
+"""Items on lease for one person at a time at most."""
+_KEPT = 96  # encoded images in memory
+
+
+class Refused(LabelgapError):
+    """An answer that can never be stored; sending it again is no use."""
+
+
+class Full(LabelgapError):
+    """The disk (or the file) refuses; the answer should be kept and sent again."""
+
+
+class Desk:
+    """One project on the desk of one or more persons; safe to use from several threads."""
+
+    def __init__(self, project: Project, id: str = "") -> None:
+        self.project, self.id = project, id
+        self._mutex = threading.Lock()
+        self._images: OrderedDict[tuple[int, str], tuple[bytes, str]] = OrderedDict()
+        self._status: tuple[tuple[int, int], Any] = ((-1, -1), None)
+        self._near = neighbours_of(project.ledger)
+
+    # ----------------------------------------------------------------------------- reading
+
+    def state(self, person: str) -> dict[str, Any]:
+        """Classes, progress, accuracy so far, this person's history, disagreements."""
+        project, ledger = self.project, self.project.ledger
+        labels, skipped = ledger.labels, ledger.skipped
+        asked = ledger.asked_ids().tolist()
+        done = sum(i in labels or i in skipped for i in asked)
+        s = self._quality()
+        conflicts = ledger.conflicts()
+        return {
+            "id": self.id,
+            "project": project.root.name,
+            "classes": list(project.classes),
+            "asked": len(asked),
+            "done": done,
+            "labelled": len(labels),
+            "items": project.items.count(),
+            "accuracy": None
+            if not s.accuracy.total
+            else {"value": s.accuracy.value, "interval": s.accuracy.interval,
+                  "total": s.accuracy.total},
+            "verdict": s.verdict.sentence,
+            "history": [self._past(e) for e in ledger.history(limit=20, person=person)],
+            "conflicts": [
+                {"id": id, "answers": [self._past(e) for e in events]}
+                for id, events in list(conflicts.items())[:20]
+            ],
+            "conflict_count": len(conflicts),
+        }  # fmt: skip
+
+    def _quality(self) -> Any:
+        """The status, computed once for each training: it walks over all notes."""
+        last = self.project.last_note("project-trained")
+        # Held-out labels that come in make the estimate of the same network sharper.
+        key = (last.seq if last else 0, len(self.project.ledger.labelled_ids("held-out")))
+        if self._status[0] != key:
+            self._status = (key, status(self.project))
+        return self._status[1]
+
+    def _past(self, event: Event) -> dict[str, Any]:
+        what = event.data.get("reason", "")
+        if event.label is not None:
+            what = name_of(event.label, self.project.classes)
+        return {
+            "id": event.id,
+            "kind": event.kind,
+            "label": event.label,
+            "what": what,
+            "person": event.person,
+            "time": event.time,
+        }
+
+    def batch(self, person: str, n: int) -> list[dict[str, Any]]:
+        """Up to n items for this person; nobody else gets them for ten minutes."""
+        items = self.project.ledger.lease(min(max(n, 1), MOST), person, LEASE_SECONDS)
+        return [self._item(item) for item in items]
+
+    def _item(self, item: QueryItem) -> dict[str, Any]:
+        place = self.project.items.get(item.id)
+        classes, pseudo = self.project.classes, item.pseudo_label
+        labels = self.project.ledger.labels
+        near = [i for i in self._near.get(item.id, ()) if i in labels]
+        return {
+            "id": item.id,
+            "name": place.path,
+            "width": place.width,
+            "height": place.height,
+            "rank": item.rank,
+            "round": item.round,
+            "predicted": pseudo if pseudo is not None and pseudo < len(classes) else None,
+            "why": item.explanation,
+            "neighbours": [{"id": i, "label": name_of(labels[i], classes)} for i in near],
+        }
+
+    def image(self, id: int, view: str) -> tuple[bytes, str]:
+        """An item's image, encoded anew: (bytes, media type).
+
+        view: "full" (up to 1,280 pixels), "small", or "trained": the square the network sees.
+
+        Raises `DataError`: no such item.
+        """
+        with self._mutex:
+            if (id, view) in self._images:
+                self._images.move_to_end((id, view))
+                return self._images[id, view]
+        made = self._encode(id, view)
+        with self._mutex:
+            self._images[id, view] = made
+            while len(self._images) > _KEPT:
+                self._images.popitem(last=False)
+        return made
+
+    def _encode(self, id: int, view: str) -> tuple[bytes, str]:
+        item = self.project.items.get(id)
+        image: Image.Image | None = None
+        if view != "trained":
+            try:
+                data = self.project.reader.read(item.path)
+                image = picture(data, THUMBNAIL if view == "small" else LONGEST)
+            except (Unreadable, DataError):
+                image = None  # the file went since: what was packed of it is shown
+        if image is None:
+            row = self.project.pixels.open(self.project.items.count())[id]
+            image = Image.fromarray(row)
+        sink = BytesIO()
+        if max(image.size) <= 256:
+            image.save(sink, "PNG")
+            return sink.getvalue(), "image/png"
+        image.save(sink, "JPEG", quality=88)
+        return sink.getvalue(), "image/jpeg"
+
+    # ----------------------------------------------------------------------------- writing
+
+    def store(self, answer: Mapping[str, Any], person: str) -> dict[str, Any]:
+        """Store one answer of the page and return its event; a repeated request is stored once.
+
+        Raises
+        ------
+        Refused: malformed, or contradicts what is there.
+        Full: the disk refuses; nothing of it is stored.
+        """
+        request = _text(answer, "request")
+        if not 8 <= len(request) <= 100:
+            raise Refused("The request id is too short or too long.", "Reload the page.")
+        kind = _text(answer, "kind")
+        id = answer.get("id")
+        if isinstance(id, bool) or not isinstance(id, int) or not 0 <= id < 1 << 53:
+            raise Refused(f"{id!r} is no item.", "Reload the page.")
+        ledger = self.project.ledger
+        try:
+            self.project.items.get(id)
+            if kind == "label":
+                label = answer.get("label")
+                if isinstance(label, bool) or not isinstance(label, int):
+                    raise Refused(f"{label!r} is no label.", "Reload the page.")
+                event = ledger.answer(id, label, person=person, request=request)
+            elif kind == "skip":
+                reason = _text(answer, "reason")
+                if reason not in SKIP_REASONS:
+                    raise Refused(f"{reason!r} is no reason to skip.", "Reload the page.")
+                event = ledger.skip(id, reason, person=person, request=request)
+            elif kind == "undo":
+                event = ledger.undo(id, person=person, request=request)
+            else:
+                raise Refused(f"{kind!r} is no kind of answer.", "Reload the page.")
+        except LedgerError as error:
+            # The ledger refused it by its rules, unless the database or the system raised.
+            if error.__cause__ is None:
+                raise Refused(error.cause, error.cure) from error
+            raise Full(error.cause, error.cure) from error
+        except DataError as error:
+            raise Refused(error.cause, error.cure) from error
+        return {"seq": event.seq, **self._past(event)}
+
+
+def _text(answer: Mapping[str, Any], name: str) -> str:
+    value = answer.get(name)
+    if not isinstance(value, str):
+        raise Refused(f"The answer has no {name}.", "Reload the page.")
+    return value

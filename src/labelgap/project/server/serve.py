@@ -1,0 +1,128 @@
+"""Start the page's server: a free port, a fresh token, one line with the link."""
+
+import ipaddress
+import json
+import secrets
+import socket
+import webbrowser
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import uvicorn
+
+from labelgap.errors import ConfigError
+from labelgap.files import write_text
+from labelgap.project.server.app import make_app
+from labelgap.project.server.desk import Desk
+from labelgap.project.store import Project
+
+KEPT = "server.json"
+
+
+def serve(project: Project, host: str, port: int, person: str, browser: bool, console: Any) -> None:
+    """Serve until Ctrl-C. Every answer that was acknowledged is on the disk by then.
+
+    Raises `ConfigError` for an address that cannot be listened on.
+    """
+    kept = remembered(project.home)
+    listener = listen(host, port or kept.get("port", 0), any_port=not port)
+    port = int(listener.getsockname()[1])
+    token, id = str(kept["token"]), str(kept["id"])
+    remember(project.home, {**kept, "port": port})
+    app = make_app(Desk(project, id), token, allowed_hosts(host, port), port)
+    named = _bracketed(host)
+    fragment = f"token={token}" + (f"&person={quote(person)}" if person else "")
+    link = f"http://{named}:{port}/#{fragment}"
+    if not is_loopback(host):
+        console.print(
+            f"[bold yellow]warning:[/] other machines can reach this page on {host}; the link is "
+            "the only key, and it travels unencrypted. Use a trusted network, or an SSH tunnel."
+        )
+    waiting = len(project.ledger.outstanding_ids())
+    if not waiting:
+        console.print("nothing is waiting to be labelled: labelgap ask 50")
+    console.print(f"{waiting} images to label at [bold]{link}[/]  (Ctrl-C ends)")
+    settings = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=3,
+    )
+    if browser:
+        webbrowser.open(link)
+    uvicorn.Server(settings).run(sockets=[listener])
+
+
+def remembered(home: Path) -> dict[str, Any]:
+    """The project's port, token and id: a page that waits for the server finds it again."""
+    file = home / KEPT
+    if file.is_file():
+        try:
+            known: dict[str, Any] = json.loads(file.read_text())
+            if len(str(known["token"])) >= 32 and known["id"]:
+                return known
+        except (ValueError, KeyError, TypeError):
+            file.unlink()  # damaged: a new token is as good
+    return {"token": secrets.token_urlsafe(32), "id": secrets.token_hex(8), "port": 0}
+
+
+def remember(home: Path, facts: dict[str, Any]) -> None:
+    """Readable by its owner only: `write_atomically` makes files so."""
+    write_text(home / KEPT, json.dumps(facts))
+
+
+def listen(host: str, port: int, *, any_port: bool = False) -> socket.socket:
+    """A bound socket, so that the port is known before the link is printed.
+
+    any_port: take a free one where `port` is taken.
+    """
+    try:
+        return _bind(host, port)
+    except OSError as error:
+        if any_port and port:
+            return listen(host, 0)
+        raise ConfigError(
+            f"Cannot listen on {host}, port {port}: {error.strerror or error}.",
+            "Choose another --port or --host.",
+        ) from error
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def allowed_hosts(host: str, port: int) -> list[str]:
+    """What the Host header may be: the names of the loopback address, and the one given.
+
+    On a wildcard address (0.0.0.0) also this machine's own name.
+    """
+    names = ["localhost", "127.0.0.1", "[::1]", _bracketed(host)]
+    if host in ("0.0.0.0", "::"):
+        names += [socket.gethostname(), socket.getfqdn()]
+    return [f"{name}:{port}" for name in dict.fromkeys(names)]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,22 @@
+// Small helpers over the document. Text is only ever set as text, never as markup.
+
+export const find = (id) => document.getElementById(id);
+
+export function make(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name in node) node[name] = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+export const imageUrl = (id, view = "full") => `/image/${id}?view=${view}`;
+
+// Small pictures are shown with their pixels, not blurred.
+export function sharp(image, item) {
+  const small = Math.max(item.width, item.height) <= 128;
+  image.classList.toggle("small", small);
+}

@@ -1,0 +1,120 @@
+// One image at a time: the picture, why it was asked for, the classes.
+
+import { find, imageUrl, make, sharp } from "./dom.js";
+import { matching, meaning } from "./keys.js";
+
+const FEW = 10;
+
+export class Single {
+  // classes: names; answer(item, {kind, …}); undo().
+  constructor(classes, answer, undo) {
+    this.classes = classes;
+    this.answer = answer;
+    this.undo = undo;
+    this.typing = classes.length > FEW;
+    this.recent = [];
+    this.item = null;
+    this.trained = false;
+    this.filter = find("filter");
+    find("typing").hidden = !this.typing;
+    this.filter.addEventListener("input", () => this.showClasses());
+    for (const button of document.querySelectorAll("[data-act]")) {
+      button.addEventListener("click", () => this.act(button.dataset.act));
+    }
+  }
+
+  show(item) {
+    this.item = item;
+    this.filter.value = "";
+    find("single").hidden = item === null;
+    if (item === null) return;
+    const guess = item.predicted === null ? "" : `; predicted ${this.classes[item.predicted]}`;
+    const image = find("image");
+    image.alt = `Image to label: ${item.name}${guess}`;
+    sharp(image, item);
+    this.showImage();
+    find("name").textContent = `${item.name} · ${item.width} × ${item.height}`;
+    find("why").textContent = item.why ? `Why this image: ${item.why}.` : "";
+    this.showNeighbours();
+    this.showClasses();
+    if (this.typing) this.filter.focus({ preventScroll: true });
+  }
+
+  showImage() {
+    find("image").src = imageUrl(this.item.id, this.trained ? "trained" : "full");
+    const button = document.querySelector('[data-act="trained"]');
+    button.setAttribute("aria-pressed", String(this.trained));
+  }
+
+  showNeighbours() {
+    const near = this.item.neighbours;
+    const box = find("neighbours");
+    box.hidden = near.length === 0;
+    box.querySelector("ul").replaceChildren(
+      ...near.map((n) => {
+        const picture = make("img", { src: imageUrl(n.id, "small"), alt: `labelled ${n.label}` });
+        sharp(picture, this.item);
+        return make("li", {}, picture, make("span", { className: "muted" }, n.label));
+      }),
+    );
+  }
+
+  // In the order of the classes; with many of them the prediction and the latest first.
+  listed() {
+    const all = this.classes.map((_, k) => k);
+    if (!this.typing) return all;
+    const guess = this.item.predicted === null ? [] : [this.item.predicted];
+    const first = [...new Set([...guess, ...this.recent])];
+    const order = [...first, ...all.filter((k) => !first.includes(k))];
+    return matching(this.classes, order, this.filter.value);
+  }
+
+  showClasses() {
+    const buttons = this.listed().map((k, place) => {
+      const button = make("button", { type: "button", onclick: () => this.choose(k) });
+      button.append(make("span", {}, this.classes[k]));
+      if (place < FEW) button.append(make("kbd", {}, String((place + 1) % 10)));
+      button.classList.toggle("predicted", this.item.predicted === k);
+      return button;
+    });
+    if (!buttons.length) buttons.push(make("p", { className: "muted" }, "No such class."));
+    find("classes").replaceChildren(...buttons);
+  }
+
+  choose(k) {
+    if (this.item === null) return;
+    this.recent = [k, ...this.recent.filter((other) => other !== k)].slice(0, FEW - 1);
+    this.answer(this.item, { kind: "label", label: k });
+  }
+
+  act(name) {
+    if (name === "undo") this.undo();
+    if (this.item === null) return;
+    if (name === "none") this.answer(this.item, { kind: "label", label: -1 });
+    if (name === "skip") this.answer(this.item, { kind: "skip", reason: "skip" });
+    if (name === "unsure") this.answer(this.item, { kind: "skip", reason: "unsure" });
+    if (name === "bad") this.answer(this.item, { kind: "skip", reason: "bad image" });
+    if (name === "trained") {
+      this.trained = !this.trained;
+      this.showImage();
+    }
+  }
+
+  // Returns whether the key was taken; "grid" is left to the page.
+  key(event) {
+    // A focused button is pressed by Space and Enter, as everywhere.
+    const onButton = event.target.closest?.("button, select, a");
+    if (onButton && (event.key === " " || event.key === "Enter")) return false;
+    const meant = meaning(event, this.typing, this.filter.value);
+    if (meant === null || meant.act === "grid") return false;
+    if (meant.act) {
+      this.act(meant.act);
+      return true;
+    }
+    if (this.item === null) return false;
+    const k = this.listed()[meant.first ? 0 : meant.digit];
+    if (k === undefined || (meant.first && !this.filter.value.trim())) return false;
+    this.choose(k);
+    return true;
+  }
+}
