@@ -1,0 +1,161 @@
+"""VAAL and TA-VAAL: shapes, the ELBO in closed form, reconstruction, and withheld classes."""
+
+import numpy as np
+import pytest
+import torch
+from sessions import digits, fitted, labelled_session, same, state, vectors
+from sklearn.metrics import roc_auc_score
+from torch import distributions
+
+from labelgap.errors import ConfigError
+from labelgap.learner import snapshot
+from labelgap.methods._vae import Vae, VaeSettings
+from labelgap.methods._vae_stage import vae_loss
+from labelgap.methods.cross_entropy import CrossEntropy
+from labelgap.methods.ll4al import Ll4al, Ll4alOptions
+from labelgap.methods.ta_vaal import TaVaal, TaVaalOptions
+from labelgap.session import Session
+
+SMALL = VaeSettings(vae_width=4, latent=5)
+
+
+@pytest.mark.parametrize(
+    "shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (64, 64, 3), (9, 30, 2), (4, 4, 1), (12,)]
+)
+@pytest.mark.parametrize("condition", [0, 1])
+def test_reconstruction_has_the_shape_of_the_input(shape: tuple[int, ...], condition: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = Vae(shape, SMALL, condition)
+        x = torch.randn(3, *(shape if len(shape) == 1 else (shape[2], *shape[:2])))
+    mean, log_variance = vae.encode(x)
+    assert mean.shape == log_variance.shape == (3, 5)
+    r = torch.tensor([-1.0, 0.0, 1.0]) if condition else None
+    assert vae.decode(mean, r).shape == x.shape
+
+
+def test_paper_sizes_at_32_are_the_published_ones() -> None:
+    settings = VaeSettings(**VaeSettings.presets["paper"])
+    with torch.device("meta"):
+        vae = Vae((32, 32, 3), settings)
+    maps = [p.shape[0] for n, p in vae.encoder.named_parameters() if p.ndim == 4]
+    assert maps == [128, 256, 512, 1024]
+    assert vae.mean.weight.shape == (32, 1024 * 2 * 2)
+    assert vae.decoder[0].weight.shape == (1024 * 4 * 4, 32)
+    assert settings.vae_steps == 10_000
+
+
+def test_loss_is_the_evidence_lower_bound() -> None:
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 4, 3, 6, 6, generator=g, dtype=torch.float64)
+    mean, log_variance = torch.randn(2, 4, 5, generator=g, dtype=torch.float64)
+    posterior = distributions.Normal(mean, (0.5 * log_variance).exp())
+    divergence = distributions.kl_divergence(posterior, distributions.Normal(0.0, 1.0))
+    kl = divergence.sum(dim=1).mean()
+    likelihood = distributions.Normal(y, 1.0).log_prob(x).flatten(1).sum(dim=1).mean()
+    best = distributions.Normal(x, 1.0).log_prob(x).flatten(1).sum(dim=1).mean()
+    pixels = 3 * 6 * 6
+    expected = (kl - (likelihood - best)) * 2 / pixels
+    assert float(vae_loss(x, y, mean, log_variance)) == pytest.approx(float(expected))
+    published = vae_loss(x, y, mean, log_variance, beta=0.5, published=True)
+    assert float(published) == pytest.approx(float((x - y).square().mean() + 0.5 * 4 * kl))
+
+
+def reconstruction_error(session: Session) -> tuple[float, float]:
+    """MSE on test images: of the auto-encoder, and of the mean training image."""
+    task, learner = session.task, session.learner
+    x = learner.clean(task.test, np.arange(len(task.test)))
+    mean_image = learner.clean(task.train, task.pool).mean(dim=0, keepdim=True)
+    vae = session.training.modules["vae"]
+    with torch.no_grad():
+        code, _ = vae.encode(x)
+        error = (vae.decode(code) - x).square().mean()
+    return float(error), float((mean_image - x).square().mean())
+
+
+def test_reconstructs_better_than_the_mean_image_unless_scaled_as_published() -> None:
+    own, mean_image = reconstruction_error(fitted("vaal", steps=1, objective={"vae_steps": 250}))
+    assert own < 0.8 * mean_image
+    published, _ = reconstruction_error(
+        fitted("vaal", steps=1, objective={"vae_steps": 250, "scaling": "published"})
+    )
+    # The posterior collapses: no better than the mean image.
+    assert published > 0.9 * mean_image
+
+
+@pytest.mark.parametrize("task", [None, vectors()], ids=["images", "vectors"])
+@pytest.mark.parametrize("method", ["vaal", "ta-vaal"])
+def test_classes_withheld_from_the_labels_come_first(method: str, task: object) -> None:
+    session = fitted(
+        method,
+        task=task,
+        steps=20,
+        labels=200,
+        classes=range(8),
+        objective={"adversarial": 0.0, "vae_steps": 150},
+    )
+    view = session.view(1)
+    withheld = session.task.train.labels[view.candidate_ids] >= 8
+    scores = view.candidates("unlabelled_logit").numpy()
+    assert roc_auc_score(withheld, scores) > 0.8
+    query = session.acquisition.select(view, 40)
+    assert (session.task.train.labels[query.ids] >= 8).mean() > 2 * withheld.mean()
+
+
+def test_the_network_is_left_alone() -> None:
+    plain = state(fitted("random", steps=10))
+    assert same(plain, state(fitted("vaal", steps=10)))
+
+
+@pytest.mark.parametrize("method", ["vaal", "ta-vaal"])
+def test_the_second_stage_changes_no_weight_of_network_and_ranker(method: str) -> None:
+    session = labelled_session(method, steps=10)
+    kept: dict[str, dict[str, dict[str, torch.Tensor]]] = {}
+
+    def keep(stage: str, session: Session) -> None:
+        players = {"network": session.training.network, **session.training.modules}
+        kept[stage] = snapshot(players)
+
+    session.fit(on_stage=keep)
+    before, after = kept["supervised"], kept["vae"]
+    for name in before:
+        assert same(before[name], after[name]) == (name not in ("vae", "discriminator"))
+
+
+def test_ta_vaal_composes_over_an_objective_with_a_predicted_loss() -> None:
+    over = Ll4al(Ll4alOptions(width=3))
+    session = labelled_session("ta-vaal", steps=4)
+    session.objective = TaVaal(TaVaalOptions(), over)
+    session.fit()
+    assert session.training.modules["loss_head"].out.in_features == 3 * 3
+    view = session.view(1)
+    assert view.has("unlabelled_logit")
+    with pytest.raises(ConfigError, match="predicted_loss"):
+        TaVaal(TaVaalOptions(), CrossEntropy(CrossEntropy.Options()))
+
+
+def test_ta_vaal_scores_depend_on_the_rank() -> None:
+    session = fitted("ta-vaal", steps=20)
+    training, objective = session.training, session.objective
+    x = session.learner.clean(session.task.train, np.arange(16))
+    modules = training.modules
+    with torch.no_grad():
+        code, _ = modules["vae"].encode(x)
+        low, high = (modules["discriminator"](code, torch.full((16,), r)) for r in (-2.0, 2.0))
+        assert not torch.allclose(low, high)
+        decoded = [modules["vae"].decode(code, torch.full((16,), r)) for r in (-2.0, 2.0)]
+        assert not torch.allclose(*decoded)
+    assert objective.outputs == {"predicted_loss", "unlabelled_logit"}
+
+
+def test_nothing_unlabelled_is_no_error() -> None:
+    session = fitted("ta-vaal", steps=2, labels=len(digits().train))
+    assert session.evaluate().accuracy > 0
+
+
+def test_steps_of_the_paper_grow_with_the_labels() -> None:
+    session = labelled_session("vaal", labels=40, steps=10)
+    training = session.new_training(0)
+    paper = VaeSettings(**VaeSettings.presets["paper"])
+    assert paper.steps(training) == 10_040
+    assert VaeSettings().steps(training) == 10
