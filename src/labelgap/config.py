@@ -139,6 +139,7 @@ class RunConfig(Settings):
 
     preset: str = setting("smoke", "the preset the other values started from")
     method: str | None = setting("daal", "a registered pair; None for a free one")
+    method_sha256: str | None = setting(None, "content of the file of a user's own method")
     objective_name: str = setting("daal", "what is optimised")
     acquisition_name: str = setting("daal", "how items are chosen")
     objective: dict[str, Any] = Field(default_factory=dict)

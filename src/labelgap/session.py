@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from labelgap.files import write_atomically
 from labelgap.folder import prepare, read_config
 from labelgap.learner import Learner, Progress, Training
 from labelgap.ledger import Ledger
+from labelgap.network import Network
 from labelgap.presets import pair_of, resolve
 from labelgap.streams import Streams
 from labelgap.types import UNKNOWN_CLASS, Answer, Ids, Metrics, Query
@@ -43,6 +44,8 @@ class Session:
     config: the whole configuration; without it `resolve` makes one from the keywords.
     folder: where configuration, ledger and weights live; None keeps the ledger in memory.
     machine: device and precision; by default what the hardware offers.
+    build: makes the user's own network, in the weights that the current stream draws; with a
+        folder, give the same one when it is opened again.
     ledger: an open ledger instead of the folder's own (a labelling project has one).
     keywords: method, seed, preset, and trees such as training={"steps": 100}.
 
@@ -61,6 +64,7 @@ class Session:
         machine: Machine | None = None,
         ledger: Ledger | None = None,
         progress: Progress | None = None,
+        build: Callable[[], Network] | None = None,
         preset: str = "smoke",
         **values: Any,
     ) -> None:
@@ -69,6 +73,7 @@ class Session:
         self.folder = Path(folder) if folder is not None else None
         self.machine = machine or _default_machine(self.config)
         self.progress = progress
+        self._build = build or self._configured_network
         self.streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
         check_pair(self.objective, self.acquisition, self._provided())
@@ -188,10 +193,7 @@ class Session:
                 "There is nothing to train on: no item has a label.",
                 "Ask for an initial set and tell its labels first.",
             )
-        settings, task = self.config.network, self.task
-        network = self.learner.new_network(
-            lambda: networks.build(settings, task.input_shape, task.num_classes), round
-        )
+        network = self.learner.new_network(self._build, round)
         if self.config.training.start == "continue" and self._training is not None:
             network.load_state_dict(self._training.network.state_dict())
         self._initial_hash = weights_hash(network)
@@ -200,6 +202,10 @@ class Session:
         )
         self._training = training
         return training
+
+    def _configured_network(self) -> Network:
+        task = self.task
+        return networks.build(self.config.network, task.input_shape, task.num_classes)
 
     def _weights_file(self, round: int) -> Path:
         assert self.folder

@@ -1,5 +1,6 @@
 """`labelgap methods` and `labelgap config`: what there is, with sources."""
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -35,6 +36,29 @@ def methods() -> None:
         for name in sorted(classes):
             table.add_row(name, (classes[name].__doc__ or "").splitlines()[0])
         console.print(table)
+
+
+@app.command()
+def check(
+    file: Path = typer.Argument(help="A Python file that registers a method."),
+) -> None:
+    """Run the contract suite on your own method."""
+    from labelgap.contract import run_contract
+    from labelgap.device import set_threads
+    from labelgap.own import load_methods
+
+    set_threads(1)  # the cases are tiny
+    console, failed = _console(), 0
+    for entry in load_methods(file):
+        console.print(f"[bold]{entry.name}[/]: {entry.objective} × {entry.acquisition}")
+        for sentence, problem in run_contract(entry):
+            console.print(f"  {'[red]✗[/]' if problem else '[green]✓[/]'} {sentence}")
+            if problem:
+                failed += 1
+                console.print(f"      {problem}", markup=False)
+    if failed:
+        console.print(f"{failed} contracts broken; docs/own-method.md explains each.")
+        raise typer.Exit(1)
 
 
 @app.command()

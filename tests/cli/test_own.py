@@ -1,0 +1,90 @@
+"""A user's own method, network and data set, as docs/own-method.md shows them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from labelgap.axes import ACQUISITIONS, METHODS
+from labelgap.contract import run_contract
+from labelgap.errors import ConfigError
+from labelgap.oracle import Oracle
+from labelgap.own import load_methods
+from labelgap.session import Session
+
+PAGE = Path(__file__).parents[2] / "docs" / "own-method.md"
+
+
+def snippets() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def clean() -> object:
+    """Forget what a test registered."""
+    methods, acquisitions = dict(METHODS), dict(ACQUISITIONS)
+    yield
+    for table, saved in ((METHODS, methods), (ACQUISITIONS, acquisitions)):
+        table.clear()
+        table.update(saved)  # type: ignore[attr-defined]
+
+
+def test_the_documented_method_keeps_every_contract(tmp_path: Path, clean: object) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(snippets()[0])
+    (made,) = load_methods(file)
+    assert made.name == "logit-norm"
+    broken = {sentence: problem for sentence, problem in run_contract(made) if problem}
+    assert not broken
+
+
+def test_a_method_that_cheats_is_caught(tmp_path: Path, clean: object) -> None:
+    file = tmp_path / "bad.py"
+    file.write_text(
+        snippets()[0]
+        .replace("logit-norm", "first")
+        .replace(
+            'return top_query(view, n, -view.candidates("logits").norm(dim=1), "shortness")',
+            "import numpy as np\n        from labelgap.types import Query\n"
+            "        return Query(np.random.choice(view.candidate_ids, n, replace=True))",
+        )
+    )
+    (made,) = load_methods(file)
+    broken = [sentence for sentence, problem in run_contract(made) if problem]
+    assert any("distinct" in sentence for sentence in broken)
+    assert any("outside a stream" in sentence for sentence in broken)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1 / 0\n", "ZeroDivisionError.*line 1"),
+        ("x = 1\n", "registers no method"),
+        (
+            "from labelgap.axes import method\n"
+            "method('margin', 'cross-entropy', 'margin', title='', citation='')\n",
+            "built-in",
+        ),
+    ],
+)
+def test_a_file_that_is_no_method(text: str, message: str, tmp_path: Path, clean: object) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_methods(file)
+
+
+def test_the_documented_network_and_data_set_run(clean: object) -> None:
+    space: dict[str, object] = {}
+    exec(snippets()[1], space)
+    session = space["session"]
+    assert isinstance(session, Session)
+    session.tell(Oracle(session.task).answer(session.ask(30)))
+    session.fit()
+    assert type(session.training.network).__name__ == "Linear"
+    assert len(session.ask(10)) == 10
+    exec(snippets()[2], space)
+    mine = Session(space["task"], method="daal", training={"steps": 8}, network={"width": 4})  # type: ignore[arg-type]
+    mine.tell(Oracle(mine.task).answer(mine.ask(30)))
+    mine.fit()
+    assert len(mine.ask(5)) == 5
