@@ -204,7 +204,8 @@ class WaalAcquisition(Acquisition):
         }
         score = parts["uncertainty"] + self.options.diversity * parts[CRITIC]
         query = top_query(view, n, score, "waal")
-        rows = np.searchsorted(view.candidate_ids, query.ids)
+        order = np.argsort(view.candidate_ids)
+        rows = order[np.searchsorted(view.candidate_ids[order], query.ids)]
         return replace(query, parts={name: value.numpy()[rows] for name, value in parts.items()})
 
 

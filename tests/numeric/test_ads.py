@@ -1,0 +1,113 @@
+"""ADS: the losses against numpy, and each turn moving only what it may."""
+
+import numpy as np
+import pytest
+import torch
+from sessions import digits, fitted, runner, vectors
+
+from labelgap.learner import StageRunner
+from labelgap.methods.ads import agreement_loss, discrepancy, discrepancy_loss
+from labelgap.session import Session
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def test_losses_are_their_definitions() -> None:
+    one, two = np.random.default_rng(0).standard_normal((2, 9, 4)) * 2
+    p, q = softmax(one), softmax(two)
+    bits = (-(p * np.log2(p)).sum(axis=1) - (q * np.log2(q)).sum(axis=1)) / 2
+    weight = 1 / (1 + np.exp(-(bits - 0.1)))
+    gap = np.abs(p - q).mean(axis=1)
+    a, b = torch.tensor(one), torch.tensor(two)
+    assert float(agreement_loss(a, b, 0.1)) == pytest.approx(((1 - weight) * gap).mean(), rel=1e-5)
+    assert float(discrepancy_loss(a, b, 0.1)) == pytest.approx(
+        (weight * (1 - gap)).mean(), rel=1e-5
+    )
+
+
+def test_the_weights_are_constants() -> None:
+    """The gradient of the agreement loss is that of the discrepancy, weighted."""
+    one = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    two = torch.randn(5, 3, generator=torch.Generator().manual_seed(2))
+    (found,) = torch.autograd.grad(agreement_loss(one, two, 0.1), one)
+    (plain,) = torch.autograd.grad(discrepancy(one, two).sum(), one)
+    ratio = found / plain
+    torch.testing.assert_close(ratio, ratio.mean(dim=1, keepdim=True).expand_as(ratio))
+    assert (ratio > 0).all()
+
+
+def turn(stage: StageRunner, name: str, step: int = 0) -> None:
+    index = [p.name for p in stage.stage.phases].index(name)
+    batch = stage.batch(step)
+    phase, optimiser, params = (
+        x[index] for x in (stage.stage.phases, stage.optimisers, stage.params)
+    )
+    stage._turn(phase, optimiser, params, batch)
+
+
+def gap_of(session: Session) -> float:
+    """Mean discrepancy over the pool, evaluation mode."""
+    view = session.view(1)
+    return float(discrepancy(view.candidates("logits"), view.candidates("second_logits")).mean())
+
+
+def adversarial(session: Session) -> StageRunner:
+    training = session.training
+    return StageRunner(session.learner, training, session.objective.stages(training)[1])
+
+
+def test_agreement_moves_features_and_discrepancy_classifiers_only() -> None:
+    session = fitted("ads", steps=10)
+    network, second = session.training.network, session.training.modules["second"]
+    stage = adversarial(session)
+
+    def parameters() -> dict[str, torch.Tensor]:
+        both = {**dict(network.named_parameters()), "second": second.weight}
+        return {name: p.detach().clone() for name, p in both.items()}
+
+    heads = {"head.weight", "head.bias", "second"}
+    before = parameters()
+    turn(stage, "agreement")
+    after = parameters()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert not moved & heads
+    turn(stage, "discrepancy")
+    moved = {n for n, p in parameters().items() if not torch.equal(p, after[n])}
+    assert moved == heads
+
+
+def test_features_close_the_gap_that_classifiers_open() -> None:
+    gaps = {}
+    for name in ("agreement", "discrepancy"):
+        session = fitted("ads", steps=40, labels=60, objective={"lr": 0.05, "weight": 30.0})
+        start = gap_of(session)
+        stage = adversarial(session)
+        for step in range(20):
+            turn(stage, name, step)
+        session.training.network.eval()
+        gaps[name] = gap_of(session) / start
+    assert gaps["agreement"] < 0.95
+    assert gaps["discrepancy"] > 1.05
+
+
+def test_query_is_the_highest_mean_entropy_on_vectors_too() -> None:
+    session = fitted("ads", task=vectors(), steps=20)
+    view = session.view(1)
+    query = session.acquisition.select(view, 12)
+    p, q = (softmax(view.candidates(n).double().numpy()) for n in ("logits", "second_logits"))
+    mean = -((p * np.log(p)).sum(axis=1) + (q * np.log(q)).sum(axis=1)) / 2
+    expected = view.candidate_ids[np.argsort(-mean)[:12]]
+    assert query.ids.tolist() == expected.tolist()
+    np.testing.assert_allclose(
+        query.score, (query.parts["entropy"] + query.parts["second_entropy"]) / 2
+    )
+
+
+def test_everything_labelled_is_no_error() -> None:
+    session = fitted("ads", steps=3, labels=len(digits().train))
+    assert session.evaluate().accuracy > 0
+    assert runner(session).stage.name == "supervised"

@@ -1,0 +1,84 @@
+"""FixMatch: who teaches whom, with which view, and the averaged weights in closed form."""
+
+import numpy as np
+import pytest
+import torch
+from sessions import digits, fitted, labelled_session, runner, same, state, vectors
+from torch.nn import functional as F
+
+from labelgap.errors import LabelgapError
+
+
+def test_loss_is_the_definition_on_a_real_batch() -> None:
+    session = labelled_session("fixmatch", steps=40, objective={"threshold": 0.5, "weight": 0.7})
+    stage = runner(session)
+    for step in range(15):
+        stage.step(step)
+    batch, network = stage.batch(15), session.training.network
+    assert batch.u is not None
+    strong = batch.u_views["strong"]
+    assert strong.shape == batch.u.shape
+    assert not torch.equal(strong, batch.u)
+    found = stage.stage.phases[0].loss(batch)
+    with torch.no_grad():
+        q = network(batch.u).logits.softmax(dim=1).numpy()
+        logits = network(torch.cat([batch.x, strong])).logits
+        log_p = logits.log_softmax(dim=1).numpy()
+    n = len(batch.x)
+    supervised = -log_p[np.arange(n), batch.y.numpy()].mean()
+    taught = [-log_p[n + i, row.argmax()] for i, row in enumerate(q) if row.max() >= 0.5]
+    assert 0 < len(taught) < len(q)
+    assert float(found.detach()) == pytest.approx(supervised + 0.7 * sum(taught) / len(q), rel=1e-4)
+
+
+def test_confident_labels_teach_and_an_impossible_threshold_does_not() -> None:
+    """At τ = 1 the network learns from labels alone: its loss has cross-entropy's gradient."""
+    gradients = {}
+    for threshold in (0.0, 1.0):
+        session = labelled_session("fixmatch", objective={"threshold": threshold})
+        stage = runner(session)
+        batch, network = stage.batch(0), session.training.network
+        stage.stage.phases[0].loss(batch).backward()
+        gradients[threshold] = network.head.weight.grad.clone()
+        network.zero_grad(set_to_none=True)
+        logits = network(torch.cat([batch.x, batch.u_views["strong"]])).logits
+        F.cross_entropy(logits[: len(batch.x)], batch.y).backward()
+        plain = network.head.weight.grad.clone()
+    torch.testing.assert_close(gradients[1.0], plain)
+    assert not torch.allclose(gradients[0.0], plain)
+
+
+def test_mu_unlabelled_images_per_labelled_one() -> None:
+    batch = runner(labelled_session("fixmatch", objective={"ratio": 7.0})).batch(0)
+    assert batch.u is not None
+    assert len(batch.u) == 7 * len(batch.x)
+
+
+def test_average_of_weights_is_the_recursion_and_ends_in_the_network() -> None:
+    session = labelled_session("fixmatch", steps=6, objective={"ema": 0.5})
+    training = session.new_training(0)
+    expected = training.network.head.weight.detach().clone()
+    session.learner.fit(training, session.objective)
+    final = training.network.head.weight.detach().clone()
+    # The same training without an average, its weights recorded before every step.
+    plain = labelled_session("fixmatch", steps=6)
+    stage = runner(plain)
+    for step in range(7):
+        decay = min(0.5, (1 + step) / (10 + step))
+        weight = plain.training.network.head.weight.detach()
+        expected = decay * expected + (1 - decay) * weight
+        if step < 6:
+            stage.step(step)
+    torch.testing.assert_close(final, expected)
+    assert not torch.allclose(final, plain.training.network.head.weight)
+
+
+def test_unlabelled_images_change_the_network() -> None:
+    assert not same(state(fitted("random", steps=10)), state(fitted("fixmatch", steps=10)))
+
+
+def test_vectors_are_refused_and_a_full_labelled_set_is_not() -> None:
+    with pytest.raises(LabelgapError, match="needs images"):
+        labelled_session("fixmatch", task=vectors())
+    session = fitted("fixmatch", steps=3, labels=len(digits().train), objective={"ema": 0.9})
+    assert session.evaluate().accuracy > 0
