@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from labelgap import round0
 from labelgap.config import RunConfig
 from labelgap.data import simulate
 from labelgap.data.types import Task
@@ -67,12 +68,15 @@ def run(
     *,
     progress: Progress | None = None,
     listen: Listener | None = None,
+    shared: Path | None = None,
 ) -> dict[str, Any]:
     """Run or continue the loop of a prepared folder; returns the content of result.json.
 
     Parameters
     ----------
     listen: told of events: ("round", entry), ("absent", {...}), for the terminal.
+    shared: a folder of trained first rounds, which runs that differ in nothing before their
+        first query take from each other (`labelgap.round0`); None trains every one.
     """
     tell = listen or (lambda kind, facts: None)
 
@@ -91,7 +95,7 @@ def run(
         while True:
             round, last = session.round, session.round >= loop.rounds
             if not _noted(session, "evaluated", round):
-                _fit(session, last)
+                _fit(session, last, shared)
                 started = time.perf_counter()
                 quality = session.evaluate()
                 facts = quality.as_dict() | {"seconds": time.perf_counter() - started}
@@ -124,12 +128,15 @@ def _noted(session: Session, kind: str, round: int) -> dict[str, Any] | None:
     return dict(found[-1]) if found else None
 
 
-def _fit(session: Session, last: bool) -> None:
+def _fit(session: Session, last: bool, shared: Path | None = None) -> None:
     """Fit, keeping the features of the last round before and after alignment for the picture."""
     if _restored(session, session.round):
         return
     if not last:
-        session.fit()
+        if shared is not None and session.round == 0:
+            round0.fit(session, shared)
+        else:
+            session.fit()
         return
     session.fit(on_stage=lambda name, s: _keep_features(s, name))
 

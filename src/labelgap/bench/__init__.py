@@ -1,0 +1,1 @@
+"""The benchmark: a grid of paired runs, audited before a figure is drawn of them."""

@@ -1,0 +1,179 @@
+"""The scheduler: what runs when, what is retried, what is left.
+
+Finished cells are never run again and interrupted ones go on where they were. Nothing is ever
+stopped for doing badly: dropping poor runs would bias every curve.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from labelgap import round0
+from labelgap.bench import memory
+from labelgap.bench.engines import Engine, Event
+from labelgap.bench.grid import Cell
+from labelgap.bench.store import Store
+from labelgap.bench.work import Job
+from labelgap.config import config_hash
+from labelgap.files import write_text
+
+ATTEMPTS = 3
+"""A cell whose worker died is tried so often; one that fails by itself is not tried again."""
+LEAST_MEMORY = 512 << 20
+"""Bytes that must be free before a further cell starts, until a cell's real need is known."""
+
+Available = Callable[[], int | None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that did not finish, and why."""
+
+    cell: Cell
+    error: str
+
+
+class Observer(Protocol):
+    """Watches: the terminal, or a test."""
+
+    def started(self, cell: Cell) -> None: ...
+
+    def happened(self, event: Event) -> None: ...
+
+    def waiting(self, reason: str) -> None: ...
+
+
+def execute(
+    store: Store,
+    cells: Iterable[Cell],
+    engine: Engine,
+    job_of: Callable[[Cell], Job],
+    observer: Observer,
+    *,
+    available: Available = memory.available,
+) -> list[Failure]:
+    """Run the cells; returns those that failed. The engine is closed whatever happens.
+
+    Parameters
+    ----------
+    available: free bytes of memory; while there are fewer than the largest cell so far took,
+        no further cell starts beside a running one.
+    """
+    schedule = _Schedule(list(cells))
+    try:
+        while schedule.pending or schedule.running:
+            while len(schedule.running) < engine.capacity:
+                free = available()
+                if schedule.running and free is not None and free < schedule.need:
+                    observer.waiting(f"{free >> 20} MB of memory free, a cell takes "
+                                     f"{schedule.need >> 20}")  # fmt: skip
+                    break
+                cell = schedule.next()
+                if cell is None:
+                    break
+                store.failure(cell).unlink(missing_ok=True)
+                engine.start(job_of(cell))
+                observer.started(cell)
+            for event in engine.events(1.0):
+                schedule.note(event)
+                if event.kind == "failed":
+                    _write_failure(store, event.cell, event.facts)
+                observer.happened(event)
+    finally:
+        engine.close()
+    for failure in schedule.lost:
+        _write_failure(store, failure.cell, {"error": failure.error})
+    return schedule.failures + schedule.lost
+
+
+def _write_failure(store: Store, cell: Cell, facts: Mapping[str, Any]) -> None:
+    write_text(store.failure(cell), f"{facts['error']}\n\n{facts.get('details', '')}")
+
+
+def first_round(cell: Cell) -> str:
+    """Equal for cells that share their first round of training (see `labelgap.round0`)."""
+    config = cell.config.model_dump(mode="json", exclude=round0.LATER)
+    return config_hash({"config": config, "development": cell.development})
+
+
+class _Schedule:
+    """Which cell is next. Cells that share a first round wait while one of them trains it."""
+
+    def __init__(self, cells: list[Cell]) -> None:
+        self.pending = cells
+        self.running: dict[str, Cell] = {}
+        self.training: dict[str, str] = {}  # first round → identity of the cell at it
+        self._trained: set[str] = set()
+        self.attempts: dict[str, int] = {}
+        self.failures: list[Failure] = []
+        self.lost: list[Failure] = []
+        self.need = LEAST_MEMORY
+
+    def next(self) -> Cell | None:
+        for index, cell in enumerate(self.pending):
+            group = first_round(cell)
+            if group in self.training:
+                continue
+            del self.pending[index]
+            self.running[cell.identity] = cell
+            if group not in self._trained:
+                self.training[group] = cell.identity
+            self.attempts[cell.identity] = self.attempts.get(cell.identity, 0) + 1
+            return cell
+        return None
+
+    def note(self, event: Event) -> None:
+        cell, group = event.cell, first_round(event.cell)
+        if event.kind == "round" or event.kind == "done":
+            self._trained.add(group)
+        if event.kind in ("round", "done", "failed", "lost") and (
+            self.training.get(group) == cell.identity
+        ):
+            del self.training[group]
+        if event.kind in ("done", "failed", "lost"):
+            del self.running[cell.identity]
+        if event.kind == "done":
+            self.need = max(self.need, event.facts.get("peak_memory") or 0)
+        elif event.kind == "failed":
+            self.failures.append(Failure(cell, event.facts["error"]))
+        elif event.kind == "lost":
+            tries = self.attempts[cell.identity]
+            if tries < ATTEMPTS:
+                self.pending.insert(0, cell)
+            else:
+                error = f"{event.facts['error']} So it went {tries} times."
+                self.lost.append(Failure(cell, error))
+
+
+@dataclass
+class Clock:
+    """Time left, from estimates corrected by what finished cells really took."""
+
+    estimates: Mapping[str, float]
+    workers: int
+
+    def __post_init__(self) -> None:
+        self._begun: dict[str, float] = {}
+        self._took = self._expected = 0.0
+        self._ended: set[str] = set()
+
+    def started(self, cell: Cell) -> None:
+        self._begun[cell.identity] = time.monotonic()
+
+    def ended(self, cell: Cell) -> None:
+        self._took += time.monotonic() - self._begun[cell.identity]
+        self._expected += self.estimates[cell.identity]
+        self._ended.add(cell.identity)
+
+    def left(self) -> float:
+        """Seconds until the last cell ends."""
+        now, pace = time.monotonic(), 1.0
+        if self._expected > 0:
+            pace = self._took / self._expected
+        rest = 0.0
+        for identity, seconds in self.estimates.items():
+            if identity not in self._ended:
+                spent = now - self._begun.get(identity, now)
+                rest += max(0.0, pace * seconds - spent)
+        return rest / self.workers

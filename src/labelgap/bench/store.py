@@ -1,0 +1,125 @@
+"""The folder of a benchmark: which cells it has, where each is, what was committed of them.
+
+DIR/grid.json          the cells, and the commands that named them
+DIR/results.parquet    the compact results: a finished cell is finished by its rows here alone
+DIR/report/            figures, tables, page
+DIR/cells/NAME/        one run's folder each (not committed)
+DIR/round0/  failed/  quarantine/  logs/  (not committed)
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from labelgap._lock import WriterLock
+from labelgap.bench.grid import Cell
+from labelgap.config import RunConfig, build
+from labelgap.errors import FolderError
+from labelgap.files import write_text
+from labelgap.folder import read_json
+
+SCHEMA = 1
+GRID = "grid.json"
+RESULTS = "results.parquet"
+_PRIVATE = ("cells/", "round0/", "failed/", "quarantine/", "logs/", "*.lock")
+
+
+class Store:
+    """A benchmark's folder.
+
+    Raises
+    ------
+    FolderError: the folder holds something else, or its grid.json is damaged.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.commands: list[str] = []
+        self._cells: dict[str, Cell] = {}
+        if (root / GRID).exists():
+            self._read()
+
+    def _read(self) -> None:
+        content = read_json(self.root / GRID)
+        try:
+            if content["schema"] != SCHEMA:
+                raise ValueError(f"schema {content['schema']}, not {SCHEMA}")
+            self.commands = list(content["commands"])
+            for entry in content["cells"]:
+                config = build(RunConfig, entry["config"], str(self.root / GRID))
+                cell = Cell(config, entry["arm"], entry["variant"], entry["development"])
+                self._cells[cell.identity] = cell
+        except (KeyError, TypeError, ValueError) as error:
+            raise FolderError(
+                f"{self.root / GRID} is damaged: {error!r}.",
+                "Restore it from version control, or repeat the command in another folder.",
+            ) from error
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every cell, in the order in which they were named."""
+        return list(self._cells.values())
+
+    def add(self, cells: tuple[Cell, ...], command: str) -> None:
+        """Add cells; those that are there keep their results and take the new name."""
+        if not self.commands and self.root.exists() and any(self.root.iterdir()):
+            raise FolderError(
+                f"{self.root} is not empty and is no benchmark of labelgap.",
+                "Choose another `--out`.",
+            )
+        self._cells.update({cell.identity: cell for cell in cells})
+        if command not in self.commands:
+            self.commands.append(command)
+        entries = [
+            {
+                "identity": cell.identity,
+                "folder": cell.folder,
+                "arm": cell.arm,
+                "variant": cell.variant,
+                "development": cell.development,
+                "config": cell.config.model_dump(mode="json"),
+            }
+            for cell in self.cells
+        ]
+        content = {"schema": SCHEMA, "commands": self.commands, "cells": entries}
+        write_text(self.root / GRID, json.dumps(content, indent=1))
+        write_text(self.root / ".gitignore", "".join(f"{name}\n" for name in _PRIVATE))
+
+    def lock(self) -> WriterLock:
+        """One program at a time works on a benchmark's folder."""
+        return WriterLock(self.root / GRID)
+
+    # ------------------------------------------------------------------ places
+
+    @property
+    def results(self) -> Path:
+        return self.root / RESULTS
+
+    @property
+    def round0(self) -> Path:
+        return self.root / "round0"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def folder(self, cell: Cell) -> Path:
+        """The cell's own run folder. Renaming an arm does not move it."""
+        own = self.root / "cells" / cell.folder
+        if own.exists():
+            return own
+        found = sorted((self.root / "cells").glob(f"*-s{cell.config.seed}-{cell.identity[:8]}"))
+        return found[0] if found else own
+
+    def failure(self, cell: Cell) -> Path:
+        """Where the cell's error is written."""
+        return self.root / "failed" / f"{cell.folder}.txt"
+
+    def quarantine(self, cell: Cell) -> Path:
+        """Move the cell's folder out of the way, whole; returns its new place."""
+        folder, number = self.folder(cell), 1
+        while (target := self.root / "quarantine" / f"{folder.name}-{number}").exists():
+            number += 1
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, target)
+        return target

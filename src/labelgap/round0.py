@@ -1,0 +1,74 @@
+"""The first round of training, shared by the runs that could not differ in it.
+
+Until its first query a run is decided by its objective, network, training, data, initial set and
+seed; the acquisition, the budget and the number of rounds come later. A benchmark of a dozen
+acquisitions on one objective trains one first round, not twelve.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from labelgap.config import config_hash
+from labelgap.files import write_atomically, write_text
+from labelgap.folder import machine_facts
+from labelgap.session import WEIGHTS, Session, ids_hash
+
+FACTS = "fitted.json"
+
+LATER: dict[str, Any] = {
+    "method": True,
+    "acquisition_name": True,
+    "acquisition": True,
+    "loop": {"budget": True, "rounds": True},
+}
+"""What has no say before the first query."""
+
+
+def key(session: Session) -> str:
+    """Hash of everything that decides the weights of round 0, the machine's arithmetic included."""
+    return config_hash(
+        {
+            "config": session.config.model_dump(mode="json", exclude=LATER),
+            "machine": machine_facts(session.machine),
+            "task": session.task.fingerprint,
+            "pool": ids_hash(session.task.pool),
+            "labels": ids_hash(session.labelled()[1]),
+            "ids": ids_hash(session.labelled()[0]),
+        }
+    )
+
+
+def fit(session: Session, shared: Path) -> bool:
+    """Take the trained round 0 from `shared`, or train and leave it there; whether it was taken.
+
+    A run that takes it notes in its ledger what the fit that made the weights noted, its seconds
+    included, so that costs compare. A damaged file of weights is trained anew.
+    """
+    folder = shared / key(session)
+    if (folder / FACTS).exists() and _take(session, folder):
+        return True
+    session.fit()
+    assert session.folder
+    weights = (session.folder / WEIGHTS).read_bytes()
+    write_atomically(folder / WEIGHTS, lambda file: file.write(weights))
+    # Written last: whoever sees the facts sees whole weights.
+    facts = {**session.ledger.notes("fitted")[-1].data, "file_sha256": _digest(weights)}
+    write_text(folder / FACTS, json.dumps(facts))
+    return False
+
+
+def _take(session: Session, folder: Path) -> bool:
+    assert session.folder
+    facts = json.loads((folder / FACTS).read_text())
+    weights = (folder / WEIGHTS).read_bytes()
+    if _digest(weights) != facts.pop("file_sha256"):
+        return False
+    write_atomically(session.folder / WEIGHTS, lambda file: file.write(weights))
+    session.ledger.note("fitted", {**facts, "shared": True}, round=0)
+    return session.restore()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
