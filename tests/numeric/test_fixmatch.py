@@ -7,27 +7,29 @@ from sessions import digits, fitted, labelled_session, runner, same, state, vect
 from torch.nn import functional as F
 
 from labelgap.errors import LabelgapError
+from labelgap.methods.fixmatch import FixMatch, FixMatchOptions
 
 
 def test_loss_is_the_definition_on_a_real_batch() -> None:
-    session = labelled_session("fixmatch", steps=40, objective={"threshold": 0.5, "weight": 0.7})
+    session = labelled_session("fixmatch", steps=40)
     stage = runner(session)
-    for step in range(15):
+    for step in range(10):
         stage.step(step)
-    batch, network = stage.batch(15), session.training.network
+    batch, network = stage.batch(10), session.training.network
     assert batch.u is not None
     strong = batch.u_views["strong"]
     assert strong.shape == batch.u.shape
     assert not torch.equal(strong, batch.u)
-    found = stage.stage.phases[0].loss(batch)
     with torch.no_grad():
         q = network(batch.u).logits.softmax(dim=1).numpy()
-        logits = network(torch.cat([batch.x, strong])).logits
-        log_p = logits.log_softmax(dim=1).numpy()
+        log_p = network(torch.cat([batch.x, strong])).logits.log_softmax(dim=1).numpy()
+    threshold = float(np.median(q.max(axis=1)))
+    options = FixMatchOptions(threshold=threshold, weight=0.7)
+    found = FixMatch(options).stages(session.training)[0].phases[0].loss(batch)
     n = len(batch.x)
     supervised = -log_p[np.arange(n), batch.y.numpy()].mean()
-    taught = [-log_p[n + i, row.argmax()] for i, row in enumerate(q) if row.max() >= 0.5]
-    assert 0 < len(taught) < len(q)
+    taught = [-log_p[n + i, row.argmax()] for i, row in enumerate(q) if row.max() >= threshold]
+    assert len(taught) == len(q) // 2
     assert float(found.detach()) == pytest.approx(supervised + 0.7 * sum(taught) / len(q), rel=1e-4)
 
 
