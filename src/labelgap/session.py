@@ -94,7 +94,11 @@ class Session:
             ledger = Ledger.open(where)
         self.ledger = ledger
         if not ledger.classes:
-            ledger.set_classes(task.num_classes, none_of_these=self.config.data.open_set > 0)
+            try:
+                ledger.set_classes(task.num_classes, none_of_these=self.config.data.open_set > 0)
+            except BaseException:
+                self.close()  # nobody else could release its lock
+                raise
         self._training: Training | None = None
         self._fitted_round = -1
 
@@ -313,7 +317,22 @@ class Session:
             "subset_sha256": ids_hash(view.candidate_ids),
         }
         self.ledger.note("scored", facts, round=round)
+        if query.memory:
+            arrays = {name: np.asarray(value).tolist() for name, value in query.memory.items()}
+            self.ledger.note("memory", {"ids": query.ids.tolist(), **arrays}, round=round)
         return query
+
+    def _memory(self) -> dict[int, dict[str, np.ndarray]]:
+        """What queries asked to have back, by round; of an id noted twice the later row."""
+        rows: dict[int, dict[int, dict[str, Any]]] = {}
+        for event in self.ledger.notes("memory"):
+            for i, id in enumerate(event.data["ids"]):
+                row = {name: values[i] for name, values in event.data.items()}
+                rows.setdefault(int(event.round or 0), {})[id] = row
+        return {
+            round: {name: np.array([r[name] for r in of.values()]) for name in next(iter(of.values()))}
+            for round, of in rows.items()
+        }
 
     def _check(self, query: Query, view: PoolView, n: int) -> None:
         # A benchmark is worth what this line is worth: n distinct candidates, always.
@@ -381,6 +400,7 @@ class Session:
             passes=passes if self.config.network.dropout > 0 else None,
             history={r: self.ledger.labelled_in_round(r) for r in range(self.round + 1)},
             preset=self.config.preset,
+            memory=self._memory(),
         )
 
     # ------------------------------------------------------------------ tell, evaluate

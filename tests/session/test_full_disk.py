@@ -1,0 +1,45 @@
+"""A full disk stops a run with a cause and a cure; with room again the same command goes on."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labelgap import loop
+from labelgap.contract import Case, tiny_task
+from labelgap.device import machine
+from labelgap.errors import LabelgapError
+from labelgap.folder import prepare
+from labelgap.methods import METHODS
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs is not permitted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_run_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
+    config, place = Case(METHODS["daal"]).config(), machine("cpu", "float32")
+    whole = tmp_path / "whole"
+    prepare(whole, config, place)
+    loop.run(config, tiny_task(), whole, place)
+    folder = small_disk / "run"
+    prepare(folder, config, place)
+    ballast = small_disk / "ballast"
+    # Ever less room: whatever the run was writing when the disk was full, it says so.
+    for room in (20_000, 60_000, 120_000, 200_000, 300_000):
+        free = shutil.disk_usage(small_disk).free
+        ballast.write_bytes(bytes(max(0, free - room)))
+        with pytest.raises(LabelgapError, match="Free|free|full"):
+            loop.run(config, tiny_task(), folder, place)
+        ballast.unlink()
+    loop.run(config, tiny_task(), folder, place)
+    assert (folder / loop.QUERIES).read_bytes() == (whole / loop.QUERIES).read_bytes()
