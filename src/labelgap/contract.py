@@ -121,6 +121,7 @@ def _reordered(view: PoolView, order: Ids) -> PoolView:
         passes=view.passes,
         history=view.history,
         preset=view.preset,
+        memory=view.memory,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int64
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -322,17 +323,18 @@ class Session:
             self.ledger.note("memory", {"ids": query.ids.tolist(), **arrays}, round=round)
         return query
 
-    def _memory(self) -> dict[int, dict[str, np.ndarray]]:
+    def _memory(self) -> dict[int, dict[str, NDArray[Any]]]:
         """What queries asked to have back, by round; of an id noted twice the later row."""
         rows: dict[int, dict[int, dict[str, Any]]] = {}
         for event in self.ledger.notes("memory"):
             for i, id in enumerate(event.data["ids"]):
                 row = {name: values[i] for name, values in event.data.items()}
                 rows.setdefault(int(event.round or 0), {})[id] = row
-        return {
-            round: {name: np.array([r[name] for r in of.values()]) for name in next(iter(of.values()))}
-            for round, of in rows.items()
-        }
+        memory = {}
+        for round, by_id in rows.items():
+            kept = list(by_id.values())
+            memory[round] = {name: np.array([row[name] for row in kept]) for name in kept[0]}
+        return memory
 
     def _check(self, query: Query, view: PoolView, n: int) -> None:
         # A benchmark is worth what this line is worth: n distinct candidates, always.

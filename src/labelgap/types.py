@@ -29,6 +29,8 @@ class Query:
     parts: named components of the score, one value per id.
     pseudo_label: the network's class per id; None where nothing was predicted.
     notes: facts about the whole query, such as the candidate set's share of the pool.
+    memory: arrays with a row per id that the acquisition wants back in later views
+        (`PoolView.memory`), once the answers are in; kept in the ledger, not shown.
     """
 
     ids: Ids
@@ -37,6 +39,7 @@ class Query:
     pseudo_label: Int64[np.ndarray, " n"] | None = None
     notes: Mapping[str, float | int | str] = field(default_factory=dict)
     round: int = 0
+    memory: Mapping[str, Float[np.ndarray, "n ..."]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)

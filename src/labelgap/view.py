@@ -5,10 +5,12 @@ There are no labels of unlabelled items in it, so none can be read.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from labelgap.errors import NumericalError
@@ -29,6 +31,8 @@ class PoolView:
         unaugmented inputs on the device, for methods that need more than arrays. None in views
         made from arrays alone.
     passes: function (ids, number) -> stochastic logits [n, t, k]; None without dropout.
+    memory: round -> what earlier queries of the run asked to have back (`Query.memory`), and
+        the "ids" of its rows.
     """
 
     def __init__(
@@ -48,7 +52,9 @@ class PoolView:
         passes: Callable[[Ids, int], Tensor] | None = None,
         history: Mapping[int, Ids] | None = None,
         preset: str = "",
+        memory: Mapping[int, Mapping[str, NDArray[Any]]] | None = None,
     ) -> None:
+        self.memory = memory or {}
         self.round, self.num_classes, self.preset = round, num_classes, preset
         self.labelled_ids, self.labels, self.candidate_ids = labelled_ids, labels, candidate_ids
         self.rejected_ids = np.empty(0, np.int64) if rejected_ids is None else rejected_ids
