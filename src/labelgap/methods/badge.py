@@ -29,8 +29,8 @@ class BadgeOptions(Settings):
 def residual(logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     """p − onehot(argmax p): the gradient of the loss at the predicted label in the logits.
 
-    The predicted class's entry is minus the sum of the others, not p − 1, which in float32 is 0
-    for every p above 1 − 6e-8.
+    The predicted class's entry is minus the sum of the others, not p − 1, which rounds to 0 where
+    p is nearly 1.
     """
     p = logits.double().softmax(1)
     predicted = logits.argmax(1, keepdim=True)
