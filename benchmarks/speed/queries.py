@@ -1,0 +1,111 @@
+"""CPU seconds of a query at N = 10,000 and 50,000: d = 512, K = 10, 1,000 labelled, budget 1,000.
+
+    python benchmarks/speed/queries.py [METHOD ...]
+
+The view is made from synthetic arrays (ReLU features around class means), so what is timed is the
+acquisition alone: no pass of a network, no embedding. CPU time, because it follows the load of the
+machine least (with one thread it is the time of an idle machine). "Grown by" is peak memory above
+what the process held before the query.
+Results are printed as rows of a table; random is timed beside for a ratio.
+"""
+
+import argparse
+import os
+import sys
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from labelgap.config import build
+from labelgap.device import set_threads
+from labelgap.methods import ACQUISITIONS
+from labelgap.streams import Streams
+from labelgap.view import PoolView
+
+D, K, LABELLED, BUDGET, PASSES = 512, 10, 1000, 1000, 10
+
+
+def view(n: int) -> PoolView:
+    """ReLU features around K means, logits of a linear head that is often right, T passes."""
+    rng = np.random.default_rng(0)
+    which = rng.integers(K, size=n + LABELLED)
+    means = rng.standard_normal((K, D), dtype=np.float32)
+    z = np.maximum(0.5 * means[which] + rng.standard_normal((len(which), D), dtype=np.float32), 0)
+    weight = (means - means.mean(axis=0)) / 40
+    logits = z @ weight.T
+    noise = rng.standard_normal((n + LABELLED, PASSES, K), dtype=np.float32)
+    arrays = {
+        "features": z,
+        "embedding": z,
+        "logits": logits,
+        "mc_logits": logits[:, None] + 0.5 * noise,
+    }
+    tensors = {k: torch.from_numpy(v) for k, v in arrays.items()}
+    made = PoolView(
+        round=1,
+        num_classes=K,
+        labelled_ids=np.arange(LABELLED, dtype=np.int64),
+        labels=which[:LABELLED].astype(np.int64),
+        candidate_ids=np.arange(LABELLED, n + LABELLED, dtype=np.int64),
+        labelled={k: v[:LABELLED] for k, v in tensors.items()},
+        candidates={k: v[LABELLED:] for k, v in tensors.items()},
+        streams=Streams(0),
+    )
+    head: Any = SimpleNamespace(weight=torch.from_numpy(weight), bias=torch.zeros(K))
+    made.network = SimpleNamespace(head=head)  # type: ignore[assignment]
+    return made
+
+
+class Peak:
+    """The process's growth while it is open, in MB, sampled every 10 ms."""
+
+    def __enter__(self) -> "Peak":
+        self.start, self.most, self.open = resident(), 0.0, True
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while self.open:
+            self.most = max(self.most, resident() - self.start)
+            time.sleep(0.01)
+
+    def __exit__(self, *exc: object) -> None:
+        self.open = False
+        self.thread.join()
+
+
+def resident() -> float:
+    """Resident memory in MB (Linux)."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("methods", nargs="*", default=[])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--threads", type=int, default=None)
+    args = parser.parse_args()
+    threads = set_threads(args.threads)
+    options = dict(item.split("=", 1) for item in args.set)
+    sys.stdout.write(f"| method | N | CPU seconds | grown by MB | ({threads} threads)\n")
+    for n in (10_000, 50_000):
+        pool = view(n)
+        for name in ["random", *args.methods]:
+            cls = ACQUISITIONS[name]
+            made = cls(build(cls.Options, options if name != "random" else {}, name))
+            with Peak() as peak:
+                started = time.process_time()
+                made.select(pool, BUDGET)
+                seconds = time.process_time() - started
+            sys.stdout.write(f"| {name} | {n:,} | {seconds:.3f} | {peak.most:.0f} |\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
