@@ -1,0 +1,218 @@
+"""UncertainGCN and CoreGCN: a graph network tells labelled from unlabelled at query time.
+
+Caramalau, Bhattarai & Kim 2021, "Sequential graph convolutional network for active learning",
+CVPR. Nodes are all labelled items and candidates, edges the cosines of their features.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labelgap.axes import Acquisition, acquisition, method
+from labelgap.config import Settings, setting
+from labelgap.errors import LabelgapError
+from labelgap.linalg import matmul
+from labelgap.methods.coreset import cover_query, gaps
+from labelgap.methods.uncertainty import top_query
+from labelgap.select.geometry import accurate
+from labelgap.select.kcenter import k_center
+from labelgap.select.top import check_budget, check_finite
+from labelgap.types import Query
+
+if TYPE_CHECKING:
+    from labelgap.view import PoolView
+
+_CODE = "Caramalau et al.'s code"
+
+
+class GcnOptions(Settings):
+    """The graph network and its training. The published sizes are cheap enough for every preset."""
+
+    hidden: int = setting(128, "units of the hidden layer", source=_CODE, ge=1)
+    dropout: float = setting(0.3, "dropout on the hidden layer", source=_CODE, ge=0, lt=1)
+    unlabelled_weight: float = setting(
+        1.2, "λ: weight of the unlabelled nodes' loss", source=_CODE, gt=0, search=(0.5, 3.0, "log")
+    )
+    lr: float = setting(1e-3, "Adam's learning rate", source=_CODE, gt=0)
+    weight_decay: float = setting(5e-4, "weight decay", source=_CODE, ge=0)
+    steps: int = setting(200, "full-batch steps", source=_CODE, ge=1)
+
+
+class UncertainGcnOptions(GcnOptions):
+    """And the score that is asked for."""
+
+    margin: float = setting(
+        0.1,
+        "items whose probability of being labelled is nearest to this",
+        source=_CODE,
+        ge=0,
+        le=1,
+    )
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A = (XXᵀ − diag ‖x‖²) D⁻¹ + I, never written out: `propagate` is exact and linear in n.
+
+    Attributes
+    ----------
+    x: unit rows (a zero row stays zero).
+    own: ‖x‖², 1 or 0: what an item has in common with itself, which is no edge.
+    degree: column sums of XXᵀ − diag ‖x‖², at least 1. Features after a ReLU have degrees far
+        above 1, where the floor changes nothing; signed ones may sum to 0 or less.
+    """
+
+    x: Float[Tensor, "n d"]
+    own: Float[Tensor, "n 1"]
+    degree: Float[Tensor, "n 1"]
+
+    @classmethod
+    def of(cls, features: Float[Tensor, "n d"]) -> "Graph":
+        x = F.normalize(features.detach(), dim=1)
+        own = x.square().sum(1, keepdim=True).round()
+        total = x.sum(0, dtype=torch.float64).to(x.dtype)
+        return cls(x, own, ((x @ total)[:, None] - own).clamp_min(1.0))
+
+    def propagate(self, h: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+        """A h = X (Xᵀ D⁻¹ h) − diag ‖x‖² D⁻¹ h + h."""
+        scaled = h / self.degree
+        return self.x @ (self.x.T @ scaled) - self.own * scaled + h
+
+    def inputs(self) -> Float[Tensor, "n d"]:
+        """A X. It is constant, so that the first layer, A (X W), is (A X) W: no graph in it."""
+        scaled = self.x / self.degree
+        return matmul(self.x, matmul(self.x.T, scaled)) - self.own * scaled + self.x
+
+
+class Gcn(nn.Module):
+    """relu(A X W + b), dropout, A (· w) + b: a hidden layer and the logit of being labelled."""
+
+    def __init__(self, inputs: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        bound = hidden**-0.5
+        self.weight = nn.Parameter(torch.empty(inputs, hidden).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(hidden).uniform_(-bound, bound))
+        self.out_weight = nn.Parameter(torch.empty(hidden, 1).uniform_(-1.0, 1.0))
+        self.out_bias = nn.Parameter(torch.empty(1).uniform_(-1.0, 1.0))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, graph: Graph, ax: Float[Tensor, "n d"]
+    ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]:
+        hidden = self.dropout(F.relu(torch.addmm(self.bias, ax, self.weight)))
+        logit = graph.propagate(hidden @ self.out_weight) + self.out_bias
+        return hidden, logit.squeeze(1)
+
+
+def separation(
+    logit: Float[Tensor, " n"], labelled: Bool[Tensor, " n"], unlabelled_weight: float
+) -> Float[Tensor, ""]:
+    """−mean_L log s − λ mean_U log(1 − s) with s = σ(logit), finite for every logit."""
+    return (
+        F.softplus(-logit[labelled]).mean()
+        + unlabelled_weight * F.softplus(logit[~labelled]).mean()
+    )
+
+
+def trained(
+    features: Float[Tensor, "n d"], labelled: Bool[Tensor, " n"], options: GcnOptions
+) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]:
+    """Hidden layer and logit of every node by a new network; draws from the current scope."""
+    graph = Graph.of(features)
+    ax = graph.inputs()
+    model = Gcn(features.shape[1], options.hidden, options.dropout).to(features)
+    optimiser = torch.optim.Adam(
+        model.parameters(), lr=options.lr, weight_decay=options.weight_decay
+    )
+    for _ in range(options.steps):
+        _, logit = model(graph, ax)
+        loss = separation(logit, labelled, options.unlabelled_weight)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    model.eval()
+    with torch.no_grad():
+        hidden, logit = model(graph, ax)
+    check_finite({"graph network's logit": logit})
+    return hidden, logit
+
+
+class GcnAcquisition(Acquisition):
+    """What both have in common: the graph network, made and trained for the query."""
+
+    Options = GcnOptions
+    needs = frozenset({"features"})
+    uses = frozenset({"logits"})
+    deterministic = False
+    options: GcnOptions
+
+    def nodes(self, view: "PoolView") -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"], int]:
+        """Hidden layers and logits, labelled items first; and how many those are."""
+        split = len(view.labelled_ids)
+        if split == 0:
+            raise LabelgapError(
+                f"{self.name!r} tells labelled items from others, and no item has a label.",
+                "Label an initial set first.",
+            )
+        features = torch.cat([view.labelled("features"), view.candidates("features")])
+        labelled = torch.arange(len(features), device=features.device) < split
+        with view.scope("graph network"):
+            hidden, logit = trained(features, labelled, self.options)
+        return hidden, logit, split
+
+
+@acquisition("uncertain-gcn")
+class UncertainGcn(GcnAcquisition):
+    """The n candidates whose probability of being labelled is nearest to the margin."""
+
+    Options = UncertainGcnOptions
+    options: UncertainGcnOptions
+
+    def select(self, view: "PoolView", n: int) -> Query:
+        check_budget(n, len(view.candidate_ids))
+        if n == 0:
+            return Query(view.candidate_ids[:0])
+        _, logit, split = self.nodes(view)
+        score = -(logit[split:].double().sigmoid() - self.options.margin).abs()
+        return top_query(view, n, score, "nearness_to_margin")
+
+
+@acquisition("coregcn")
+class CoreGcn(GcnAcquisition):
+    """Greedy k-center on the graph network's embedding: hidden layer and logit (128 + 1)."""
+
+    kind = "cover"
+
+    def select(self, view: "PoolView", n: int) -> Query:
+        check_budget(n, len(view.candidate_ids))
+        if n == 0:
+            return Query(view.candidate_ids[:0])
+        hidden, logit, split = self.nodes(view)
+        z = torch.cat([hidden, logit[:, None]], dim=1)
+        chosen = k_center(z[split:], z[:split], n, ties=view.ties())
+        mean = z.mean(0, dtype=torch.float64)
+        gap = gaps(z[split:][chosen], z[:split], lambda a, b: accurate(a, b, mean)).sqrt()
+        return cover_query(view, chosen, gap, "distance")
+
+
+_PAPER = "Caramalau et al. 2021, Sequential graph convolutional network for active learning, CVPR"
+method(
+    "uncertain-gcn",
+    "cross-entropy",
+    "uncertain-gcn",
+    title="UncertainGCN",
+    citation=_PAPER,
+    query_cost="N·d² + 200·N·128·d",
+)
+method(
+    "coregcn",
+    "cross-entropy",
+    "coregcn",
+    title="CoreGCN",
+    citation=_PAPER,
+    query_cost="N·d² + 200·N·128·d + N·(L + B)·129",
+)
