@@ -22,7 +22,7 @@ from labelgap.project.items import File, Items, Status
 from labelgap.project.pixels import CHANNELS, Pixels
 from labelgap.project.sources import Found, Reader, Unreadable
 
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 """Raster formats that are opened, whatever a file's name says; no format that runs programs."""
 _CHUNK = 64  # images between two commits
 
@@ -179,14 +179,18 @@ def _read(place: Found, reader: Reader, known: frozenset[str], side: int) -> _Re
     except UnidentifiedImageError as error:
         return _Read(place, digest, reason="not an image", detail=str(error).split("<")[0])
     except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
-        return _Read(place, digest, reason="damaged", detail=str(error))
+        return _Read(place, digest, reason=_reason(error), detail=str(error))
     return _Read(place, digest, width, height, pixels)
 
 
 def _sniff(data: bytes) -> tuple[int, int]:
     """Width and height as shown, of a file whose *contents* are one of `FORMATS`."""
-    with Image.open(BytesIO(data), formats=FORMATS) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    Image.init()
+    known = [name for name in FORMATS if name in Image.OPEN]  # some builds lack one or two
+    with Image.open(BytesIO(data), formats=known) as image:
+        # Pillow decodes a whole PNG to look for EXIF behind its pixels.
+        cheap = image.format != "PNG" or "exif" in image.info
+        turned = cheap and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (image.height, image.width) if turned else (image.width, image.height)
 
 

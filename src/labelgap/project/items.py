@@ -154,9 +154,11 @@ class Items:
 
     def get(self, id: int) -> Item:
         """One item. Raises `DataError` for an id that no item has."""
-        row = self._database.execute(
-            "SELECT id, sha256, width, height FROM items WHERE id = ?", (id,)
-        ).fetchone()
+        row = None
+        if 0 <= id < 1 << 62:  # SQLite's integers end soon after
+            row = self._database.execute(
+                "SELECT id, sha256, width, height FROM items WHERE id = ?", (id,)
+            ).fetchone()
         if row is None:
             raise DataError(f"There is no item {id}.", f"Ids are 0 … {self.count() - 1}.")
         return _item(row, self._place(id))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64
-from scipy import stats
+from scipy.special import betaincinv
 
 from labelgap._events import Event
 from labelgap.ledger import Ledger
@@ -44,8 +44,8 @@ class Share:
 def exact_interval(right: int, total: int, level: float = LEVEL) -> tuple[float, float]:
     """Clopper and Pearson's interval of a binomial share: covers with at least `level`."""
     tail = (1 - level) / 2
-    low = float(stats.beta.ppf(tail, right, total - right + 1)) if right > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, right + 1, total - right)) if right < total else 1.0
+    low = float(betaincinv(right, total - right + 1, tail)) if right > 0 else 0.0
+    high = float(betaincinv(right + 1, total - right, 1 - tail)) if right < total else 1.0
     return low, high
 
 

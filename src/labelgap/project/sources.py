@@ -100,7 +100,7 @@ def _walk(root: Path) -> Iterator[Found]:
 
 def _stat(root: Path, path: str, label: str | None) -> Found:
     """A file of the folder, and whether it may be read."""
-    shown = path.encode("utf-8", "backslashreplace").decode()
+    shown = os.fsencode(path).decode("utf-8", "backslashreplace")
     if shown != path:
         return Found(shown, -1, -1, label, "name is not valid text")
     if (refused := outside(root, path)) is not None:

@@ -162,13 +162,16 @@ class Work:
         started = time.perf_counter()
         held = self.project.ledger.labelled_ids("held-out")
         watched = np.union1d(self.reserve[:WATCHED], held)
-        out = session.learner.predict(session.training.network, watched, {"logits"})
+        predicted: list[int] = []
+        if len(watched):
+            out = session.learner.predict(session.training.network, watched, {"logits"})
+            predicted = out["logits"].argmax(dim=1).tolist()
         facts = {
             **state,
             "labels": len(ids),
             "classes_seen": len(np.unique(labels)),
             "watched": watched.tolist(),
-            "predicted": out["logits"].argmax(dim=1).tolist(),
+            "predicted": predicted,
             "regions": self.regions(),
             "seconds": {**seconds, "evaluate": time.perf_counter() - started},
         }

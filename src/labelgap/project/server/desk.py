@@ -1,5 +1,6 @@
 """What the page asks of the project, as plain data: no HTTP in here."""
 
+import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -192,9 +193,9 @@ class Desk:
                 raise Refused(f"{kind!r} is no kind of answer.", "Reload the page.")
         except LedgerError as error:
             # The ledger refused it by its rules, unless the database or the system raised.
-            if error.__cause__ is None:
-                raise Refused(error.cause, error.cure) from error
-            raise Full(error.cause, error.cure) from error
+            if isinstance(error.__cause__, (sqlite3.Error, OSError)):
+                raise Full(error.cause, error.cure) from error
+            raise Refused(error.cause, error.cure) from error
         except DataError as error:
             raise Refused(error.cause, error.cure) from error
         return {"seq": event.seq, **self._past(event)}

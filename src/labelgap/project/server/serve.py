@@ -97,6 +97,8 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        # From here on whoever opens the link waits instead of being refused.
+        listener.listen(128)
     except OSError:
         listener.close()
         raise

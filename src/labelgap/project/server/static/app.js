@@ -24,7 +24,12 @@ const page = {
 class LoggedOut extends Error {}
 
 async function call(path) {
-  const response = await fetch(path);
+  let response;
+  try {
+    response = await fetch(path);
+  } catch {
+    throw new Error("The server is away.");
+  }
   if (response.status === 401) throw new LoggedOut();
   if (!response.ok) throw new Error(`The server answered ${response.status}.`);
   return response.json();

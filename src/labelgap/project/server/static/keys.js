@@ -9,9 +9,9 @@ export function meaning(event, typing, text) {
   if (event.ctrlKey || event.metaKey || event.altKey) return null;
   const key = event.key;
   if (key === "Backspace") return text ? null : { act: "undo" };
-  if (/^[0-9]$/.test(key)) return { digit: (Number(key) + 9) % 10 };
   if (typing && key === "Enter") return { first: true };
-  if (typing && text) return null;
+  if (typing && text) return null; // names may have digits and signs in them
+  if (/^[0-9]$/.test(key)) return { digit: (Number(key) + 9) % 10 };
   if (key in ACTS && !(typing && key === "g")) return { act: ACTS[key] };
   if (!typing && key in LETTERS) return { act: LETTERS[key] };
   return null;

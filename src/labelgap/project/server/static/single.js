@@ -4,6 +4,7 @@ import { find, imageUrl, make, sharp } from "./dom.js";
 import { matching, meaning } from "./keys.js";
 
 const FEW = 10;
+const RETRY = 1500;
 
 export class Single {
   // classes: names; answer(item, {kind, …}); undo().
@@ -17,6 +18,8 @@ export class Single {
     this.trained = false;
     this.filter = find("filter");
     find("typing").hidden = !this.typing;
+    // While the server is away nothing can be shown; it is tried again until it can.
+    find("image").addEventListener("error", () => setTimeout(() => this.retry(), RETRY));
     this.filter.addEventListener("input", () => this.showClasses());
     for (const button of document.querySelectorAll("[data-act]")) {
       button.addEventListener("click", () => this.act(button.dataset.act));
@@ -46,6 +49,20 @@ export class Single {
     button.setAttribute("aria-pressed", String(this.trained));
   }
 
+  retry() {
+    if (this.item !== null && !this.visible()) this.showImage();
+  }
+
+  // Nobody labels what he does not see yet.
+  visible() {
+    const image = find("image");
+    return image.complete && image.naturalWidth > 0;
+  }
+
+  give(what) {
+    if (this.item !== null && this.visible()) this.answer(this.item, what);
+  }
+
   showNeighbours() {
     const near = this.item.neighbours;
     const box = find("neighbours");
@@ -73,7 +90,7 @@ export class Single {
     const buttons = this.listed().map((k, place) => {
       const button = make("button", { type: "button", onclick: () => this.choose(k) });
       button.append(make("span", {}, this.classes[k]));
-      if (place < FEW) button.append(make("kbd", {}, String((place + 1) % 10)));
+      if (place < FEW && !this.filter.value) button.append(make("kbd", {}, String((place + 1) % 10)));
       button.classList.toggle("predicted", this.item.predicted === k);
       return button;
     });
@@ -82,18 +99,18 @@ export class Single {
   }
 
   choose(k) {
-    if (this.item === null) return;
+    if (this.item === null || !this.visible()) return;
     this.recent = [k, ...this.recent.filter((other) => other !== k)].slice(0, FEW - 1);
-    this.answer(this.item, { kind: "label", label: k });
+    this.give({ kind: "label", label: k });
   }
 
   act(name) {
     if (name === "undo") this.undo();
     if (this.item === null) return;
-    if (name === "none") this.answer(this.item, { kind: "label", label: -1 });
-    if (name === "skip") this.answer(this.item, { kind: "skip", reason: "skip" });
-    if (name === "unsure") this.answer(this.item, { kind: "skip", reason: "unsure" });
-    if (name === "bad") this.answer(this.item, { kind: "skip", reason: "bad image" });
+    if (name === "none") this.give({ kind: "label", label: -1 });
+    if (name === "skip") this.give({ kind: "skip", reason: "skip" });
+    if (name === "unsure") this.give({ kind: "skip", reason: "unsure" });
+    if (name === "bad") this.give({ kind: "skip", reason: "bad image" });
     if (name === "trained") {
       this.trained = !this.trained;
       this.showImage();

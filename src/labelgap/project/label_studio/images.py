@@ -1,0 +1,100 @@
+"""How Label Studio gets to see an image: within the task, from a folder of its own, by a link."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image
+
+from labelgap.data.images import picture
+from labelgap.errors import ConfigError, DataError
+from labelgap.project.items import Item
+from labelgap.project.label_studio.client import Client
+from labelgap.project.label_studio.link import Link
+from labelgap.project.sources import Unreadable
+from labelgap.project.store import Project
+
+Address = Callable[[Item], str]
+LONGEST = 800
+"""Pixels. About 60 kB a photograph: enough to tell classes apart, and every listing and export
+of Label Studio repeats it."""
+
+
+def embedded(project: Project) -> Address:
+    """The image itself, encoded anew: nothing to set up, no file of the folder is shared."""
+
+    def address(item: Item) -> str:
+        image = _original(project, item)
+        sink = BytesIO()
+        if max(image.size) <= 128:
+            image.save(sink, "PNG")
+            return _data("image/png", sink)
+        image.save(sink, "JPEG", quality=85)
+        return _data("image/jpeg", sink)
+
+    return address
+
+
+def local_files(project: Project, client: Client, link: Link, document_root: Path) -> Address:
+    """Label Studio reads the folder itself, through a local storage of its project.
+
+    document_root: its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT; the folder must be below it. The
+    storage is made where missing and never synchronised, which would add a task for every file.
+
+    Raises `ConfigError` for a folder that is not below.
+    """
+    root = document_root.expanduser().resolve()
+    if not project.root.is_relative_to(root) or project.root == root:
+        raise ConfigError(
+            f"{project.root} is not below the document root {root}.",
+            "Start Label Studio with LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT at a folder above it.",
+        )
+    path = str(project.root)
+    known = client.get("/api/storages/localfiles/", project=link.project)
+    if all(storage.get("path") != path for storage in known):
+        client.post(
+            "/api/storages/localfiles/",
+            {"project": link.project, "path": path, "title": "labelgap", "use_blob_urls": True},
+        )
+    below = project.root.relative_to(root)
+
+    def address(item: Item) -> str:
+        return f"/data/local-files/?d={quote((below / _file(project, item)).as_posix())}"
+
+    return address
+
+
+def prefixed(project: Project, prefix: str) -> Address:
+    """`prefix` and the path in the folder: where a web server or a mount has the images."""
+
+    def address(item: Item) -> str:
+        return prefix + quote(_file(project, item))
+
+    return address
+
+
+def _file(project: Project, item: Item) -> str:
+    if not (project.root / item.path).is_file():
+        raise DataError(
+            f"{item.path} is no file of its own, or is gone.",
+            "Push with the image inside the task: --images embed.",
+        )
+    return item.path
+
+
+def _original(project: Project, item: Item) -> Image.Image:
+    """What the item's file shows; what was packed of it where the file is gone or another."""
+    packed = Image.fromarray(project.pixels.open(project.items.count())[item.id])
+    try:
+        data = project.reader.read(item.path)
+        same = hashlib.sha256(data).hexdigest() == item.sha256
+        return picture(data, LONGEST) if same else packed
+    except (Unreadable, DataError):
+        return packed  # the same image, only smaller
+
+
+def _data(kind: str, sink: BytesIO) -> str:
+    return f"data:{kind};base64,{base64.b64encode(sink.getvalue()).decode()}"

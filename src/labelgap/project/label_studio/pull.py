@@ -1,0 +1,201 @@
+"""Pull: what people answered in Label Studio, each annotation once, nothing taken away.
+
+The rule for several annotations of an item: every annotator is a person of the ledger, and
+their latest annotation is what they say. Answers are stored in the order of their time in Label
+Studio, so the latest of one pull is the label in force; the others stay, and `labelgap status
+--conflicts` shows who disagrees. What is deleted in Label Studio stays here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from labelgap.errors import LedgerError
+from labelgap.project.label_studio.client import Client, LabelStudioError
+from labelgap.project.label_studio.labelling import Unclear, answer_of
+from labelgap.project.label_studio.link import Link
+from labelgap.project.store import Project
+
+QUARANTINED = "label-studio-quarantined"
+PEOPLE = "label-studio-people"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """An annotation that could not be taken: where it is, whose, and why."""
+
+    annotation: int
+    task: int
+    path: str
+    person: str
+    reason: str
+    new: bool
+
+
+@dataclass
+class Pulled:
+    """What a pull found.
+
+    Attributes
+    ----------
+    labels, skips: stored now. known: annotations that were stored before.
+    quarantined: annotations that name no single class; kept as notes, listed until they are
+        corrected in Label Studio.
+    foreign: tasks that are no item of this project.
+    drafts: answers begun and not submitted.
+    conflicts: items on which persons disagree, in the whole project.
+    """
+
+    labels: int = 0
+    skips: int = 0
+    known: int = 0
+    quarantined: list[Bad] = field(default_factory=list)
+    foreign: list[int] = field(default_factory=list)
+    drafts: int = 0
+    conflicts: int = 0
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    when: datetime
+    number: int
+    request: str
+    task: int
+    item: int
+    person: str
+    cancelled: bool
+    result: Any
+
+
+def pull(project: Project, client: Client, link: Link) -> Pulled:
+    """Store every annotation that is not stored yet; repeating it stores nothing.
+
+    An annotation is known by its unique id and the time of its last change, which are the
+    request id in the ledger: one that is changed in Label Studio is a correction here, and an
+    answer that was undone here stays undone.
+
+    Raises `LabelStudioError`, and `LedgerError` where the disk refuses; what was stored before
+    that stays, and the next pull goes on.
+    """
+    pulled = Pulled()
+    known = project.items.known_hashes()
+    tasks = client.annotated(link.project)
+    names = _people(project, client, link, tasks)
+    found: list[_Annotation] = []
+    for task in tasks:
+        pulled.drafts += len(task.get("drafts") or ())
+        item = known.get(str((task.get("data") or {}).get("labelgap_id")))
+        if item is None:
+            pulled.foreign.append(int(task["id"]))
+            continue
+        for annotation in task.get("annotations") or ():
+            found.append(_read(annotation, int(task["id"]), item, link, names))
+    for annotation in sorted(found, key=lambda a: (a.when, a.number)):
+        _store(project, link, annotation, pulled)
+    pulled.conflicts = len(project.ledger.conflicts())
+    return pulled
+
+
+def _read(
+    annotation: Mapping[str, Any], task: int, item: int, link: Link, names: Mapping[int, str]
+) -> _Annotation:
+    number = int(annotation["id"])
+    changed = str(annotation.get("updated_at") or annotation.get("created_at") or "")
+    try:
+        when = datetime.fromisoformat(changed)
+    except ValueError as error:
+        raise LabelStudioError(
+            f"Annotation {number} of task {task} has the time {changed!r}.",
+            "This Label Studio is of a version that is not understood; export to CSV and import.",
+        ) from error
+    unique = annotation.get("unique_id") or f"{link.url}#{number}"
+    return _Annotation(
+        when,
+        number,
+        f"label-studio:{unique}@{changed}",
+        task,
+        item,
+        names[_user(annotation.get("completed_by"))],
+        bool(annotation.get("was_cancelled")),
+        annotation.get("result"),
+    )
+
+
+def _store(project: Project, link: Link, annotation: _Annotation, pulled: Pulled) -> None:
+    ledger = project.ledger
+    before = ledger.seq
+    try:
+        said: int | str = "skip"
+        if not annotation.cancelled:
+            said = answer_of(annotation.result, link.control, project.classes)
+        item, person, request = annotation.item, annotation.person, annotation.request
+        if isinstance(said, int):
+            event = ledger.answer(item, said, person=person, request=request)
+        else:
+            event = ledger.skip(item, said, person=person, request=request)
+    except Unclear as error:
+        pulled.quarantined.append(_quarantine(project, annotation, str(error)))
+        return
+    except LedgerError as error:
+        if error.__cause__ is not None:
+            raise  # the disk or the database, not the answer
+        pulled.quarantined.append(_quarantine(project, annotation, error.cause))
+        return
+    if event.seq <= before:
+        pulled.known += 1
+    elif isinstance(said, int):
+        pulled.labels += 1
+    else:
+        pulled.skips += 1
+
+
+def _quarantine(project: Project, annotation: _Annotation, reason: str) -> Bad:
+    """Kept, so that nothing that a person said is lost, and never trained on."""
+    before = project.ledger.seq
+    event = project.ledger.note(
+        QUARANTINED,
+        {
+            "item": annotation.item,
+            "task": annotation.task,
+            "annotation": annotation.number,
+            "reason": reason,
+            "result": annotation.result,
+        },
+        person=annotation.person,
+        # Not the answer's own: that one stays free for the ledger.
+        request=f"{annotation.request}!",
+    )
+    path = project.items.get(annotation.item).path
+    return Bad(
+        annotation.number, annotation.task, path, annotation.person, reason, event.seq > before
+    )
+
+
+def _user(completed_by: Any) -> int:
+    """A user's number; 0 for an annotation that somebody imported."""
+    if isinstance(completed_by, Mapping):
+        completed_by = completed_by.get("id")
+    return completed_by if isinstance(completed_by, int) else 0
+
+
+def _people(
+    project: Project, client: Client, link: Link, tasks: list[dict[str, Any]]
+) -> dict[int, str]:
+    """User -> person: the e-mail address at their first answer, for ever.
+
+    Remembered, since people are renamed and removed, and their answers must stay theirs.
+    """
+    names: dict[int, str] = {}
+    for event in project.ledger.notes(PEOPLE):
+        if event.data["url"] == link.url:
+            names.update({int(number): name for number, name in event.data["people"].items()})
+    seen = {_user(a.get("completed_by")) for task in tasks for a in task.get("annotations") or ()}
+    new = seen - names.keys()
+    if new:
+        emails = {int(u["id"]): str(u.get("email") or "") for u in client.get("/api/users/")}
+        fresh = {number: emails.get(number) or f"label-studio {number}" for number in sorted(new)}
+        data = {"url": link.url, "people": {str(number): name for number, name in fresh.items()}}
+        project.ledger.note(PEOPLE, data)
+        names.update(fresh)
+    return names

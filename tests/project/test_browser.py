@@ -1,0 +1,251 @@
+"""The label page in a real headless Chromium: keys, undo, reload, offline, grid, many classes."""
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest import CLASSES, QUICK, make_images, running_server
+
+from labelgap.project.begin import begin
+from labelgap.project.store import Project
+from labelgap.project.work import Work
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no Chromium with its driver is installed"
+)
+
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+
+# Where to put screenshots for people to look at; none are made without it.
+SHOTS = os.environ.get("LABELGAP_SCREENSHOTS")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,860"):
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def shot(browser, name):
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        browser.save_screenshot(str(Path(SHOTS, f"{name}.png")))
+
+
+def until(condition, seconds=30.0):
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {condition.__name__}")
+
+
+def text(browser, id):
+    return browser.find_element(By.ID, id).text
+
+
+def all_saved(browser):
+    return lambda: text(browser, "saved") == "✓ all saved"
+
+
+def open_page(browser, base, token, person="anna"):
+    browser.get("about:blank")
+    browser.get(f"{base}/#token={token}&person={person}")
+    until(lambda: browser.find_elements(By.CSS_SELECTOR, "#classes button"))
+    until(seen(browser))
+
+
+def seen(browser):
+    """Answers are taken once the image is there, or nothing is left."""
+    script = """
+      const image = document.getElementById("image");
+      return document.getElementById("single").hidden || (image.complete && image.naturalWidth > 0)
+    """
+    return lambda: browser.execute_script(script)
+
+
+def answer(browser, keys):
+    """Each key once the image it is about is seen."""
+    for key in keys:
+        until(seen(browser))
+        press(browser, key)
+
+
+def press(browser, keys):
+    browser.switch_to.active_element.send_keys(keys)
+
+
+def current(browser):
+    return browser.find_element(By.ID, "image").get_attribute("alt")
+
+
+def asked_folder(folder, n, classes=CLASSES):
+    make_images(folder)
+    with begin(folder, classes=classes, method="margin", config=QUICK).project as project:
+        asked = Work(project).ask(n)
+    return [item.id for item in asked.items]
+
+
+def stored(folder):
+    with Project.open(folder, "read") as project:
+        answers = [e for e in project.ledger.events() if e.kind in ("labelled", "corrected")]
+        return project.ledger.labels, project.ledger.skipped, answers
+
+
+def test_label_by_keyboard(browser, tmp_path):
+    folder = tmp_path / "images"
+    ids = asked_folder(folder, 50)
+    with running_server(folder) as (_, base, token):
+        open_page(browser, base, token)
+        shot(browser, "single")
+        assert "token" not in browser.current_url
+        assert browser.execute_script("return document.cookie") == ""  # HttpOnly
+        alt = current(browser)
+        press(browser, "1")
+        until(lambda: current(browser) != alt)
+        press(browser, Keys.BACKSPACE)
+        until(lambda: current(browser) == alt)
+        until(all_saved(browser))
+        answer(browser, ["2", "b", "u", Keys.SPACE, "-"])
+        answer(browser, [str(1 + i % 3) for i in range(45)])
+        until(lambda: browser.find_element(By.ID, "empty").is_displayed())
+        until(all_saved(browser))
+        until(lambda: text(browser, "counts") == "50 of 50 answered")
+        shot(browser, "done")
+        until(lambda: "✓" in text(browser, "history"))
+        problems = [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+        assert problems == []
+    labels, skipped, answers = stored(folder)
+    assert labels[ids[0]] == 1
+    assert [skipped[i] for i in ids[1:4]] == ["bad image", "unsure", "skip"]
+    assert labels[ids[4]] == -1
+    assert [labels[i] for i in ids[5:]] == [i % 3 for i in range(45)]
+    assert len(answers) == 48  # 47 labels, and the one that was undone
+
+
+def test_answers_wait_for_the_server_and_arrive_once(browser, tmp_path):
+    folder = tmp_path / "images"
+    ids = asked_folder(folder, 20)
+    with running_server(folder) as (process, base, token):
+        open_page(browser, base, token)
+        press(browser, "1")
+        until(all_saved(browser))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        answer(browser, "22222")  # the images fetched ahead
+        until(lambda: text(browser, "saved") == "5 not saved yet")
+        until(lambda: "kept here" in text(browser, "banner"))
+        assert "✓" not in text(browser, "history").split("\n")[0]
+        shot(browser, "offline")
+    with running_server(folder) as (_, again, _):
+        assert again == base  # the page finds the server where it was
+        until(all_saved(browser))
+        assert not browser.find_element(By.ID, "banner").is_displayed()
+        browser.refresh()
+        until(lambda: text(browser, "counts") == "6 of 20 answered")
+        # An answer from before the reload can be undone.
+        press(browser, Keys.BACKSPACE)
+        until(lambda: text(browser, "counts") == "5 of 20 answered")
+    labels, _, answers = stored(folder)
+    assert [labels[i] for i in ids[:5]] == [0, 1, 1, 1, 1]
+    assert ids[5] not in labels
+    assert len(answers) == 6
+    assert len({e.request for e in answers}) == 6
+
+
+def test_confirm_a_grid_of_one_prediction(browser, tmp_path):
+    folder = tmp_path / "images"
+    truth = make_images(folder)
+    with begin(folder, classes=CLASSES, method="margin", config=QUICK, holdout=0).project as p:
+        for i in range(12):
+            p.ledger.answer(i, CLASSES.index(truth[p.items.get(i).path]), person="x")
+        Work(p).ask(30)
+    with running_server(folder) as (_, base, token):
+        open_page(browser, base, token)
+        assert "Why this image" in text(browser, "why")
+        shot(browser, "why")
+        press(browser, "g")
+        tiles = until(lambda: browser.find_elements(By.CSS_SELECTOR, "#tiles .tile"))
+        chosen = browser.find_element(By.ID, "grid-class").get_attribute("value")
+        tiles[0].send_keys(Keys.SPACE)
+        assert tiles[0].get_attribute("aria-pressed") == "false"
+        shot(browser, "grid")
+        browser.find_element(By.ID, "confirm").click()
+        until(all_saved(browser))
+        number = len(tiles) - 1
+        until(lambda: text(browser, "counts") == f"{number} of 30 answered")
+    labels, _, _ = stored(folder)
+    assert sum(i >= 12 for i in labels) == number
+    assert {y for i, y in labels.items() if i >= 12} == {int(chosen)}
+
+
+def test_two_hundred_classes_by_typing_on_a_phone(browser, tmp_path):
+    folder = tmp_path / "images"
+    names = [f"species {i:03d}" for i in range(200)]
+    ids = asked_folder(folder, 5, names)
+    with running_server(folder) as (_, base, token):
+        browser.set_window_size(500, 900)
+        try:
+            open_page(browser, base, token)
+            answer(browser, "137")
+            # Digits choose from the list while nothing is typed, and are text after letters.
+            until(all_saved(browser))
+            until(seen(browser))
+            press(browser, "es 1")
+            until(lambda: len(browser.find_elements(By.CSS_SELECTOR, "#classes button")) < 200)
+            shot(browser, "phone")
+            wide = "return document.documentElement.scrollWidth - innerWidth"
+            assert browser.execute_script(wide) <= 0
+            press(browser, Keys.ENTER)
+            until(all_saved(browser))
+        finally:
+            browser.set_window_size(1200, 860)
+    labels, _, _ = stored(folder)
+    # The list begins with the latest classes: 1 is species 000, 3 then 002, 7 then 006.
+    assert [names[labels[i]][-3:] for i in ids[:4]] == ["000", "002", "006", "100"]
+
+
+def test_one_class(browser, tmp_path):
+    folder = tmp_path / "images"
+    ids = asked_folder(folder, 4, ["flower"])
+    with running_server(folder) as (_, base, token):
+        open_page(browser, base, token)
+        answer(browser, "15n")  # 5 is no class: nothing happens
+        until(all_saved(browser))
+        shot(browser, "one-class")
+    labels, _, _ = stored(folder)
+    assert labels == {ids[0]: 0, ids[1]: -1}
+
+
+def test_everything_is_reached_by_tab_with_visible_focus(browser, tmp_path):
+    folder = tmp_path / "images"
+    asked_folder(folder, 4)
+    with running_server(folder) as (_, base, token):
+        open_page(browser, base, token)
+        seen = set()
+        for _ in range(25):
+            press(browser, Keys.TAB)
+            active = browser.switch_to.active_element
+            if active.tag_name == "body":
+                break
+            style = "return getComputedStyle(arguments[0]).outlineStyle"
+            assert browser.execute_script(style, active) == "solid", active.text
+            seen.add(active.text.split("\n")[0])
+        assert {"Skip", "Undo", *CLASSES} <= seen, seen
+        images = browser.find_elements(By.TAG_NAME, "img")
+        assert all(i.get_attribute("alt") for i in images if i.is_displayed())

@@ -1,0 +1,200 @@
+"""Labels go out in every format and come back the same; nothing is imported twice."""
+
+import csv
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import CLASSES, image_of, make_images
+
+from labelgap.errors import FolderError, UnknownName
+from labelgap.project.backup import backup
+from labelgap.project.begin import begin
+from labelgap.project.doctor import examine, repack
+from labelgap.project.exchange import NONE_LABEL, export, folder_names, import_file, label_rows
+from labelgap.project.store import HOME, Project
+from labelgap.project.tables import defused, fused
+
+
+@pytest.fixture
+def labelled(project):
+    for i in range(12):
+        project.ledger.answer(i, i % 3, person="anna")
+    project.ledger.answer(12, -1, person="anna")
+    project.ledger.answer(3, 2, person="bert")  # they disagree; the latest is in force
+    return project
+
+
+def test_csv_has_what_is_in_force(labelled, tmp_path):
+    out = tmp_path / "labels.csv"
+    assert export(labelled, out, "csv") == 13
+    rows = list(csv.DictReader(out.open()))
+    assert list(rows[0]) == ["path", "label", "annotator", "time", "round"]
+    by_path = {row["path"]: row for row in rows}
+    assert by_path["im0003.png"]["label"] == "blue"
+    assert by_path["im0003.png"]["annotator"] == "bert"
+    assert by_path["im0004.png"]["label"] == "green"
+    assert by_path["im0012.png"]["label"] == NONE_LABEL
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_labels_come_back_into_another_project(labelled, tmp_path, format):
+    file = tmp_path / f"labels.{format}"
+    export(labelled, file, format)
+    make_images(tmp_path / "other")
+    with begin(tmp_path / "other", classes=CLASSES).project as other:
+        report = import_file(other, file)
+        assert report.stored == 13
+        assert other.ledger.labels == labelled.ledger.labels
+        people = {e.person for e in other.ledger.history(limit=50)}
+        assert people == {"anna", "bert"}
+        before = other.ledger.seq
+        again = import_file(other, file)
+        assert (again.stored, again.same) == (0, 13)
+        assert other.ledger.seq == before
+
+
+def test_import_keeps_both_where_it_differs_and_says_so(labelled, tmp_path):
+    file = tmp_path / "labels.csv"
+    file.write_text(
+        "path,label\nim0000.png,blue\nim0001.png,green\n./im0050.png,red\nnone.png,red\n"
+    )
+    report = import_file(labelled, file)
+    assert report.differing == [("im0000.png", "red", "blue")]
+    assert report.unmatched == ["none.png"]
+    assert labelled.ledger.labels[0] == 2
+    assert 0 in labelled.ledger.conflicts()
+    assert 1 not in labelled.ledger.conflicts()
+    assert labelled.ledger.labels[50] == 0  # never asked
+
+
+def test_one_annotator_with_two_labels_is_left_out(labelled, tmp_path):
+    file = tmp_path / "labels.csv"
+    file.write_text("path,label\nim0040.png,blue\nim0040.png,green\nim0041.png,red\n")
+    report = import_file(labelled, file)
+    assert report.ambiguous == ["im0040.png"]
+    assert 40 not in labelled.ledger.labels
+    assert labelled.ledger.labels[41] == 0
+
+
+def test_parquet_and_coco(labelled, tmp_path):
+    export(labelled, tmp_path / "l.parquet", "parquet")
+    assert pq.read_table(tmp_path / "l.parquet").num_rows == 13
+    export(labelled, tmp_path / "l.json", "coco")
+    made = json.loads((tmp_path / "l.json").read_text())
+    assert [c["name"] for c in made["categories"]] == list(CLASSES)
+    assert len(made["images"]) == 13
+    assert len(made["annotations"]) == 12
+    by_id = {i["id"]: i for i in made["images"]}
+    for note in made["annotations"]:
+        image = by_id[note["image_id"]]
+        assert note["bbox"] == [0, 0, image["width"], image["height"]]
+        assert note["category_id"] - 1 == labelled.ledger.labels[image["id"]]
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_folders(labelled, tmp_path, link):
+    out = tmp_path / "sorted"
+    export(labelled, out, "folders", link=link)
+    files = sorted(p for p in out.rglob("*") if p.is_file())
+    assert len(files) == 13
+    for path in files:
+        item = int(path.name.partition("-")[0])
+        label = labelled.ledger.labels[item]
+        assert path.parent.name == (CLASSES[label] if label >= 0 else NONE_LABEL)
+        source = labelled.root / labelled.items.get(item).path
+        assert path.read_bytes() == source.read_bytes()
+        assert path.is_symlink() is link
+    with pytest.raises(FolderError, match="not an empty folder"):
+        export(labelled, out, "folders")
+    with pytest.raises(FolderError, match="inside the project"):
+        export(labelled, labelled.root / "x", "folders")
+
+
+def test_folder_names_cannot_escape_or_collide():
+    names = folder_names(("..", "a/b", "a\\b", "CON", "x", "."))
+    assert len({n.casefold() for n in names.values()}) == 7
+    for name in names.values():
+        assert Path(name).name == name
+        assert name not in ("", ".", "..")
+
+
+def test_formulas_are_defused_and_come_back(tmp_path):
+    names = ["=HYPERLINK(1).png", "+1.png", "-1.png", "@a.png", "'quoted.png", "plain.png"]
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i, name in enumerate(names):
+        image_of(0, np.random.default_rng(i)).save(folder / name)
+    with begin(folder, classes=["=1+1", "-"]).project as project:
+        for item in project.items.all():
+            project.ledger.answer(item.id, item.id % 2, person="=cmd")
+        export(project, tmp_path / "l.csv", "csv")
+        for row in csv.reader((tmp_path / "l.csv").open()):
+            assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
+        before = project.ledger.labels
+        assert import_file(project, tmp_path / "l.csv").unmatched == []
+        assert project.ledger.labels == before
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\tx", "x", "'x", ""])
+def test_defusing_is_undone(text):
+    assert fused(defused(text)) == text
+    assert not defused(text).startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+def test_unknown_format(project, tmp_path):
+    with pytest.raises(UnknownName, match="csv"):
+        export(project, tmp_path / "x", "xlsx")
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(labelled, tmp_path, monkeypatch):
+    out = tmp_path / "labels.csv"
+    out.write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("labelgap.files.os.fsync", full)
+    with pytest.raises(FolderError, match="No space left"):
+        export(labelled, out, "csv")
+    assert out.read_text() == "old"
+    assert os.listdir(tmp_path / "images") != []
+
+
+def test_backup_restores_everything(labelled, tmp_path):
+    file = backup(labelled, tmp_path / "b.zip")
+    rows, labels = label_rows(labelled), labelled.ledger.labels
+    make_images(tmp_path / "again")
+    with zipfile.ZipFile(file) as archive:
+        assert archive.testzip() is None
+        archive.extractall(tmp_path / "again")
+        events = [json.loads(line) for line in archive.read("labels.jsonl").splitlines()]
+        assert len(events) == labelled.ledger.seq
+    with Project.open(tmp_path / "again") as project:
+        assert project.ledger.labels == labels
+        assert label_rows(project) == rows
+    assert [f.check for f in examine(tmp_path / "again") if f.state == "error"] == ["pixels"]
+    with Project.open(tmp_path / "again") as project:
+        assert repack(project) == (60, [])
+        np.testing.assert_array_equal(project.pixels.open(60), labelled.pixels.open(60))
+    assert {f.check for f in examine(tmp_path / "again") if f.state != "ok"} == {"conflicts"}
+
+
+def test_doctor_finds_each_damage(project, folder):
+    project.close()
+    assert {f.state for f in examine(folder)} == {"ok"}
+    image_of(0, np.random.default_rng(5)).save(folder / "im0000.png")
+    (folder / "im0001.png").unlink()
+    found = {f.check: f for f in examine(folder)}
+    assert found["contents"].state == "warning"
+    assert "1 are gone and 1 have other contents" in found["contents"].text
+    pixels = folder / HOME / "pixels.u8"
+    pixels.write_bytes(pixels.read_bytes()[:-10])
+    assert {f.check for f in examine(folder) if f.state == "error"} == {"pixels"}
+    ledger = folder / HOME / "ledger.sqlite"
+    ledger.write_bytes(b"no ledger" * 100)
+    assert {f.check for f in examine(folder) if f.state == "error"} == {"ledger"}

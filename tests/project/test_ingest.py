@@ -1,0 +1,220 @@
+"""Items are for ever: identical, moved, changed, vanished and new files; crashes; tables."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import CLASSES, image_of, make_images
+
+from labelgap.data.images import decode
+from labelgap.errors import FolderError
+from labelgap.project import ingest as module
+from labelgap.project.begin import begin
+from labelgap.project.items import Items
+from labelgap.project.store import Project
+
+
+def pixels_of(path, side=12):
+    return decode((str(path), path.read_bytes()), 3, None, side)
+
+
+def test_ids_are_rows_of_the_packed_pixels(project, folder):
+    rows = project.pixels.open(60)
+    for item in project.items.all():
+        np.testing.assert_array_equal(rows[item.id], pixels_of(folder / item.path))
+    assert [i.path for i in project.items.all()] == sorted(p.name for p in folder.glob("*.png"))
+
+
+def test_identical_files_are_one_item(tmp_path):
+    folder = tmp_path / "images"
+    make_images(folder, 4)
+    (folder / "sub").mkdir()
+    shutil.copy(folder / "im0001.png", folder / "sub" / "copy.png")
+    begun = begin(folder, classes=CLASSES)
+    with begun.project as project:
+        assert project.items.count() == 4
+        assert begun.report.duplicates == [("sub/copy.png", "im0001.png")]
+        assert project.item_of("sub/copy.png") == project.item_of("im0001.png")
+
+
+def test_moved_vanished_changed_and_new_files(project, folder):
+    ids = project.items.paths()
+    for name in ("im0003.png", "im0004.png", "im0005.png"):
+        project.ledger.answer(ids[name], 1, person="anna")
+    (folder / "deep").mkdir()
+    (folder / "im0003.png").rename(folder / "deep" / "moved.png")
+    (folder / "im0004.png").unlink()
+    image_of(2, np.random.default_rng(77)).save(folder / "im0005.png")
+    image_of(2, np.random.default_rng(78)).save(folder / "new.png")
+    report = project.add()
+    assert report.moved == [("im0003.png", "deep/moved.png")]
+    assert report.vanished == ["im0004.png"]
+    assert report.added == 2
+    now = project.items.paths()
+    assert now["deep/moved.png"] == ids["im0003.png"]
+    assert now["im0005.png"] == 60  # other contents are another item
+    assert now["new.png"] == 61
+    assert {ids["im0003.png"], ids["im0004.png"], ids["im0005.png"]} == set(project.ledger.labels)
+    assert not project.items.get(ids["im0004.png"]).present
+    # It comes back under another name: the label is there.
+    shutil.copy(folder / "im0006.png", folder / "im0007b.png")
+    again = project.add()
+    assert again.added == 0
+    assert again.known > 0
+
+
+def test_adding_twice_changes_nothing(project):
+    before = project.items.files()
+    report = project.add()
+    assert (report.added, report.known) == (0, 60)
+    assert project.items.files() == before
+
+
+def test_items_cannot_change_or_go(project):
+    for sql in ("UPDATE items SET sha256 = 'x'", "DELETE FROM items"):
+        with pytest.raises(Exception, match="for ever"):
+            project.items._database.execute(sql)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_an_interrupted_init_goes_on_where_it_stopped(tmp_path, monkeypatch, after):
+    folder = tmp_path / "images"
+    make_images(folder)
+    monkeypatch.setattr(module, "_CHUNK", 10)
+    done = 0
+    put = Items.writing
+
+    def failing(self):
+        nonlocal done
+        done += 1
+        if done > after:
+            raise KeyboardInterrupt
+        return put(self)
+
+    monkeypatch.setattr(Items, "writing", failing)
+    with pytest.raises(KeyboardInterrupt):
+        begin(folder, classes=CLASSES)
+    monkeypatch.setattr(Items, "writing", put)
+    with begin(folder, classes=CLASSES).project as project:
+        assert project.items.count() == 60
+        rows = project.pixels.open(60)
+        for item in project.items.all():
+            np.testing.assert_array_equal(rows[item.id], pixels_of(folder / item.path))
+        assert project.pixels.file.stat().st_size == 60 * project.pixels.row
+
+
+def test_sub_folders_name_the_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    for place in ("cat/a.png", "cat/deep/b.png", "dog/c.png", "unlabelled/d.png", "e.png"):
+        path = tmp_path / "images" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image_of(0, rng).save(path)
+    # One image lies in two classes' folders.
+    shutil.copy(tmp_path / "images/cat/a.png", tmp_path / "images/dog/a.png")
+    begun = begin(tmp_path / "images")
+    with begun.project as project:
+        assert project.classes == ("cat", "dog")
+        ids = project.items.paths()
+        assert project.ledger.labels == {ids["cat/deep/b.png"]: 0, ids["dog/c.png"]: 1}
+        assert begun.labels.ambiguous == ["dog/a.png"]
+
+
+def test_a_manifest_gives_images_and_labels(tmp_path):
+    folder = tmp_path / "images"
+    make_images(folder, 10)
+    lines = [
+        {"path": f"im000{i}.png", "label": CLASSES[i % 3] if i < 4 else None} for i in range(8)
+    ]
+    (folder / "m.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    begun = begin(folder, manifest=folder / "m.jsonl")
+    with begun.project as project:
+        assert project.items.count() == 8
+        assert project.classes == ("blue", "green", "red")
+        assert len(project.ledger.labels) == 4
+    with Project.open(folder) as project:
+        assert project.add().added == 0
+
+
+def encoded(i):
+    sink = io.BytesIO()
+    image_of(i % 3, np.random.default_rng(i)).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def huggingface(names):
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    return {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+
+
+def table(n):
+    images = [{"bytes": encoded(i), "path": f"{i}.png"} for i in range(n)]
+    labels = [i % 3 if i % 4 else -1 for i in range(n)]
+    made = pa.table({"image": images, "label": pa.array(labels, pa.int64())})
+    return made.replace_schema_metadata(huggingface(list(CLASSES)))
+
+
+def check_table(folder, n):
+    with begin(folder).project as project:
+        assert project.items.count() == n
+        assert project.classes == tuple(sorted(c for c in CLASSES))
+        for item in project.items.all():
+            i = int(item.path.rpartition("#")[2])
+            data = project.reader.read(item.path)
+            assert data == encoded(i)
+            label = project.ledger.labels.get(item.id)
+            named = None if label is None else project.classes[label]
+            assert named == (CLASSES[i % 3] if i % 4 else None)
+
+
+def test_parquet(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    pq.write_table(table(23), folder / "all.parquet", row_group_size=5)
+    check_table(folder, 23)
+
+
+def test_a_data_set_on_disk(tmp_path):
+    """The layout that Hugging Face's `save_to_disk` writes: Arrow streams and state.json."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    made = table(14)
+    with (
+        pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as sink,
+        pa.ipc.new_stream(sink, made.schema) as writer,
+    ):
+        writer.write_table(made, max_chunksize=4)
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_indices_files": None}
+    (folder / "state.json").write_text(json.dumps(state))
+    check_table(folder, 14)
+
+
+@pytest.mark.slow
+def test_a_data_set_saved_by_its_own_library(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(CLASSES))}
+    )
+    rows = {
+        "image": [{"bytes": encoded(i), "path": None} for i in range(9)],
+        "label": [i % 3 if i % 4 else -1 for i in range(9)],
+    }
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "data"))
+    check_table(tmp_path / "data", 9)
+
+
+def test_a_full_disk_keeps_what_was_there(project, folder, monkeypatch):
+    image_of(0, np.random.default_rng(9)).save(folder / "new.png")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("labelgap.project.pixels.os.fsync", full)
+    with pytest.raises(FolderError, match="No space left"):
+        project.add()
+    monkeypatch.undo()
+    assert project.items.count() == 60
+    assert project.add().added == 1

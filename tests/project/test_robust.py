@@ -1,0 +1,219 @@
+"""No label is lost: kills, a full disk, two servers, a clock that goes back."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from conftest import CLASSES, make_images, running_server
+
+from labelgap._events import QueryItem
+from labelgap.errors import LedgerError
+from labelgap.project.begin import begin
+from labelgap.project.store import Project
+
+
+def post(base, token, answers, person="anna", timeout=10):
+    request = urllib.request.Request(
+        f"{base}/api/answers",
+        data=json.dumps({"person": person, "answers": answers}).encode(),
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
+    )
+    with urllib.request.urlopen(request, timeout=timeout) as response:
+        return json.load(response)["results"]
+
+
+class Client(threading.Thread):
+    """Answers one image after the other and sends each until it is acknowledged; keeps what was."""
+
+    def __init__(self, base, token, items, person):
+        super().__init__(daemon=True)
+        self.base, self.token, self.items, self.person = base, token, items, person
+        self.sent, self.acknowledged, self.over = [], [], False
+
+    def run(self):
+        rng = random.Random(self.person)
+        number = 0
+        while not self.over:
+            number += 1
+            answer = {
+                "kind": "label",
+                "id": rng.choice(self.items),
+                "label": rng.randrange(3),
+                "request": f"{self.person}-{number:06d}",
+            }
+            self.sent.append(answer)
+            while not self.over:
+                try:
+                    result = post(self.base, self.token, [answer], self.person, timeout=3)[0]
+                except (OSError, urllib.error.URLError, ValueError):
+                    time.sleep(0.005)
+                    continue
+                assert "stored" in result, result
+                self.acknowledged.append(answer)
+                break
+
+
+def kill_often(folder, kills, delay):
+    """Kill the server at random instants while two clients send; check what is stored."""
+    rng, clients = random.Random(1), []
+    for _ in range(kills):
+        with running_server(folder) as (process, base, token):
+            if not clients:
+                clients = [Client(base, token, list(range(20)), p) for p in ("anna", "bert")]
+                for client in clients:
+                    client.start()
+            time.sleep(rng.uniform(*delay))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    for client in clients:
+        client.over = True
+        client.join(10)
+    with Project.open(folder, "read") as project:
+        events = [e for e in project.ledger.events() if e.request]
+    stored = {e.request: (e.id, e.label, e.person) for e in events}
+    assert len(stored) == len(events)  # exactly once
+    for client in clients:
+        assert client.acknowledged
+        for a in client.acknowledged:
+            assert stored.pop(a["request"]) == (a["id"], a["label"], client.person)
+    # What is stored and was not acknowledged is the one answer that was on its way.
+    sent = {a["request"] for c in clients for a in c.sent}
+    assert len(stored) <= len(clients)
+    assert set(stored) <= sent
+    return sum(len(c.acknowledged) for c in clients)
+
+
+def test_acknowledged_answers_survive_kills(folder):
+    assert kill_often(folder, 3, (0.1, 0.6)) > 5
+
+
+@pytest.mark.slow
+def test_acknowledged_answers_survive_a_hundred_kills(folder):
+    """The server's own process is forked and killed without its start-up of seconds."""
+    count = kill_often(folder, 100, (0.02, 0.5))
+    assert count > 500
+
+
+def test_a_second_server_is_refused_and_names_the_first(folder):
+    with running_server(folder) as (process, _, _):
+        command = [sys.executable, "-m", "labelgap", "label", "--project", str(folder)]
+        second = subprocess.run(
+            [*command, "--no-browser"], capture_output=True, text=True, timeout=90, check=False
+        )
+        assert second.returncode == 2
+        assert f"pid {process.pid}" in second.stderr
+        with pytest.raises(LedgerError, match=f"pid {process.pid}"):
+            Project.open(folder)
+        # Reading and backing up go on beside it.
+        with Project.open(folder, "read") as project:
+            assert project.items.count() == 60
+
+
+def test_the_server_ends_at_once_and_frees_the_project(folder):
+    with running_server(folder) as (process, base, token):
+        assert "stored" in post(base, token, [
+            {"kind": "label", "id": 1, "label": 2, "request": "request-1"}
+        ])[0]  # fmt: skip
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+    with Project.open(folder) as project:
+        assert project.ledger.labels == {1: 2}
+
+
+def test_a_clock_that_goes_back_changes_nothing(project):
+    times = [datetime(2030, 1, day, tzinfo=UTC) for day in (9, 3, 1)]
+    for label, when in enumerate(times):
+        project.ledger._now = lambda when=when: when
+        project.ledger.answer(7, label, person="anna")
+    assert project.ledger.labels == {7: 2}  # the last one said, whatever the clock said
+    project.ledger.undo(7, person="anna")
+    assert project.ledger.labels == {7: 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.skipif(shutil.which("mount") is None, reason="no mount")
+@pytest.mark.slow
+def test_a_disk_that_fills_up_while_people_label(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("this machine forbids mounting")
+    try:
+        make_images(disk / "images", 12)
+        begin(disk / "images", classes=CLASSES).project.close()
+        with running_server(disk / "images") as (_, base, token):
+            (disk / "filler").write_bytes(b"x" * (shutil.disk_usage(disk).free - 60_000))
+            stored, refused = 0, None
+            for k in range(5000):
+                answer = {"kind": "label", "id": k % 12, "label": k % 3, "request": f"req-{k:05d}"}
+                try:
+                    assert "stored" in post(base, token, [answer])[0]
+                    stored += 1
+                except urllib.error.HTTPError as error:
+                    refused = error
+                    break
+            assert refused is not None
+            assert refused.code == 507
+            assert stored > 0
+            (disk / "filler").unlink()
+            assert "stored" in post(base, token, [answer])[0]  # the same request, now stored
+        with Project.open(disk / "images", "read") as project:
+            events = [e for e in project.ledger.events() if e.request]
+            assert len(events) == stored + 1
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_killed_while_adding_images(folder):
+    """The next `add` finishes; every item's pixels are its own."""
+    rng = np.random.default_rng(3)
+    make_images(folder / "more", 240, seed=9)
+    command = [sys.executable, "-m", "labelgap", "add", "--project", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pixels, full = folder / ".labelgap" / "pixels.u8", 300 * 12 * 12 * 3
+    started = time.monotonic()
+    while process.poll() is None and pixels.stat().st_size < full // 2:
+        assert time.monotonic() - started < 90
+        time.sleep(0.001)
+    time.sleep(float(rng.uniform(0, 0.01)))
+    process.kill()
+    process.wait()
+    with Project.open(folder) as project:
+        project.add()
+        assert project.items.count() == 300
+        rows = project.pixels.open(300)
+        from labelgap.data.images import decode
+
+        for item in project.items.all():
+            data = (folder / item.path).read_bytes()
+            np.testing.assert_array_equal(rows[item.id], decode((item.path, data), 3, None, 12))
+
+
+def test_items_asked_are_still_waiting_after_a_kill(project, folder):
+    project.ledger.asked(0, [QueryItem(3), QueryItem(5)])
+    project.close()
+    with running_server(folder) as (process, base, token):
+        key = {"Authorization": f"Bearer {token}"}
+        for _ in range(2):
+            url = urllib.request.Request(f"{base}/api/batch?person=a&n=5", headers=key)
+            with urllib.request.urlopen(url, timeout=10) as response:
+                assert [i["id"] for i in json.load(response)] == [3, 5]
+        process.kill()
+    with Project.open(folder) as again:
+        assert again.ledger.outstanding_ids().tolist() == [3, 5]
