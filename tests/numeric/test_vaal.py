@@ -92,14 +92,15 @@ def test_classes_withheld_from_the_labels_come_first(method: str, task: object) 
         steps=20,
         labels=200,
         classes=range(8),
-        objective={"adversarial": 0.0, "vae_steps": 150},
+        objective={"adversarial": 0.0, "vae_steps": 300},
     )
     view = session.view(1)
     withheld = session.task.train.labels[view.candidate_ids] >= 8
     scores = view.candidates("unlabelled_logit").numpy()
-    assert roc_auc_score(withheld, scores) > 0.8
+    assert roc_auc_score(withheld, scores) > 0.75
     query = session.acquisition.select(view, 40)
-    assert (session.task.train.labels[query.ids] >= 8).mean() > 2 * withheld.mean()
+    # 0.9 or more measured, 0.23 by chance.
+    assert (session.task.train.labels[query.ids] >= 8).mean() > 0.7
 
 
 def test_the_network_is_left_alone() -> None:
@@ -158,4 +159,4 @@ def test_steps_of_the_paper_grow_with_the_labels() -> None:
     training = session.new_training(0)
     paper = VaeSettings(**VaeSettings.presets["paper"])
     assert paper.steps(training) == 10_040
-    assert VaeSettings().steps(training) == 10
+    assert VaeSettings().steps(training) == 8  # three quarters of 10

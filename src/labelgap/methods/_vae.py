@@ -63,7 +63,7 @@ class VaeSettings(Settings):
         0.0, "steps added per labelled item", source="1 in the same code", ge=0
     )
     vae_fraction: float = setting(
-        1.0, "steps per supervised step", source="ours: cost under 3 × random", gt=0
+        0.75, "steps per supervised step", source="ours: cost under 3 × random", gt=0
     )
     vae_lr: float = setting(
         3e-3,
