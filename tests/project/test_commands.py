@@ -1,0 +1,75 @@
+"""The commands, from the folder to the export, by the names that people type."""
+
+import csv
+
+import pytest
+from conftest import CLASSES, make_images
+from typer.testing import CliRunner
+
+from labelgap.cli import app, project  # noqa: F401  (importing registers the commands)
+from labelgap.errors import LabelgapError
+from labelgap.project.store import Project
+
+QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "network.blocks=[1]"]
+
+
+def run(*words):
+    result = CliRunner().invoke(app, [str(w) for w in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+def test_from_a_folder_to_an_export(tmp_path, monkeypatch):
+    folder = tmp_path / "images"
+    truth = make_images(folder)
+    (folder / "bad.png").write_bytes(b"")
+    said = run("init", folder, "--classes", ",".join(CLASSES), "--method", "margin", *QUICK)
+    assert "60 images, 3 classes (red, green, blue)" in said
+    assert "bad.png: zero bytes" in said
+    (folder / "deep").mkdir()
+    monkeypatch.chdir(folder / "deep")  # a folder below finds the project
+    assert "20 images to label (20 new, 4 of them" in run("ask", 20)
+    with Project.open(mode="read") as p:
+        asked = [p.items.get(i.id).path for i in p.ledger.outstanding()]
+    with open(tmp_path / "mine.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "annotator"])
+        writer.writerows([path, truth[path], "anna"] for path in asked)
+    assert "20 labels stored" in run("import", tmp_path / "mine.csv")
+    assert "0 labels stored, 20 were there already" in run("import", tmp_path / "mine.csv")
+    assert "16 labels, accuracy" in run("train")
+    said = run("status")
+    assert "60 images, 20 labelled (4 of them held out), 0 waiting" in said
+    assert "1 quarantined (zero bytes)" in said
+    assert "n = 4" in said
+    assert "bad.png: zero bytes" in run("status", "--quarantine")
+    assert "60 predictions" in run("predict", "--out", tmp_path / "p.parquet")
+    assert "20 labels" in run("export", "--format", "csv", "--out", tmp_path / "l.csv")
+    last = asked[-1]
+    assert f"{last} has now: no label" in run("undo", last)
+    assert "19 labels" in run("export", "--format", "jsonl", "--out", tmp_path / "l.jsonl")
+    assert f"has now: {truth[asked[0]]}" not in run("undo")
+    assert "backup" in run("backup", "--out", tmp_path / "b.zip")
+    assert "error" not in run("doctor")
+    make_images(folder / "more", 4, seed=5)
+    assert "4 new images; 64 in all" in run("add")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["status"], "no labelling project"),
+        (["init", "nowhere", "--classes", "a"], "not a folder"),
+        (["init", ".", "--classes", "a,,b"], "class name ''"),
+        (["init", ".", "--classes", "a", "--weights", "none.pth"], "does not exist"),
+        (["export", "--format", "xml", "--out", "x"], "csv"),
+        (["doctor"], "no labelling project"),
+    ],
+)
+def test_mistakes_are_told_with_their_cure(tmp_path, monkeypatch, words, said):
+    make_images(tmp_path, 3)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LabelgapError) as raised:
+        run(*words)
+    assert said in str(raised.value)
+    assert not (tmp_path / ".labelgap").exists()
