@@ -36,7 +36,7 @@ class AlfaMixOptions(Settings):
     alpha: Literal["closed-form", "learned", "sampled"] = setting(
         "closed-form",
         "how the mixing weights are found",
-        source="Parvaneh et al. 2022, Eq. 5 (closed form)",
+        source="Parvaneh et al. 2022",
     )
     epsilon: float = setting(
         0.2,

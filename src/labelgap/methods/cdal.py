@@ -33,7 +33,7 @@ class CdalOptions(Settings):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"hidden": 256}}
     variant: Literal["cs", "rl"] = setting(
-        "cs", "greedy k-center (CS) or a learned policy (RL)", source="Agarwal et al. 2020, §3.3"
+        "cs", "greedy k-center (CS) or a learned policy (RL)", source="Agarwal et al. 2020"
     )
     hidden: int = setting(
         32, "rl: units of the LSTM in each direction", source=f"{_CODE}: 256", ge=1

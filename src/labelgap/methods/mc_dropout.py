@@ -49,7 +49,7 @@ class McDropoutOptions(PassesOptions):
     score: Literal["predictive-entropy", "variation-ratio"] = setting(
         "predictive-entropy",
         "entropy of the mean prediction, or 1 − its largest probability",
-        source="Gal et al. 2017, §4",
+        source="Gal et al. 2017",
     )
 
 

@@ -24,13 +24,13 @@ class ProbCoverOptions(Settings):
         None,
         "radius of a ball; None: the largest at which balls are pure (0.75 for SimCLR features "
         "of CIFAR-10 in the authors' code)",
-        source="Yehuda et al. 2022, §4.3",
+        source="Yehuda et al. 2022",
         gt=0,
     )
     purity: float = setting(
         0.95,
         "share of pure balls that decides delta",
-        source="Yehuda et al. 2022, §4.3",
+        source="Yehuda et al. 2022",
         gt=0,
         lt=1,
     )

@@ -28,8 +28,8 @@ def purity_radius(
     """The largest radius at which a share `purity` of balls holds one k-means cluster only.
 
     A ball around x is pure while its radius is below the distance from x to the nearest item of
-    another cluster; so the radius sought is a quantile of these distances (Yehuda et al. 2022,
-    section 4.3, where a grid is searched). Balls are drawn around `sample` items.
+    another cluster; so the radius sought is a quantile of these distances (Yehuda et al. 2022
+    search a grid). Balls are drawn around `sample` items.
 
     Raises
     ------
