@@ -169,7 +169,7 @@ def check_pair(objective: Objective, acquisition: Acquisition, provided: frozens
         makers = [n for n, c in OBJECTIVES.items() if missing & c.outputs]
         cure = f"Objectives that provide it: {', '.join(sorted(makers))}." if makers else ""
         if "mc_logits" in missing:
-            cure = "Give the network dropout: `--set network.dropout=0.3`."
+            cure = "Give the network dropout: `--set network.dropout=0.1`."
         elif "embedding" in missing:
             cure = "Use a frozen backbone (`--network timm:NAME --freeze`)."
         raise PairError(
