@@ -104,7 +104,7 @@ def run(
             if last:
                 break
             if session.fitted_round != round and not _restored(session, round):
-                _fit(session, last)  # the cached weights are gone: train them again
+                _fit(session, last, shared)  # the cached weights are gone: train them again
             session.ask(loop.budget)
             _answer(session, oracle)
         result = make_result(session, task, machine)

@@ -15,7 +15,7 @@ from labelgap.files import write_atomically, write_text
 from labelgap.folder import machine_facts
 from labelgap.session import WEIGHTS, Session, ids_hash
 
-FACTS = "fitted.json"
+FACTS, STORED = "fitted.json", "weights.safetensors"
 
 LATER: dict[str, Any] = {
     "method": True,
@@ -50,9 +50,8 @@ def fit(session: Session, shared: Path) -> bool:
     if (folder / FACTS).exists() and _take(session, folder):
         return True
     session.fit()
-    assert session.folder
-    weights = (session.folder / WEIGHTS).read_bytes()
-    write_atomically(folder / WEIGHTS, lambda file: file.write(weights))
+    weights = _own(session).read_bytes()
+    write_atomically(folder / STORED, lambda file: file.write(weights))
     # Written last: whoever sees the facts sees whole weights.
     facts = {**session.ledger.notes("fitted")[-1].data, "file_sha256": _digest(weights)}
     write_text(folder / FACTS, json.dumps(facts))
@@ -60,14 +59,18 @@ def fit(session: Session, shared: Path) -> bool:
 
 
 def _take(session: Session, folder: Path) -> bool:
-    assert session.folder
     facts = json.loads((folder / FACTS).read_text())
-    weights = (folder / WEIGHTS).read_bytes()
+    weights = (folder / STORED).read_bytes()
     if _digest(weights) != facts.pop("file_sha256"):
         return False
-    write_atomically(session.folder / WEIGHTS, lambda file: file.write(weights))
+    write_atomically(_own(session), lambda file: file.write(weights))
     session.ledger.note("fitted", {**facts, "shared": True}, round=0)
     return session.restore()
+
+
+def _own(session: Session) -> Path:
+    assert session.folder
+    return session.folder / WEIGHTS.format(round=0)
 
 
 def _digest(content: bytes) -> str:

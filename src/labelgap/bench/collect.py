@@ -17,10 +17,9 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, Int64
 
 from labelgap import loop
-from labelgap.bench.grid import Cell
+from labelgap.bench.grid import Cell, current_config
 from labelgap.bench.store import Store
 from labelgap.bench.work import COST
-from labelgap.config import RunConfig, build
 from labelgap.errors import DataError, LabelgapError
 from labelgap.files import write_atomically
 from labelgap.folder import CONFIG, differing, read_json
@@ -136,7 +135,8 @@ def _rows_of_folder(cell: Cell, folder: Path) -> list[dict[str, Any]]:
     try:
         if result["schema"] != loop.SCHEMA:
             raise DataError(f"{folder}: result.json has schema {result['schema']}.")
-        difference = differing(cell.config.model_dump(mode="json"), result["config"])
+        ran = current_config(result["config"], str(folder / loop.RESULT))
+        difference = differing(cell.config.model_dump(mode="json"), ran.model_dump(mode="json"))
         if difference:
             raise DataError(f"{folder}: result.json is of another {next(iter(difference))}.")
         asked = _queries(folder / loop.QUERIES)
@@ -317,13 +317,17 @@ def read_results(path: Path) -> dict[str, list[dict[str, Any]]]:
         raise DataError(f"{path} cannot be read: {error}.", cure) from error
     if table.schema.names != _SCHEMA.names:
         raise DataError(f"{path} has other columns than this version writes.", cure)
-    cells: dict[str, list[dict[str, Any]]] = {}
+    grouped: dict[str, list[dict[str, Any]]] = {}
     for row in table.to_pylist():
-        cells.setdefault(row["identity"], []).append(row)
-    for identity, rows in cells.items():
+        grouped.setdefault(row["identity"], []).append(row)
+    cells = {}
+    for recorded, rows in grouped.items():
         rows.sort(key=lambda row: row["round"])
-        config = build(RunConfig, json.loads(rows[0]["config"]), str(path))
+        config = current_config(json.loads(rows[0]["config"]), str(path))
         whole = [row["round"] for row in rows] == list(range(config.loop.rounds + 1))
         if not whole or not all(math.isfinite(row["accuracy"]) for row in rows):
-            raise DataError(f"{path}: the rows of cell {identity[:8]} are not whole.", cure)
+            raise DataError(f"{path}: the rows of cell {recorded[:8]} are not whole.", cure)
+        first = rows[0]
+        cell = Cell(config, first["arm"], first["variant"], first["development"])
+        cells[cell.identity] = rows
     return cells

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from labelgap.bench.grid import Cell
 from labelgap.bench.work import Job, attempt
@@ -31,6 +31,7 @@ class Event:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Runs at most `capacity` jobs at a time."""
 

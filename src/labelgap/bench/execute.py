@@ -7,7 +7,7 @@ stopped for doing badly: dropping poor runs would bias every curve.
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from labelgap import round0
 from labelgap.bench import memory
@@ -34,6 +34,7 @@ class Failure:
     error: str
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Watches: the terminal, or a test."""
 

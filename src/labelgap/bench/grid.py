@@ -25,9 +25,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from labelgap.config import RunConfig, config_hash
+from labelgap.axes import lookup, options
+from labelgap.config import RunConfig, build, config_hash
 from labelgap.data import names as data_names
 from labelgap.errors import ConfigError, LabelgapError, UnknownName
+from labelgap.methods import METHODS  # noqa: F401  (importing registers them)
 from labelgap.presets import PRESETS as RUN_PRESETS
 from labelgap.presets import Tree, merge, resolve
 
@@ -102,6 +104,23 @@ class Source:
             tokens = re.findall(r"[\w-]+", error.cause.split(" = ")[0])
         place = self.at(*tokens)
         return ConfigError(f"{place}: {error.cause}", error.cure)
+
+
+def current_config(tree: Mapping[str, Any], where: str) -> RunConfig:
+    """A stored configuration, keys that were added to labelgap since at their defaults.
+
+    So a committed result stays that of its cell as long as new keys default to what was.
+    """
+    config = build(RunConfig, tree, where)
+    pair = (
+        ("objective", lookup("objective", config.objective_name), config.objective),
+        ("acquisition", lookup("acquisition", config.acquisition_name), config.acquisition),
+    )
+    whole = {
+        axis: options(cls, values, config.preset, f"{where}: {axis}").model_dump(mode="json")
+        for axis, cls, values in pair
+    }
+    return config.model_copy(update=whole)
 
 
 def presets() -> dict[str, str]:

@@ -12,8 +12,7 @@ import shutil
 from pathlib import Path
 
 from labelgap._lock import WriterLock
-from labelgap.bench.grid import Cell
-from labelgap.config import RunConfig, build
+from labelgap.bench.grid import Cell, current_config
 from labelgap.errors import FolderError
 from labelgap.files import write_text
 from labelgap.folder import read_json
@@ -36,6 +35,7 @@ class Store:
         self.root = root
         self.commands: list[str] = []
         self._cells: dict[str, Cell] = {}
+        self._folders: dict[str, str] = {}
         if (root / GRID).exists():
             self._read()
 
@@ -46,9 +46,10 @@ class Store:
                 raise ValueError(f"schema {content['schema']}, not {SCHEMA}")
             self.commands = list(content["commands"])
             for entry in content["cells"]:
-                config = build(RunConfig, entry["config"], str(self.root / GRID))
+                config = current_config(entry["config"], str(self.root / GRID))
                 cell = Cell(config, entry["arm"], entry["variant"], entry["development"])
                 self._cells[cell.identity] = cell
+                self._folders[cell.identity] = entry["folder"]
         except (KeyError, TypeError, ValueError) as error:
             raise FolderError(
                 f"{self.root / GRID} is damaged: {error!r}.",
@@ -67,13 +68,15 @@ class Store:
                 f"{self.root} is not empty and is no benchmark of labelgap.",
                 "Choose another `--out`.",
             )
-        self._cells.update({cell.identity: cell for cell in cells})
+        for cell in cells:
+            self._cells[cell.identity] = cell
+            self._folders.setdefault(cell.identity, cell.folder)
         if command not in self.commands:
             self.commands.append(command)
         entries = [
             {
                 "identity": cell.identity,
-                "folder": cell.folder,
+                "folder": self._folders[cell.identity],
                 "arm": cell.arm,
                 "variant": cell.variant,
                 "development": cell.development,
@@ -105,11 +108,7 @@ class Store:
 
     def folder(self, cell: Cell) -> Path:
         """The cell's own run folder. Renaming an arm does not move it."""
-        own = self.root / "cells" / cell.folder
-        if own.exists():
-            return own
-        found = sorted((self.root / "cells").glob(f"*-s{cell.config.seed}-{cell.identity[:8]}"))
-        return found[0] if found else own
+        return self.root / "cells" / self._folders[cell.identity]
 
     def failure(self, cell: Cell) -> Path:
         """Where the cell's error is written."""

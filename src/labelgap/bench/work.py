@@ -19,6 +19,7 @@ from labelgap.errors import LabelgapError
 from labelgap.features import load_task_for
 from labelgap.files import write_text
 from labelgap.folder import prepare
+from labelgap.session import CHECKPOINT, WEIGHTS
 from labelgap.streams import Streams
 
 COST = "cost.json"
@@ -62,10 +63,16 @@ def _run(job: Job, report: Report) -> dict[str, Any]:
     for warning in prepare(job.folder, config, where):
         report("warning", {"text": warning})
     loop.run(config, task, job.folder, where, listen=report, shared=job.shared)
-    loop.discard_caches(job.folder)
+    _discard(job.folder)
     cost = {"peak_memory": memory.peak()}
     write_text(job.folder / COST, json.dumps(cost))
     return cost
+
+
+def _discard(folder: Path) -> None:
+    """Remove the weights of a finished run: a benchmark has thousands."""
+    for file in (*folder.glob(WEIGHTS.format(round="*")), folder / CHECKPOINT):
+        file.unlink(missing_ok=True)
 
 
 def task_of(config: RunConfig, root: Path | None, device: str, development: int) -> Task:

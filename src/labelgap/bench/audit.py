@@ -1,0 +1,278 @@
+"""The audit that precedes every figure: are these runs what a paired comparison needs?
+
+Each check looks at what the runs recorded while they ran and at what their queries say, never at
+their accuracies. A finding names the cells; one is enough to stop the report.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labelgap.axes import METHODS
+from labelgap.bench.collect import Result
+from labelgap.errors import LabelgapError
+from labelgap.report.command import leaves
+from labelgap.round0 import LATER
+
+_MOST_NAMED = 8
+
+_OWN = ("method", "objective_name", "acquisition_name", "objective", "acquisition", "seed")
+"""What arms and seeds differ in; everything else is equal in a comparison."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong, and with which cells (names of folders)."""
+
+    check: str
+    what: str
+    cells: tuple[str, ...]
+
+    def __str__(self) -> str:
+        named = ", ".join(self.cells[:_MOST_NAMED])
+        more = len(self.cells) - _MOST_NAMED
+        return f"{self.check}: {self.what}: {named}{f' and {more} more' if more > 0 else ''}"
+
+
+class AuditError(LabelgapError):
+    """Results that must not be compared."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        listed = "\n".join(f"- {finding}" for finding in findings)
+        super().__init__(
+            f"The audit found {len(findings)} faults; no figure is drawn.\n{listed}",
+            "Run these cells again (`labelgap bench … --repair` takes damaged ones, removing a "
+            "cell's folder any other), or report on a folder without them.",
+        )
+
+
+def audit(results: Sequence[Result]) -> list[Finding]:
+    """Every check on every cell, in the order of the page's list."""
+    found: list[Finding] = []
+    for check in CHECKS:
+        found += check(results)
+    return found
+
+
+def require(results: Sequence[Result]) -> None:
+    """Raise `AuditError` naming the cells if anything is found."""
+    found = audit(results)
+    if found:
+        raise AuditError(found)
+
+
+# ---------------------------------------------------------------------- the checks
+
+
+def labels_are_distinct(results: Sequence[Result]) -> list[Finding]:
+    """As many different items were labelled as the curve claims."""
+    found = []
+    for r in results:
+        wanted = {r.recorded[k] for k in ("claimed_labels", "distinct_labels", "queried_distinct")}
+        if len(wanted) > 1 or int(r.labels[-1]) not in wanted:
+            found.append(
+                Finding(
+                    "distinct labels",
+                    f"{r.recorded['claimed_labels']} labels claimed, "
+                    f"{min(wanted)} distinct, {r.labels[-1]} on the curve",
+                    (r.cell.folder,),
+                )
+            )
+    return found
+
+
+def one_data_set(results: Sequence[Result]) -> list[Finding]:
+    """Cells on one data set had the same images, labels and classes."""
+    return _equal(
+        results,
+        "same data",
+        "the fingerprints of the data differ",
+        lambda r: (_text(r.config["data"]), _backbone(r), r.cell.development, _open(r)),
+        lambda r: (r.recorded["task_fingerprint"], r.classes),
+    )
+
+
+def one_initial_set(results: Sequence[Result]) -> list[Finding]:
+    """Cells of one seed began with the same labelled items, and queried what they recorded."""
+    found = _equal(
+        results,
+        "same initial set",
+        "the initial sets differ",
+        lambda r: (
+            _text(r.config["data"]), r.cell.development, r.config["loop"]["initial"],
+            r.config["loop"]["initial_per_class"], r.config["loop"]["pool_subset"],
+            r.config["seed"],
+        ),
+        lambda r: r.recorded["initial_set_sha256"],
+    )  # fmt: skip
+    wrong = [
+        r.cell.folder
+        for r in results
+        if r.recorded["initial_set_sha256"] != r.recorded["queried_initial_sha256"]
+    ]
+    if wrong:
+        found.append(
+            Finding("same initial set", "queries.jsonl has another than recorded", tuple(wrong))
+        )
+    return found
+
+
+def one_start(results: Sequence[Result]) -> list[Finding]:
+    """Cells of one network and seed began training from the same weights."""
+    return _equal(
+        results,
+        "same initial weights",
+        "the initial weights differ",
+        lambda r: (
+            _text(r.config["data"]), r.cell.development, _text(r.config["network"]),
+            r.config["seed"],
+        ),
+        lambda r: r.recorded["initial_weights_sha256"],
+    )  # fmt: skip
+
+
+def one_first_round(results: Sequence[Result]) -> list[Finding]:
+    """Cells of one objective and seed had the same network before their first query."""
+    later = {key for key, value in LATER.items() if value is True}
+
+    def first(r: Result) -> Hashable:
+        before = {k: v for k, v in r.config.items() if k not in later}
+        before["loop"] = {k: v for k, v in before["loop"].items() if k not in LATER["loop"]}
+        return (_text(before), r.cell.development)
+
+    return _equal(
+        results,
+        "same first round",
+        "the trained weights of round 0 differ",
+        first,
+        lambda r: r.recorded["round0_weights_sha256"],
+    )
+
+
+def one_permutation(results: Sequence[Result]) -> list[Finding]:
+    """Cells of one seed were offered their candidates in the same order."""
+    return _equal(
+        results,
+        "same pool permutation",
+        "the permutations of the pool differ",
+        lambda r: (
+            _text(r.config["data"]), r.cell.development, r.config["loop"]["rounds"],
+            r.config["seed"],
+        ),
+        lambda r: r.recorded["pool_permutation_sha256"],
+    )  # fmt: skip
+
+
+def no_choice_by_test(results: Sequence[Result]) -> list[Finding]:
+    """Nothing was chosen by test accuracy: no curve was cut short, no arm tuned per data set.
+
+    A run itself cannot choose by test data (its session has no test labels before it evaluates).
+    What remains is people's doing, and leaves traces: runs stopped early, and options of one arm
+    that differ between data sets or seeds.
+    """
+    found = [
+        Finding(
+            "no choice by test data",
+            f"the curve ends at round {len(r.labels) - 1} of {r.config['loop']['rounds']}",
+            (r.cell.folder,),
+        )
+        for r in results
+        if len(r.labels) != r.config["loop"]["rounds"] + 1
+    ]
+    return found + _equal(
+        results,
+        "no choice by test data",
+        "one arm has different options on different data sets or seeds",
+        lambda r: (r.cell.arm, r.cell.variant, r.config["preset"]),
+        lambda r: (_text(r.config["objective"]), _text(r.config["acquisition"])),
+    )
+
+
+def one_machine(results: Sequence[Result]) -> list[Finding]:
+    """One version of everything that computes, one device, precision and number of threads."""
+    found = _equal(
+        results,
+        "versions and machine",
+        "versions, device, precision or threads differ",
+        lambda r: "all",
+        lambda r: _text(r.machine),
+    )
+    moved = tuple(r.cell.folder for r in results if r.begun_elsewhere)
+    if moved:
+        found.append(Finding("versions and machine", "begun on another machine", moved))
+    return found
+
+
+def one_configuration(results: Sequence[Result]) -> list[Finding]:
+    """Arms that are compared differ in their pair alone (and in what their method needs)."""
+    needed = _needed(results)
+    return _equal(
+        results,
+        "same configuration",
+        "settings outside of the pair differ",
+        lambda r: (r.config["data"]["name"], r.cell.variant, r.cell.development),
+        lambda r: tuple(
+            (key, str(value))
+            for key, value in leaves(r.config)
+            if key.split(".")[0] not in _OWN and key not in needed
+        ),
+    )
+
+
+CHECKS: tuple[Callable[[Sequence[Result]], list[Finding]], ...] = (
+    labels_are_distinct,
+    one_data_set,
+    one_initial_set,
+    one_start,
+    one_first_round,
+    one_permutation,
+    no_choice_by_test,
+    one_machine,
+    one_configuration,
+)
+
+
+def _needed(results: Iterable[Result]) -> set[str]:
+    """Settings that some method cannot do without (dropout), hence may differ between arms."""
+    names = {r.config["method"] for r in results}
+    return {key for name in names if name in METHODS for key, _ in leaves(METHODS[name].settings)}
+
+
+def _equal(
+    results: Sequence[Result],
+    check: str,
+    what: str,
+    group: Callable[[Result], Hashable],
+    value: Callable[[Result], Hashable],
+) -> list[Finding]:
+    """A finding for every group whose cells do not all have one value, naming the minority."""
+    groups: dict[Hashable, list[Result]] = defaultdict(list)
+    for r in results:
+        groups[group(r)].append(r)
+    found = []
+    for members in groups.values():
+        counts = Counter(value(r) for r in members)
+        if len(counts) > 1:
+            usual, times = counts.most_common(1)[0]
+            # Of two that differ, nobody knows which is the odd one.
+            tied = list(counts.values()).count(times) > 1
+            odd = [r.cell.folder for r in members if tied or value(r) != usual]
+            found.append(Finding(check, what, tuple(odd)))
+    return found
+
+
+def _backbone(r: Result) -> str:
+    network = r.config["network"]
+    return _text(network) if network["freeze"] else ""
+
+
+def _open(r: Result) -> Hashable:
+    # Which classes are left out of the task is drawn by the seed.
+    drawn = ("open_set", "redundancy")
+    return r.config["seed"] if any(r.config["data"][key] for key in drawn) else None
+
+
+def _text(tree: Mapping[str, Any]) -> str:
+    return repr(sorted(leaves(tree), key=lambda pair: pair[0]))

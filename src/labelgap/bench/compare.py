@@ -1,0 +1,279 @@
+"""Results as arrays to compare: one setting (data set and variant), arms × seeds × rounds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from labelgap.bench import statistics as st
+from labelgap.bench.collect import Result
+from labelgap.bench.statistics import Difference, Interval
+from labelgap.streams import Streams
+
+QUERY_STAGES = ("score", "select")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What is compared under one setting. Seeds are those that every arm has.
+
+    cells: cells[arm][seed], in the order of `arms` and `seeds`.  left_out: cells of seeds that
+    some arm lacks; they are in no number.
+    """
+
+    data: str
+    variant: str
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    cells: tuple[tuple[Result, ...], ...]
+    left_out: tuple[Result, ...]
+
+    @property
+    def name(self) -> str:
+        data = Path(self.data).name
+        return f"{data}, {self.variant}" if self.variant else data
+
+    @property
+    def labels(self) -> Int64[np.ndarray, " r"]:
+        return self.cells[0][0].labels
+
+    @property
+    def imbalanced(self) -> bool:
+        return bool(self.cells[0][0].cell.config.data.imbalance > 1)
+
+    @property
+    def minority(self) -> Int64[np.ndarray, " k"]:
+        return st.minority(len(self.cells[0][0].classes))
+
+    def _stack(self, of: str) -> Float[np.ndarray, "m s r"]:
+        return np.array([[getattr(r, of) for r in row] for row in self.cells])
+
+    @property
+    def accuracy(self) -> Float[np.ndarray, "m s r"]:
+        return self._stack("accuracy")
+
+    @property
+    def balanced(self) -> Float[np.ndarray, "m s r"]:
+        return self._stack("balanced")
+
+    @property
+    def minority_recall(self) -> Float[np.ndarray, "m s r"]:
+        k = self.minority
+        return np.array([[st.minority_recall(r.per_class, k) for r in row] for row in self.cells])
+
+    @property
+    def minority_share(self) -> Float[np.ndarray, "m s r"]:
+        k = self.minority
+        return np.array([[st.minority_share(r.counts, k) for r in row] for row in self.cells])
+
+    @property
+    def main(self) -> Float[np.ndarray, "m s r"]:
+        """The curve that arms are judged by: balanced accuracy where the pool is imbalanced."""
+        return self.balanced if self.imbalanced else self.accuracy
+
+    def areas(self, curves: Float[np.ndarray, "m s r"]) -> Float[np.ndarray, "m s 3"]:
+        """AUBC, and that of the early and of the late half, of every arm and seed."""
+        found = np.empty((*curves.shape[:2], 3))
+        for m, s in np.ndindex(*curves.shape[:2]):
+            curve = curves[m, s]
+            if len(curve) < 2:
+                found[m, s] = curve[0]
+                continue
+            early, late = st.halves(self.labels, curve)
+            found[m, s] = (early + late) / 2, early, late
+        return found
+
+    def find(self, objective: str, acquisition: str) -> int | None:
+        """The place of the first arm that is this pair; None if there is none."""
+        for k, row in enumerate(self.cells):
+            c = row[0].cell.config
+            if (c.objective_name, c.acquisition_name) == (objective, acquisition):
+                return k
+        return None
+
+    @property
+    def random(self) -> int | None:
+        """Plain cross-entropy with random queries, which the others are compared with."""
+        return self.find("cross-entropy", "random")
+
+    def kind(self, arm: int) -> str:
+        """What an arm changes against random: "training", "query", "both", or "reference"."""
+        c = self.cells[arm][0].cell.config
+        trains, asks = c.objective_name != "cross-entropy", c.acquisition_name != "random"
+        if trains and asks:
+            return "both"
+        return "training" if trains else "query" if asks else "reference"
+
+    def seconds(self, stages: Sequence[str]) -> Float[np.ndarray, "m s"]:
+        """Seconds of a whole run in the stages, of every arm and seed."""
+        return np.array(
+            [[sum(r.seconds[stage].sum() for stage in stages) for r in row] for row in self.cells]
+        )
+
+
+def comparisons(results: Sequence[Result]) -> list[Comparison]:
+    """One for each data set and variant, arms in the order in which they come."""
+    groups: dict[tuple[str, str], dict[str, dict[int, Result]]] = {}
+    for r in results:
+        config = r.cell.config
+        arms = groups.setdefault((config.data.name, r.cell.variant), {})
+        arms.setdefault(r.cell.arm, {})[config.seed] = r
+    made = []
+    for (data, variant), arms in groups.items():
+        seeds = st.common_seeds([list(of) for of in arms.values()])
+        left = [r for of in arms.values() for seed, r in of.items() if seed not in seeds]
+        if seeds:
+            cells = tuple(tuple(of[seed] for seed in seeds) for of in arms.values())
+            made.append(Comparison(data, variant, tuple(arms), tuple(seeds), cells, tuple(left)))
+    return made
+
+
+@dataclass(frozen=True)
+class Row:
+    """All numbers of one arm under one setting; differences are to random, paired by seed."""
+
+    setting: str
+    arm: str
+    seeds: int
+    aubc: Interval
+    early: Interval
+    late: Interval
+    final: Interval
+    versus_random: Difference | None
+    p_holm: float
+    labels_saved: float
+    win_tie_loss: dict[str, tuple[int, int, int]]
+    seeds_for_a_point: int | None
+    train_seconds: float
+    query_seconds: float
+    peak_memory: int | None
+    minority_recall: Interval | None
+    minority_share: Interval | None
+    plain_accuracy: Interval
+
+
+def table(c: Comparison) -> list[Row]:
+    """A row for every arm."""
+    curves, random = c.main, c.random
+    areas = c.areas(curves)
+    rng = Streams(0).numpy(f"bench/bootstrap/{c.name}")
+    differences: list[Difference | None] = [None] * len(c.arms)
+    if random is not None:
+        differences = [
+            st.paired(areas[m, :, 0], areas[random, :, 0], rng) if m != random else None
+            for m in range(len(c.arms))
+        ]
+    holm = st.holm(np.array([d.p if d else np.nan for d in differences]))
+    references = {
+        "random": random,
+        "margin": c.find("cross-entropy", "margin"),
+        "badge": c.find("cross-entropy", "badge"),
+    }
+    duels = {
+        name: st.win_tie_loss(curves, place)
+        for name, place in references.items()
+        if place is not None and len(c.seeds) > 1
+    }
+    train, query = c.seconds(("train", "align")), c.seconds(QUERY_STAGES)
+    recall = c.minority_recall if c.imbalanced else None
+    share = c.minority_share if c.imbalanced else None
+    rows = []
+    for m, arm in enumerate(c.arms):
+        d = differences[m]
+        peaks = [r.peak_memory for r in c.cells[m] if r.peak_memory is not None]
+        mean = curves[:, :].mean(axis=1)
+        rows.append(
+            Row(
+                setting=c.name,
+                arm=arm,
+                seeds=len(c.seeds),
+                aubc=st.t_interval(areas[m, :, 0]),
+                early=st.t_interval(areas[m, :, 1]),
+                late=st.t_interval(areas[m, :, 2]),
+                final=st.t_interval(curves[m, :, -1]),
+                versus_random=d,
+                p_holm=float(holm[m]),
+                labels_saved=float("nan")
+                if random is None
+                else st.labels_saved(c.labels, mean[m], mean[random]),
+                win_tie_loss={
+                    name: (int(found[m, 0]), int(found[m, 1]), int(found[m, 2]))
+                    for name, found in duels.items()
+                    if references[name] != m
+                },
+                seeds_for_a_point=None
+                if d is None or len(c.seeds) < 2
+                else st.seeds_needed(d.interval.sd),
+                train_seconds=float(np.median(train[m])),
+                query_seconds=float(np.median(query[m])),
+                peak_memory=max(peaks) if peaks else None,
+                minority_recall=None if recall is None else st.t_interval(recall[m, :, -1]),
+                # The first round's labels are nobody's choice.
+                minority_share=None
+                if share is None
+                else st.t_interval(np.nanmean(share[m, :, 1:], axis=1)),
+                plain_accuracy=st.t_interval(c.accuracy[m, :, -1]),
+            )
+        )
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Penalties:
+    """BADGE's matrix, summed over the settings that have these arms."""
+
+    arms: tuple[str, ...]
+    matrix: Float[np.ndarray, "m m"]
+    settings: int
+
+
+def penalties(compared: Sequence[Comparison]) -> Penalties | None:
+    """Over the arms that all settings share; None with one seed or fewer than two arms."""
+    usable = [c for c in compared if len(c.seeds) > 1]
+    arms = _shared_arms(usable)
+    if len(arms) < 2:
+        return None
+    total = np.zeros((len(arms), len(arms)))
+    for c in usable:
+        places = [c.arms.index(arm) for arm in arms]
+        total += st.penalties(c.main[places])
+    return Penalties(arms, total, len(usable))
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Mean ranks over data sets; the critical difference only with enough of them."""
+
+    arms: tuple[str, ...]
+    ranks: Float[np.ndarray, " m"]
+    data_sets: int
+    p: float | None
+    difference: float | None
+
+
+def ranks(compared: Sequence[Comparison]) -> Ranks | None:
+    """Over the arms that all data sets share; variants of one data set are averaged first."""
+    arms = _shared_arms(compared)
+    by_data: dict[str, list[Float[np.ndarray, " m"]]] = {}
+    for c in compared:
+        places = [c.arms.index(arm) for arm in arms]
+        by_data.setdefault(c.data, []).append(c.areas(c.main[places])[:, :, 0].mean(axis=1))
+    if len(arms) < 2 or len(by_data) < 2:
+        return None
+    scores = np.array([np.mean(rows, axis=0) for rows in by_data.values()])
+    enough = len(scores) >= st.FEWEST_DATA_SETS and len(arms) > 2
+    return Ranks(
+        arms,
+        st.average_ranks(scores),
+        len(scores),
+        st.friedman(scores) if enough else None,
+        st.critical_difference(len(arms), len(scores)) if enough else None,
+    )
+
+
+def _shared_arms(compared: Sequence[Comparison]) -> tuple[str, ...]:
+    if not compared:
+        return ()
+    return tuple(arm for arm in compared[0].arms if all(arm in c.arms for c in compared))

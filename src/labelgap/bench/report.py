@@ -1,0 +1,369 @@
+"""`DIR/report/`: figures, tables and one self-contained page of an audited benchmark."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from labelgap.bench import audit, compare, figures, tables
+from labelgap.bench.collect import Collection, Result, collect, write_results
+from labelgap.bench.compare import Comparison, Row
+from labelgap.bench.store import Store
+from labelgap.bench.tables import Table
+from labelgap.errors import FolderError
+from labelgap.files import write_text
+from labelgap.report import page
+from labelgap.report import style as looks
+from labelgap.report.embedding import embedding_figure, panels
+from labelgap.report.markup import Markup, tag
+from labelgap.report.style import Theme
+
+PAGE, TEXT = "index.html", "report.md"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure: the name of its files, how it is drawn, and what it says without eyes."""
+
+    name: str
+    draw: Callable[[Theme], Figure]
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """One setting's share of the report."""
+
+    comparison: Comparison
+    rows: list[Row]
+    figures: list[Shown]
+
+
+def write_report(store: Store) -> Path:
+    """Audit, then write everything; returns the page.
+
+    Raises
+    ------
+    AuditError: results that must not be compared, their cells named; nothing is written then.
+    FolderError: there is nothing finished.
+    """
+    collection = collect(store)
+    if not collection.finished:
+        raise FolderError(
+            f"{store.root} has no finished cell.", "Run `labelgap bench` into it first."
+        )
+    audit.require(collection.finished)
+    write_results(store.results, collection.finished)
+    compared = compare.comparisons(collection.finished)
+    parts = [_part(store, c) for c in compared]
+    across = _across(compared)
+    folder = store.root / "report"
+    for shown in [*(s for part in parts for s in part.figures), *across]:
+        looks.save(shown.draw, folder / f"{shown.name}.png")
+    for table in _tables(collection, compared, parts):
+        write_text(folder / f"{table.name}.csv", table.csv())
+    write_text(folder / TEXT, _markdown(store, collection, parts, across))
+    write_text(folder / PAGE, _page(store, collection, compared, parts, across))
+    return folder / PAGE
+
+
+def _part(store: Store, c: Comparison) -> Part:
+    rows = compare.table(c)
+    name, best = _slug(c.name), max(rows, key=lambda row: row.aubc.mean)
+    what = "balanced accuracy" if c.imbalanced else "accuracy"
+    said = f"Highest area under the curve: {best.arm}, {tables.spread(best.aubc)} %."
+    shown = [
+        Shown(
+            f"{name}-curves",
+            lambda theme: figures.curves(c, c.main, f"test {what}", theme),
+            f"{what} against labels on {c.name} for {', '.join(c.arms)}. {said}",
+            f"Mean {what} on the test set over seeds. {said}",
+        )
+    ]
+    if c.imbalanced:
+        shown.append(
+            Shown(
+                f"{name}-minority",
+                lambda theme: figures.minority(c, theme),
+                f"Share of the minority classes in each query on {c.name}.",
+                "Labels of the minority classes in each round's query; round 0 is the initial "
+                "set. Dotted: the share of a minority and a majority class in the pool.",
+            )
+        )
+    if any(row.versus_random for row in rows):
+        shown.append(
+            Shown(
+                f"{name}-differences",
+                lambda theme: figures.differences(c, rows, theme),
+                "Differences to random in area under the curve: "
+                + "; ".join(f"{r.arm} {tables.difference(r)}" for r in rows if r.versus_random),
+                "What each change alone adds over plain training with random queries, seed by "
+                "seed.",
+            )
+        )
+    shown.append(
+        Shown(
+            f"{name}-time",
+            lambda theme: figures.time_figure(c, theme),
+            f"Time against final {what} on {c.name}.",
+            "Evaluation is left out of the time; a shared first round counts in full for each.",
+        )
+    )
+    picture = _embedding(store, c)
+    return Part(c, rows, [*shown, *([picture] if picture else [])])
+
+
+def _embedding(store: Store, c: Comparison) -> Shown | None:
+    """Before and after alignment, of the first cell that has an alignment and its features."""
+    for row in c.cells:
+        cache = store.folder(row[0].cell) / "cache"
+        files = cache / "embedding-before.npz", cache / "embedding-after.npz"
+        if all(file.exists() for file in files):
+            laid = panels(*files, row[0].cell.config.seed)
+            facts: dict[str, Any] = {
+                "classes": list(row[0].classes),
+                "rounds": [{"labels": int(row[0].labels[-1])}],
+                "method": row[0].cell.arm,
+                "dataset": c.data,
+            }
+            return Shown(
+                f"{_slug(c.name)}-embedding",
+                partial(embedding_figure, laid, facts),
+                f"t-SNE of features before and after alignment, {row[0].cell.arm} on {c.name}.",
+                f"Last round of {row[0].cell.folder}. t-SNE does not keep distances; the figure "
+                "under each panel is measured in the full feature space.",
+            )
+    return None
+
+
+def _across(compared: Sequence[Comparison]) -> list[Shown]:
+    shown = []
+    penalties, ranks = compare.penalties(compared), compare.ranks(compared)
+    if penalties:
+        shown.append(
+            Shown(
+                "penalties",
+                lambda theme: figures.penalty_matrix(penalties, theme),
+                "Matrix of pairwise penalties; the numbers are in penalties.csv.",
+                "Share of rounds at which the row's method beats the column's (two-sided paired t "
+                "test, 0.05, not corrected, as in BADGE's own script), summed over settings.",
+            )
+        )
+    if ranks and ranks.difference is not None:
+        shown.append(
+            Shown(
+                "ranks",
+                lambda theme: figures.critical_difference(ranks, theme),
+                "Critical-difference diagram of mean ranks over data sets.",
+                f"Friedman p {tables.probability(ranks.p or 0.0)}.",
+            )
+        )
+    return shown
+
+
+def _tables(
+    collection: Collection, compared: Sequence[Comparison], parts: Sequence[Part]
+) -> list[Table]:
+    summaries = [tables.summary(p.comparison, p.rows) for p in parts]
+    rounds = [tables.rounds(c) for c in compared]
+    made = [tables.cells(collection.finished, compared)]
+    if summaries:
+        made.append(_joined(summaries))
+        made += [_joined([t]) if len(rounds) == 1 else t for t in _by_headers(rounds)]
+    penalties, ranks = compare.penalties(compared), compare.ranks(compared)
+    made += [tables.penalties(penalties)] if penalties else []
+    made += [tables.ranks(ranks)] if ranks else []
+    return made
+
+
+def _joined(found: Sequence[Table]) -> Table:
+    return Table(found[0].name, found[0].headers, [row for table in found for row in table.rows])
+
+
+def _by_headers(found: Sequence[Table]) -> list[Table]:
+    """Tables of equal columns joined; imbalanced settings have more columns and a file apart."""
+    plain = [t for t in found if len(t.headers) == min(len(u.headers) for u in found)]
+    rest = [t for t in found if t not in plain]
+    made = [_joined(plain)]
+    if rest:
+        joined = _joined(rest)
+        made.append(Table("rounds-imbalanced", joined.headers, joined.rows))
+    return made
+
+
+# ---------------------------------------------------------------------- words
+
+
+def _state(store: Store, collection: Collection, compared: Sequence[Comparison]) -> list[str]:
+    """What a reader must know before the numbers."""
+    lines = []
+    if collection.missing:
+        lines.append(
+            f"{len(collection.missing)} of {len(store.cells)} cells are not finished and in no "
+            f"number: {_names(c.folder for c in collection.missing)}."
+        )
+    if collection.damaged:
+        lines.append(
+            f"{len(collection.damaged)} cells are damaged and in no number (`--repair` runs them "
+            f"again): {_names(d.cell.folder for d in collection.damaged)}."
+        )
+    left = [r.cell.folder for c in compared for r in c.left_out]
+    if left:
+        lines.append(f"Not paired, since some arm lacks their seed: {_names(left)}.")
+    lines += [
+        f"{c.name}: one seed, so no interval and no test; the curves may be luck."
+        for c in compared
+        if len(c.seeds) < 2
+    ]
+    return lines
+
+
+def _names(names: Any, most: int = 6) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+HOW = (
+    "Mean ± standard deviation over seeds (ddof = 1), in per cent. AUBC is the mean height of the "
+    "curve over labels. Differences to random are paired by seed: BCa bootstrap intervals from "
+    "ten seeds on, Student's t below; p by the paired t test, Holm's correction over the arms of "
+    "the table. Labels saved: labels left when the mean curve first reaches random's final value. "
+    "w/t/l: rounds won, tied and lost (paired t, 0.05). Seeds for 1 pt: seeds with which the "
+    "observed spread of the difference shows 1 point of AUBC with power 0.8."
+)
+
+
+def _audited(collection: Collection) -> str:
+    first = collection.finished[0]
+    versions = ", ".join(f"{k} {v}" for k, v in first.machine.get("versions", {}).items())
+    where = f"{first.machine.get('device')}, {first.machine.get('precision')}"
+    return (
+        f"{len(collection.finished)} cells passed {len(audit.CHECKS)} checks: "
+        + ", ".join(c.__name__.replace("_", " ") for c in audit.CHECKS)
+        + f". Machine: {where}, {first.machine.get('threads')} threads a cell; {versions}."
+    )
+
+
+def _markdown(
+    store: Store, collection: Collection, parts: Sequence[Part], across: Sequence[Shown]
+) -> str:
+    compared = [part.comparison for part in parts]
+    text = ["# Benchmark report\n"]
+    text += [f"> {line}\n" for line in _state(store, collection, compared)]
+    for part in parts:
+        text.append(f"## {part.comparison.name}\n")
+        text.append(f"{len(part.comparison.seeds)} seeds, {len(part.comparison.arms)} arms.\n")
+        text.append(tables.markdown(*tables.readable(part.comparison, part.rows)))
+        text += [f"![{s.alt}]({s.name}.png)\n\n{s.caption}\n" for s in part.figures]
+    if across:
+        text.append("## Over all settings\n")
+        text += [f"![{s.alt}]({s.name}.png)\n\n{s.caption}\n" for s in across]
+    text.append(f"## How to read it\n\n{HOW}\n\n{_audited(collection)}\n")
+    text.append(
+        "Every number is in `summary.csv` and `rounds.csv`; their column `cells` leads to the runs "
+        "and their commands in `cells.csv`. The benchmark's commands:\n"
+    )
+    text.append("```\n" + "\n".join(store.commands) + "\n```\n")
+    return "\n".join(text)
+
+
+def _page(
+    store: Store,
+    collection: Collection,
+    compared: Sequence[Comparison],
+    parts: Sequence[Part],
+    across: Sequence[Shown],
+) -> str:
+    state = _state(store, collection, compared)
+    seconds = sum(r.total_seconds for r in collection.finished)
+    head = tag(
+        "header",
+        tag("p", "labelgap bench", class_="kind"),
+        tag("h1", " · ".join(c.name for c in compared[:3]) + (" · …" if len(compared) > 3 else "")),
+        page.tiles(
+            [
+                ("Cells", f"{len(collection.finished)}", f"of {len(store.cells)}, all audited"),
+                ("Arms", f"{len({a for c in compared for a in c.arms})}", None),
+                ("Seeds", _range([len(c.seeds) for c in compared]), "that pair the arms"),
+                ("Time", f"{seconds / 3600:.1f} h", "of cells, one after the other"),
+            ]
+        ),
+    )
+    warnings = (
+        page.section(
+            "Before you read on", tag("ul", *(tag("li", s) for s in state)), class_="alarm"
+        )
+        if state
+        else None
+    )
+    body = [_section(part) for part in parts]
+    if across:
+        body.append(page.section("Over all settings", *map(_picture, across)))
+    return page.document(
+        "labelgap bench: " + ", ".join(c.name for c in compared),
+        head,
+        warnings,
+        *body,
+        page.section(
+            "How to read it",
+            tag("p", HOW, class_="note"),
+            tag("p", _audited(collection), class_="note"),
+        ),
+        _trace(store, collection.finished, compared),
+        footer="This file is complete: it loads nothing and can be archived or mailed.",
+    )
+
+
+def _section(part: Part) -> Markup:
+    c = part.comparison
+    headers, rows = tables.readable(c, part.rows)
+    lead = f"{len(c.seeds)} seeds, {len(c.arms)} arms, {c.labels[0]:,} to {c.labels[-1]:,} labels"
+    if c.imbalanced:
+        lead += "; all columns but the plain accuracy are of balanced accuracy"
+    table = page.table(f"{c.name}: all arms", headers, rows)
+    return page.section(c.name, *map(_picture, part.figures[:1]), table,
+                        *map(_picture, part.figures[1:]), lead=lead)  # fmt: skip
+
+
+def _picture(shown: Shown) -> Markup:
+    return page.picture(shown.draw, shown.alt, shown.caption)
+
+
+def _trace(store: Store, results: Sequence[Result], compared: Sequence[Comparison]) -> Markup:
+    """From every number to its runs: the groups that the tables name, and each cell's command."""
+    listed = tables.cells(results, compared)
+    keep = [listed.headers.index(h) for h in ("cells", "seed", "aubc", "folder", "command")]
+    rows = [
+        [f"{row[k]:.4f}" if listed.headers[k] == "aubc" else row[k] or tables.DASH if
+         listed.headers[k] != "seed" else row[k] for k in keep]
+        for row in listed.rows
+    ]  # fmt: skip
+    return page.section(
+        "Where each number comes from",
+        page.code("\n".join(store.commands)),
+        page.fold(
+            f"All {len(rows)} cells and their commands",
+            page.table(
+                "Cells",
+                ["cells", "seed", "AUBC", "folder", "command"],
+                rows,
+                text_columns=(0, 3, 4),
+            ),
+        ),
+        lead="The benchmark's commands; each cell can be repeated alone by its own.",
+    )
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()

@@ -1,0 +1,280 @@
+"""`labelgap bench`, `report` and `tune`: many paired runs, judged together."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from labelgap.cli import app
+
+if TYPE_CHECKING:
+    from labelgap.bench.engines import Engine
+    from labelgap.bench.execute import Failure
+    from labelgap.bench.grid import Cell, Grid
+    from labelgap.bench.store import Store
+
+PANEL = "Compare methods"
+GRID, MACHINE = "Grid", "Machine"
+
+DATA_ROOT = typer.Option(None, help="Folder of the data sets' files.", rich_help_panel=GRID)
+SET = typer.Option([], "--set", help="key=value for every cell; repeatable.", rich_help_panel=GRID)
+WORKERS = typer.Option(
+    None, min=1, help="Cells at a time. [default: half the cores]", rich_help_panel=MACHINE
+)
+THREADS = typer.Option(
+    None, min=1, help="Threads of a cell. [default: cores / workers]", rich_help_panel=MACHINE
+)
+DEVICE = typer.Option("auto", help="auto | cpu | cuda | mps.", rich_help_panel=MACHINE)
+
+
+@app.command(rich_help_panel=PANEL)
+def bench(
+    file: Path | None = typer.Argument(None, help="A grid's TOML file, instead of a preset."),
+    preset: str | None = typer.Option(
+        None,
+        help="smoke | cpu | cpu-imbalanced | frozen | ablation | paper | paper-imbalanced. "
+        "[default: smoke]",
+    ),
+    dataset: list[str] = typer.Option([], help="Data sets; repeatable.", rich_help_panel=GRID),
+    method: list[str] = typer.Option(
+        [], help="Methods, or OBJECTIVE+ACQUISITION; repeatable.", rich_help_panel=GRID
+    ),
+    seeds: int | None = typer.Option(
+        None, min=1, help="Seeds 0 … N − 1 for every cell.", rich_help_panel=GRID
+    ),
+    cross: str | None = typer.Option(
+        None, help="full | diagonal, of a grid of pairs.", rich_help_panel=GRID
+    ),
+    set_: list[str] = SET,
+    data_root: Path | None = DATA_ROOT,
+    out: Path | None = typer.Option(None, help="Folder. [default: runs/bench-<grid>]"),
+    workers: int | None = WORKERS,
+    threads: int | None = THREADS,
+    device: str = DEVICE,
+    engine: str = typer.Option("process", help="process | ray.", rich_help_panel=MACHINE),
+    ray_address: str | None = typer.Option(
+        None, help="A Ray cluster. [default: one on this machine]", rich_help_panel=MACHINE
+    ),
+    repair: bool = typer.Option(
+        False, "--repair", help="Put damaged cells into quarantine and run them again."
+    ),
+) -> None:
+    """Run a grid of data sets × methods × seeds; finished cells are never run again."""
+    from labelgap.bench.store import Store
+
+    overrides = _overrides(dataset, method, seeds, cross, set_)
+    grid = _grid(file, preset, overrides)
+    store = Store(out or Path("runs") / f"bench-{grid.name}")
+    store.add(grid.cells, _command())
+    with _locked(store):
+        failures = _run(
+            store, grid.cells, device, workers, threads, data_root, engine, ray_address, repair
+        )
+    _ended(store, failures, f"labelgap report {store.root}")
+
+
+@app.command(rich_help_panel=PANEL)
+def report(
+    folder: Path = typer.Argument(..., help="A benchmark's folder."),
+) -> None:
+    """Audit a benchmark, then draw figures, tables and one page into FOLDER/report/."""
+    from labelgap.bench.report import write_report
+    from labelgap.bench.store import GRID as LIST
+    from labelgap.bench.store import Store
+    from labelgap.errors import FolderError
+
+    if not (folder / LIST).exists():
+        raise FolderError(f"{folder} is no benchmark: {LIST} is missing.", "Check the path.")
+    typer.echo(f"look at {write_report(Store(folder))}")
+
+
+@app.command(rich_help_panel=PANEL)
+def tune(
+    method: list[str] = typer.Option(["random", "daal"], help="Methods; repeatable."),
+    dataset: str = typer.Option("digits", help="digits | fashion-mnist."),
+    trials: int = typer.Option(10, min=1, help="Trials of each method, its defaults included."),
+    seeds: int = typer.Option(3, min=1, help="Seeds of each trial."),
+    preset: str = typer.Option("smoke", help="The preset of `labelgap run` to tune at."),
+    set_: list[str] = SET,
+    data_root: Path | None = DATA_ROOT,
+    out: Path | None = typer.Option(None, help="Folder. [default: runs/tune-<dataset>]"),
+    workers: int | None = WORKERS,
+    threads: int | None = THREADS,
+    device: str = DEVICE,
+) -> None:
+    """Random search over the declared ranges, judged on training images outside the pool."""
+    from labelgap.bench import tune as tuning
+    from labelgap.bench.collect import collect
+    from labelgap.bench.store import Store
+
+    settings = _overrides([], [], None, None, set_).get("settings", {})
+    cells = tuple(tuning.cells(method, dataset, trials, seeds, settings, preset))
+    store = Store(out or Path("runs") / f"tune-{dataset}")
+    tuning.check_equal(store, trials)
+    store.add(cells, _command())
+    with _locked(store):
+        failures = _run(store, cells, device, workers, threads, data_root, "process", None, False)
+    table = tuning.write_tuned(store, collect(store).finished, trials)
+    _show(table.headers, table.rows)
+    _ended(store, failures, str(store.root / tuning.TUNED))
+
+
+# ---------------------------------------------------------------------- flags
+
+
+def _overrides(
+    datasets: Sequence[str],
+    methods: Sequence[str],
+    seeds: int | None,
+    cross: str | None,
+    sets: Sequence[str],
+) -> dict[str, Any]:
+    from labelgap.cli.values import tree_of
+
+    found: dict[str, Any] = {}
+    if datasets:
+        found["datasets"] = list(datasets)
+    if methods:
+        found["methods"] = list(methods)
+    if seeds is not None:
+        found["seeds"] = seeds
+    if cross is not None:
+        found["cross"] = cross
+    if sets:
+        found["settings"] = tree_of(None, {}, sets)[0]
+    return found
+
+
+def _grid(file: Path | None, preset: str | None, overrides: Mapping[str, Any]) -> "Grid":
+    from labelgap.bench.grid import file_grid, preset_grid
+    from labelgap.errors import ConfigError
+
+    if file is not None and preset is not None:
+        raise ConfigError(f"{file} and --preset {preset} are both given.", "Choose one.")
+    if file is not None:
+        return file_grid(file, overrides)
+    return preset_grid(preset or "smoke", overrides)
+
+
+def _command() -> str:
+    """The command as it was given, for the record; how many work at it changes no result."""
+    return shlex.join(["labelgap", *sys.argv[1:]])
+
+
+# ---------------------------------------------------------------------- running
+
+
+@contextmanager
+def _locked(store: "Store") -> Iterator[None]:
+    lock = store.lock()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _run(
+    store: "Store",
+    wanted: Sequence["Cell"],
+    device: str,
+    workers: int | None,
+    threads: int | None,
+    data_root: Path | None,
+    engine: str,
+    address: str | None,
+    repair: bool,
+) -> list["Failure"]:
+    from labelgap.bench.collect import collect, write_results
+    from labelgap.bench.collect import repair as put_away
+    from labelgap.bench.costs import costs
+    from labelgap.bench.execute import Clock, execute
+    from labelgap.bench.work import Job
+    from labelgap.cli.board import Board
+    from labelgap.device import set_threads
+    from labelgap.estimate import duration
+
+    cores = os.cpu_count() or 1
+    workers = workers or max(1, cores // 2)
+    threads = threads or max(1, cores // workers)
+    set_threads(threads)
+    board = Board()
+    before = collect(store)
+    for damage in before.damaged:
+        board.say(f"[yellow]damaged:[/] {damage.cell.folder}: {damage.reason}")
+    if before.damaged and repair:
+        for place in put_away(store, before.damaged):
+            board.say(f"moved to {place}")
+        before = collect(store)
+    elif before.damaged:
+        board.say("damaged cells are left alone; `--repair` runs them again")
+    names = {cell.identity for cell in wanted}
+    todo = [cell for cell in before.missing if cell.identity in names]
+    board.say(f"{len(wanted)} cells, {len(wanted) - len(todo)} of them finished → {store.root}")
+    if not todo:
+        write_results(store.results, before.finished)
+        return []
+    seconds = costs(todo, device, data_root)
+    chosen, capacity = _engine(engine, store, workers, threads, address)
+    total = sum(seconds.values())
+    board.say(
+        f"about {duration(total)} of cells, {duration(total / capacity)} with {capacity} at a "
+        f"time, {threads} threads each; a shared first round makes it less"
+    )
+    clock = Clock(seconds, capacity)
+
+    def job_of(cell: "Cell") -> Job:
+        root = None if data_root is None else data_root.resolve()
+        folder, shared = store.folder(cell).resolve(), store.round0.resolve()
+        return Job(cell, folder, shared, device, threads, root)
+
+    board.begin(todo, clock)
+    with board.live():
+        try:
+            failures = execute(store, todo, chosen, job_of, board)
+        finally:
+            write_results(store.results, collect(store).finished)
+    return failures
+
+
+def _engine(
+    name: str, store: "Store", workers: int, threads: int, address: str | None
+) -> tuple["Engine", int]:
+    from labelgap.errors import UnknownName
+
+    if name == "process":
+        from labelgap.bench.engines import ProcessEngine
+
+        return ProcessEngine(workers, store.logs), workers
+    if name == "ray":
+        from labelgap.bench.ray_engine import RayEngine
+
+        made = RayEngine(threads, address, None if address else workers * threads)
+        return made, made.capacity
+    raise UnknownName("engine", name, ("process", "ray"))
+
+
+def _ended(store: "Store", failures: Sequence["Failure"], next_: str) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    for failure in failures:
+        console.print(f"failed: {failure.cell.folder}: {failure.error}")
+        console.print(f"        {store.failure(failure.cell)}")
+    console.print(f"next: {next_}" if not failures else f"{len(failures)} cells failed; {next_}")
+    if failures:
+        raise typer.Exit(1)
+
+
+def _show(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*headers)
+    for row in rows:
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
+    Console(highlight=False).print(table)

@@ -1,0 +1,128 @@
+"""The audit passes what is paired and names every planted defect."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bench_small import made
+
+from labelgap.bench.audit import AuditError, audit, require
+from labelgap.bench.collect import Result, read_results, result_of, write_results
+from labelgap.errors import DataError
+
+
+def paired_results() -> list[Result]:
+    return [
+        made(arm, seed, data=data)
+        for data in ("digits", "fashion-mnist")
+        for arm in ("random", "margin", "mc-dropout", "daal")
+        for seed in (0, 1)
+    ]
+
+
+def with_recorded(result: Result, **changes: Any) -> Result:
+    return replace(result, recorded={**result.recorded, **changes})
+
+
+def test_paired_runs_pass_dropout_included() -> None:
+    assert audit(paired_results()) == []
+    require(paired_results())
+
+
+def other_options(result: Result) -> Result:
+    acquisition = {**result.cell.config.acquisition, "beta": 0.5}
+    config = result.cell.config.model_copy(update={"acquisition": acquisition})
+    return replace(result, cell=replace(result.cell, config=config))
+
+
+def other_steps(result: Result) -> Result:
+    training = result.cell.config.training.model_copy(update={"steps": 7})
+    config = result.cell.config.model_copy(update={"training": training})
+    return replace(result, cell=replace(result.cell, config=config))
+
+
+def cut_short(result: Result) -> Result:
+    return replace(
+        result,
+        labels=result.labels[:-1],
+        recorded={**result.recorded, "claimed_labels": 100, "distinct_labels": 100,
+                  "queried_distinct": 100},
+    )  # fmt: skip
+
+
+PLANTED = [
+    ("distinct labels", lambda r: with_recorded(r, queried_distinct=119)),
+    ("distinct labels", lambda r: with_recorded(r, distinct_labels=119, queried_distinct=119)),
+    ("same data", lambda r: with_recorded(r, task_fingerprint="other")),
+    (
+        "same initial set",
+        lambda r: with_recorded(r, initial_set_sha256="x", queried_initial_sha256="x"),
+    ),
+    ("same initial set", lambda r: with_recorded(r, queried_initial_sha256="x")),
+    ("same initial weights", lambda r: with_recorded(r, initial_weights_sha256="x")),
+    ("same pool permutation", lambda r: with_recorded(r, pool_permutation_sha256="x")),
+    ("no choice by test data", cut_short),
+    ("no choice by test data", other_options),
+    ("versions and machine", lambda r: replace(r, machine={**r.machine, "threads": 2})),
+    ("versions and machine", lambda r: replace(r, begun_elsewhere=True)),
+    ("same configuration", other_steps),
+]
+
+
+@pytest.mark.parametrize(("check", "plant"), PLANTED)
+def test_a_planted_defect_is_found_and_its_cell_named(check: str, plant: Any) -> None:
+    results = paired_results()
+    k = next(k for k, r in enumerate(results) if r.cell.arm == "daal")
+    results[k] = plant(results[k])
+    found = [f for f in audit(results) if f.check == check]
+    assert len(found) == 1
+    assert results[k].cell.folder in found[0].cells
+    with pytest.raises(AuditError, match=check):
+        require(results)
+
+
+def test_the_first_round_is_compared_within_an_objective_only() -> None:
+    results = [made(arm, 0) for arm in ("random", "margin", "badge", "daal")]
+    assert audit(results) == []
+    results[1] = with_recorded(results[1], round0_weights_sha256="x")
+    (found,) = audit(results)
+    assert found.check == "same first round"
+    assert found.cells == (results[1].cell.folder,)
+
+
+def test_of_two_that_differ_both_are_named() -> None:
+    results = [made("random", 0), with_recorded(made("margin", 0), pool_permutation_sha256="x")]
+    (found,) = audit(results)
+    assert set(found.cells) == {r.cell.folder for r in results}
+
+
+def test_the_compact_file_gives_back_what_was_written_and_equal_bytes(tmp_path: Path) -> None:
+    results = paired_results()
+    path, again = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    write_results(path, results)
+    write_results(again, results[::-1])
+    assert path.read_bytes() == again.read_bytes()
+    rows = read_results(path)
+    assert len(rows) == len(results)
+    for result in results:
+        back = result_of(result.cell, rows[result.cell.identity])
+        for name in ("labels", "accuracy", "balanced", "per_class", "counts"):
+            assert np.array_equal(getattr(back, name), getattr(result, name)), name
+        assert back.recorded == result.recorded
+        assert back.machine == result.machine
+        assert back.peak_memory == result.peak_memory
+        assert back.aubc == result.aubc
+
+
+def test_a_damaged_compact_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "results.parquet"
+    write_results(path, paired_results())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"results\.parquet cannot be read"):
+        read_results(path)
+    write_results(path, [cut_short(made("random", 0))])
+    with pytest.raises(DataError, match="are not whole"):
+        read_results(path)

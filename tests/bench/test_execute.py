@@ -1,0 +1,269 @@
+"""Cells through the engines: shared first rounds, failures, resumption, quarantine."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bench_small import queries, small_grid
+
+from labelgap import loop
+from labelgap.bench.collect import collect, repair, write_results
+from labelgap.bench.engines import Event, ProcessEngine
+from labelgap.bench.execute import Clock, execute, first_round
+from labelgap.bench.grid import Cell
+from labelgap.bench.store import Store
+from labelgap.bench.work import Job, attempt
+from labelgap.errors import FolderError, LedgerError
+
+
+class Log:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    def started(self, cell: Cell) -> None:
+        self.lines.append(("started", cell.folder))
+
+    def happened(self, event: Event) -> None:
+        self.lines.append((event.kind, event.cell.folder))
+
+    def waiting(self, reason: str) -> None:
+        self.lines.append(("waiting", reason))
+
+    def count(self, kind: str) -> int:
+        return sum(line[0] == kind for line in self.lines)
+
+
+class Inline:
+    """An engine without processes; `script` overrides what becomes of a cell."""
+
+    capacity = 2
+
+    def __init__(self, script: dict[str, list[str]] | None = None) -> None:
+        self.script = script or {}
+        self.jobs: list[Job] = []
+        self.most = 0
+        self.closed = False
+
+    def start(self, job: Job) -> None:
+        self.jobs.append(job)
+        self.most = max(self.most, len(self.jobs))
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        job = self.jobs.pop(0)
+        planned = self.script.get(job.cell.folder)
+        if planned:
+            return [Event(job.cell, planned.pop(0), {"error": "as planned"})]
+        return [Event(job.cell, "round", {"round": 0}), Event(job.cell, "done", {})]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def job_in(store: Store, shared: bool = True) -> Callable[[Cell], Job]:
+    def make(cell: Cell) -> Job:
+        return Job(cell, store.folder(cell), store.round0 if shared else None, "cpu", 1)
+
+    return make
+
+
+def run_all(store: Store, shared: bool) -> None:
+    for cell in store.cells:
+        kind, facts = attempt(job_in(store, shared)(cell), lambda kind, facts: None)
+        assert kind == "done", facts
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Store]:
+    """The small grid run with shared first rounds, and without."""
+    root = tmp_path_factory.mktemp("bench")
+    made = []
+    for name, shared in (("shared", True), ("apart", False)):
+        store = Store(root / name)
+        store.add(small_grid(seeds=1).cells, f"labelgap bench {name}")
+        run_all(store, shared)
+        made.append(store)
+    return made[0], made[1]
+
+
+def test_a_shared_first_round_changes_no_bit(stores: tuple[Store, Store]) -> None:
+    shared, apart = stores
+    assert len(list(shared.round0.iterdir())) == 2  # cross-entropy once for two arms, daal
+    for cell in shared.cells:
+        one, other = shared.folder(cell), apart.folder(cell)
+        assert queries(one) == queries(other)
+        a, b = (json.loads((folder / loop.RESULT).read_text()) for folder in (one, other))
+        assert a["audit"] == b["audit"]
+        for key in ("labels", "accuracy", "per_class"):
+            assert [r[key] for r in a["rounds"]] == [r[key] for r in b["rounds"]]
+
+
+def test_the_seconds_of_a_shared_first_round_are_those_of_the_fit(
+    stores: tuple[Store, Store],
+) -> None:
+    found = {r.cell.arm: r for r in collect(stores[0]).finished}
+    seconds = found["random"].seconds["train"][0]
+    assert found["margin"].seconds["train"][0] == seconds > 0
+
+
+def test_what_the_cells_left_is_whole_and_counts_as_finished_by_its_rows_alone(
+    stores: tuple[Store, Store], tmp_path: Path
+) -> None:
+    found = collect(stores[0])
+    assert len(found.finished) == 3
+    assert not found.damaged
+    assert not found.missing
+    assert all(r.peak_memory and r.peak_memory > 1 << 20 for r in found.finished)
+    copy = Store(tmp_path / "clone")
+    copy.add(stores[0].cells and small_grid(seeds=1).cells, "labelgap bench")
+    write_results(copy.results, found.finished)
+    again = collect(Store(tmp_path / "clone"))
+    assert [r.cell.identity for r in again.finished] == [r.cell.identity for r in found.finished]
+    assert not again.missing
+
+
+def damage_result(folder: Path) -> None:
+    (folder / "result.json").write_text("{")
+
+
+def damage_queries(folder: Path) -> None:
+    lines = (folder / "queries.jsonl").read_text().splitlines(keepends=True)
+    (folder / "queries.jsonl").write_text("".join(lines[:-3]))
+
+
+def another_seed(folder: Path) -> None:
+    content = json.loads((folder / "result.json").read_text())
+    content["config"]["seed"] = 9
+    (folder / "result.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("damage", [damage_result, damage_queries, another_seed])
+def test_a_damaged_cell_is_named_and_repair_puts_it_into_quarantine(
+    stores: tuple[Store, Store], tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    store = Store(tmp_path / "bench")
+    store.add(small_grid(seeds=1, methods=["random"]).cells, "labelgap bench")
+    (cell,) = store.cells
+    whole = stores[0].folder(cell)
+    target = store.folder(cell)
+    target.mkdir(parents=True)
+    for name in ("result.json", "queries.jsonl", "config.json"):
+        (target / name).write_bytes((whole / name).read_bytes())
+    assert len(collect(store).finished) == 1
+    damage(target)
+    (damaged,) = collect(store).damaged
+    assert damaged.cell.identity == cell.identity
+    assert target.name in damaged.reason
+    (moved,) = repair(store, [damaged])
+    assert moved.parent.name == "quarantine"
+    assert not target.exists()
+    assert collect(store).missing == (cell,)
+
+
+def test_cells_that_share_a_first_round_wait_for_it() -> None:
+    cells = small_grid(seeds=1).cells
+    assert first_round(cells[0]) == first_round(cells[1]) != first_round(cells[2])
+    assert len({first_round(c) for c in small_grid().cells}) == 4
+
+
+def test_a_failed_cell_stops_no_other_and_a_lost_one_is_tried_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "bench")
+    store.add(small_grid().cells, "labelgap bench")
+    names = [cell.folder for cell in store.cells]
+    engine = Inline({names[0]: ["failed"], names[1]: ["lost"], names[2]: ["lost"] * 3})
+    log = Log()
+    failures = execute(store, store.cells, engine, job_in(store), log)
+    assert {f.cell.folder for f in failures} == {names[0], names[2]}
+    assert "3 times" in next(f.error for f in failures if f.cell.folder == names[2])
+    assert store.failure(store.cells[0]).read_text().startswith("as planned")
+    assert log.count("done") == 4
+    assert log.count("lost") == 4
+    assert engine.most == 2
+    assert engine.closed
+
+
+def test_no_cell_starts_beside_another_while_memory_is_short(tmp_path: Path) -> None:
+    store = Store(tmp_path / "bench")
+    store.add(small_grid().cells, "labelgap bench")
+    engine, log = Inline(), Log()
+    assert not execute(store, store.cells, engine, job_in(store), log, available=lambda: 1 << 20)
+    assert engine.most == 1
+    assert log.count("done") == len(store.cells)
+    assert log.count("waiting") > 0
+
+
+def test_processes_report_rounds_failures_and_deaths(tmp_path: Path) -> None:
+    store = Store(tmp_path / "bench")
+    grid = small_grid(seeds=1, methods=["random", "margin"])
+    broken = small_grid(seeds=1, methods=["random"], settings={"loop": {"budget": 5000}})
+    store.add(grid.cells + broken.cells, "labelgap bench")
+    engine = ProcessEngine(1, store.logs)
+    log = Killer(engine, store.cells[1])
+    failures = execute(store, store.cells, engine, job_in(store), log)
+    assert [f.cell.folder for f in failures] == [store.cells[2].folder]
+    assert "items asked for in round 1" in failures[0].error
+    assert log.count("lost") == 1
+    assert log.count("done") == 2
+    assert log.count("round") >= 6
+    assert len(collect(store).finished) == 2
+    assert not any(worker.process.is_alive() for worker in engine._workers)
+
+
+class Killer(Log):
+    """Kills the worker once, after the first round of a cell."""
+
+    def __init__(self, engine: ProcessEngine, victim: Cell) -> None:
+        super().__init__()
+        self.engine, self.victim, self.done = engine, victim, False
+
+    def happened(self, event: Event) -> None:
+        super().happened(event)
+        if event.kind == "round" and event.cell == self.victim and not self.done:
+            self.done = True
+            os.kill(self.engine._workers[0].process.pid or 0, signal.SIGKILL)
+
+
+def test_the_store_keeps_commands_and_refuses_other_folders(tmp_path: Path) -> None:
+    root = tmp_path / "bench"
+    store = Store(root)
+    store.add(small_grid(seeds=1).cells, "one")
+    store.add(small_grid(seeds=2).cells, "two")
+    again = Store(root)
+    assert again.commands == ["one", "two"]
+    assert [c.identity for c in again.cells] == [c.identity for c in store.cells]
+    assert len(again.cells) == 6
+    renamed = tuple(replace(c, arm="uniform") for c in small_grid(seeds=1).cells[:1])
+    before = again.folder(again.cells[0])
+    again.add(renamed, "three")
+    assert Store(root).cells[0].arm == "uniform"
+    assert Store(root).folder(Store(root).cells[0]) == before
+    lock = again.lock()
+    with pytest.raises(LedgerError, match="in use"):
+        Store(root).lock()
+    lock.release()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("")
+    with pytest.raises(FolderError, match="not empty"):
+        Store(tmp_path / "other").add(small_grid().cells, "one")
+    (root / "grid.json").write_text('{"schema": 1, "commands": []}')
+    with pytest.raises(FolderError, match="damaged"):
+        Store(root)
+
+
+def test_the_clock_learns_from_what_cells_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    cells = small_grid(seeds=1).cells
+    clock = Clock({c.identity: 10.0 for c in cells}, workers=2)
+    assert clock.left() == 15
+    clock.started(cells[0])
+    now[0] = 5.0
+    assert clock.left() == 12.5
+    now[0] = 20.0
+    clock.ended(cells[0])
+    assert clock.left() == 20  # twice as long as estimated: two cells of 20 s on two workers

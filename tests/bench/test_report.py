@@ -1,0 +1,172 @@
+"""Comparisons, tables, figures and the page of an audited benchmark."""
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench_small import made
+from scipy import stats
+
+from labelgap.bench import compare, figures, tables
+from labelgap.bench.audit import AuditError
+from labelgap.bench.collect import Result, write_results
+from labelgap.bench.report import write_report
+from labelgap.bench.store import Store
+from labelgap.errors import FolderError
+from labelgap.report import style
+from labelgap.report.style import LIGHT
+
+GAINS = {"random": 0.0, "margin": 0.05, "daal": 0.03}
+
+
+def results(seeds: int = 3, **values: float) -> list[Result]:
+    return [made(arm, s, gain=g, **values) for arm, g in GAINS.items() for s in range(seeds)]
+
+
+def stored(root: Path, found: list[Result]) -> Store:
+    store = Store(root)
+    store.add(tuple(r.cell for r in found), "labelgap bench --preset smoke")
+    write_results(store.results, found)
+    return store
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(file.read_text().splitlines()))
+
+
+def test_differences_are_paired_by_seed_and_corrected() -> None:
+    found = results()
+    (c,) = compare.comparisons(found)
+    assert c.arms == tuple(GAINS)
+    assert c.seeds == (0, 1, 2)
+    rows = compare.table(c)
+    by_arm = {
+        arm: [next(r.aubc for r in found if r.cell.arm == arm and r.cell.config.seed == s)
+              for s in c.seeds]
+        for arm in GAINS
+    }  # fmt: skip
+    tests = [stats.ttest_rel(by_arm[arm], by_arm["random"]) for arm in ("margin", "daal")]
+    assert rows[0].versus_random is None
+    for row, test in zip(rows[1:], tests, strict=True):
+        assert row.versus_random is not None
+        assert row.versus_random.p == pytest.approx(test.pvalue)
+    small, large = sorted(t.pvalue for t in tests)
+    assert sorted(r.p_holm for r in rows[1:]) == pytest.approx([2 * small, max(2 * small, large)])
+    assert [c.kind(m) for m in range(3)] == ["reference", "query", "both"]
+    assert rows[0].win_tie_loss.keys() == {"margin"}
+    assert all(sum(duel) == 5 for row in rows for duel in row.win_tie_loss.values())
+
+
+def test_seeds_that_some_arm_lacks_are_left_out_and_named() -> None:
+    found = [*results(), made("random", 7)]
+    (c,) = compare.comparisons(found)
+    assert c.seeds == (0, 1, 2)
+    assert [r.cell.config.seed for r in c.left_out] == [7]
+
+
+def test_imbalanced_settings_are_judged_by_balanced_accuracy() -> None:
+    (c,) = compare.comparisons(results(imbalance=10))
+    assert np.array_equal(c.main, c.balanced)
+    row = compare.table(c)[0]
+    assert row.minority_recall is not None
+    assert row.minority_recall.mean == pytest.approx(c.main[0, :, -1].mean() - 0.05)
+    headers, _ = tables.readable(c, compare.table(c))
+    assert "minority recall" in headers
+
+
+def test_penalties_and_ranks_take_the_arms_that_all_settings_share() -> None:
+    found = [*results(), *(r for r in results(data="fashion-mnist") if r.cell.arm != "daal")]
+    compared = compare.comparisons(found)
+    penalties = compare.penalties(compared)
+    assert penalties is not None
+    assert penalties.arms == ("random", "margin")
+    assert penalties.settings == 2
+    assert penalties.matrix[1, 0] > penalties.matrix[0, 1]
+    ranks = compare.ranks(compared)
+    assert ranks is not None
+    assert ranks.ranks.tolist() == [2, 1]
+    assert ranks.difference is None  # two data sets are too few for a diagram
+    assert compare.ranks(compared[:1]) is None
+
+
+def test_the_report_is_whole_and_its_numbers_lead_to_commands(tmp_path: Path) -> None:
+    store = stored(tmp_path / "bench", results(imbalance=10))
+    page = write_report(store)
+    folder = page.parent
+    html = page.read_text()
+    assert "http" not in html.replace("http-equiv", "").replace("http://www.w3.org", "")
+    assert "labelgap bench --preset smoke" in html
+    for name in ("curves", "minority", "differences", "time"):
+        for form in ("png", "svg"):
+            assert (folder / f"digits-{name}.{form}").stat().st_size > 1000
+    assert (folder / "penalties.svg").exists()
+    summary = {row["arm"]: row for row in rows_of(folder / "summary.csv")}
+    cells = rows_of(folder / "cells.csv")
+    margin = [float(r["aubc"]) for r in cells if r["cells"] == summary["margin"]["cells"]]
+    assert len(margin) == int(summary["margin"]["seeds"]) == 3
+    assert all("labelgap run --dataset digits" in r["command"] for r in cells)
+    rounds = rows_of(folder / "rounds.csv")
+    assert len(rounds) == 3 * 5
+    text = (folder / "report.md").read_text()
+    assert (
+        tables.spread(compare.table(compare.comparisons(results(imbalance=10))[0])[1].aubc) in text
+    )
+    assert "penalties.png" in text
+
+
+def test_one_seed_gives_figures_and_says_that_there_are_no_tests(tmp_path: Path) -> None:
+    store = stored(tmp_path / "bench", results(seeds=1))
+    html = write_report(store).read_text()
+    assert "one seed, so no interval and no test" in html
+    (row, *_) = rows_of(store.root / "report" / "summary.csv")
+    assert row["aubc low"] == ""
+    assert row["aubc mean"] != ""
+    assert not (store.root / "report" / "penalties.png").exists()
+
+
+def test_a_failed_audit_leaves_no_report(tmp_path: Path) -> None:
+    found = results()
+    found[4] = replace(found[4], recorded={**found[4].recorded, "queried_distinct": 3})
+    store = stored(tmp_path / "bench", found)
+    with pytest.raises(AuditError, match=found[4].cell.folder):
+        write_report(store)
+    assert not (store.root / "report").exists()
+
+
+def test_unfinished_cells_are_named_and_an_empty_benchmark_is_refused(tmp_path: Path) -> None:
+    found = results()
+    store = stored(tmp_path / "bench", found)
+    write_results(store.results, found[:-1])
+    write_report(store)
+    text = (store.root / "report" / "report.md").read_text()
+    assert "1 of 9 cells are not finished" in text
+    assert found[-1].cell.folder in text
+    store.results.unlink()
+    with pytest.raises(FolderError, match="no finished cell"):
+        write_report(store)
+
+
+def test_many_arms_get_a_panel_each_and_six_data_sets_a_diagram() -> None:
+    arms = ["random", "margin", "badge", "entropy", "coreset", "bald", "cdal", "daal"]
+    found = [made(arm, s, gain=0.01 * k) for k, arm in enumerate(arms) for s in range(2)]
+    (c,) = compare.comparisons(found)
+    with style.context(LIGHT):
+        figure = figures.curves(c, c.main, "accuracy", LIGHT)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(shown) == len(arms) - 1
+    assert shown[0].get_title(loc="left") == "daal"
+    ranks = compare.Ranks(("a", "b", "c"), np.array([1.2, 1.9, 2.9]), 6, 0.01, 1.0)
+    with style.context(LIGHT):
+        assert figures.critical_difference(ranks, LIGHT).axes
+
+
+def test_numbers_for_readers() -> None:
+    row = compare.table(compare.comparisons(results())[0])[1]
+    assert tables.whole(float("nan")) == tables.DASH == tables.spread(None)
+    assert tables.probability(0.00001) == "< 0.001"
+    assert tables.difference(row).startswith("+")
+    assert math.isfinite(row.labels_saved)
+    assert tables.markdown(["a", "b"], [["x|y", "1"]]).splitlines()[-1] == "| x/y | 1 |"
