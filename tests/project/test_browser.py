@@ -188,6 +188,8 @@ def test_confirm_a_grid_of_one_prediction(browser, tmp_path):
         press(browser, "g")
         tiles = until(lambda: browser.find_elements(By.CSS_SELECTOR, "#tiles .tile"))
         chosen = browser.find_element(By.ID, "grid-class").get_attribute("value")
+        loaded = "return [...document.querySelectorAll('#tiles img')].every((i) => i.naturalWidth)"
+        until(lambda: browser.execute_script(loaded))
         tiles[0].send_keys(Keys.SPACE)
         assert tiles[0].get_attribute("aria-pressed") == "false"
         shot(browser, "grid")

@@ -11,9 +11,9 @@ import pytest
 from conftest import CLASSES, image_of, make_images
 
 from labelgap.data.images import decode
-from labelgap.errors import FolderError
+from labelgap.errors import FolderError, LedgerError
 from labelgap.project import ingest as module
-from labelgap.project.begin import begin
+from labelgap.project.begin import begin, keep_labels
 from labelgap.project.items import Items
 from labelgap.project.store import Project
 
@@ -121,6 +121,32 @@ def test_sub_folders_name_the_classes(tmp_path):
         ids = project.items.paths()
         assert project.ledger.labels == {ids["cat/deep/b.png"]: 0, ids["dog/c.png"]: 1}
         assert begun.labels.ambiguous == ["dog/a.png"]
+        # Later: a new one of each kind, and one that is moved to the other class.
+        for place in ("cat/new.png", "emu/new.png"):
+            (tmp_path / "images" / place).parent.mkdir(exist_ok=True)
+            image_of(1, rng).save(tmp_path / "images" / place)
+        (tmp_path / "images/dog/c.png").rename(tmp_path / "images/cat/c.png")
+        found = project.find()
+        project.add(found)
+        said = keep_labels(project, found)
+        assert said.unmatched == ["emu/new.png (emu)"]
+        assert project.ledger.labels[project.item_of("cat/new.png")] == 0
+        assert project.ledger.labels[ids["dog/c.png"]] == 0
+
+
+def test_sub_folders_are_no_labels_where_the_classes_are_given(tmp_path):
+    make_images(tmp_path / "images" / "red", 3)
+    with begin(tmp_path / "images", classes=CLASSES).project as project:
+        assert keep_labels(project, project.find()).stored == 0
+        assert project.ledger.labels == {}
+
+
+def test_nothing_is_begun_on_a_network_file_system(tmp_path, monkeypatch):
+    make_images(tmp_path / "images", 3)
+    monkeypatch.setattr("labelgap.ledger.network_file_system", lambda path: "nfs4")
+    with pytest.raises(LedgerError, match="network file system"):
+        begin(tmp_path / "images", classes=CLASSES)
+    assert not (tmp_path / "images" / ".labelgap" / "project.json").exists()
 
 
 def test_a_manifest_gives_images_and_labels(tmp_path):

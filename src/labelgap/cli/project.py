@@ -143,7 +143,8 @@ def _tell_import(console: Any, report: "Imported") -> None:
         console.print(f"{report.stored} labels stored{same}")
     if report.unmatched:
         console.print(
-            f"[yellow]{len(report.unmatched)} rows name no image of the project[/], e.g. "
+            f"[yellow]{len(report.unmatched)} labels name no image or class of this project[/], "
+            "e.g. "
             f"{_plain(report.unmatched[0])}"
         )
     if report.ambiguous:
@@ -169,8 +170,7 @@ def add(project: Path | None = PROJECT) -> None:
         report = p.add(found)
         console.print(f"{report.added} new images; {p.items.count()} in all")
         _tell_report(console, report)
-        if p.settings.source != "folder":
-            _tell_import(console, keep_labels(p, found, p.settings.source))
+        _tell_import(console, keep_labels(p, found))
 
 
 @app.command(rich_help_panel=PANEL)

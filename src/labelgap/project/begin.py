@@ -74,33 +74,46 @@ def begin(
             if place.label is not None and place.label not in names:
                 raise UnknownName("class", place.label, names, place.path)
     size = image_size or peek_size(root, found)
-    made = ProjectSettings(classes=names, image_size=size, source=kind, manifest=listed, **settings)
+    made = ProjectSettings(
+        classes=names,
+        image_size=size,
+        source=kind,
+        manifest=listed,
+        folder_labels=by_folder and use_labels,
+        **settings,
+    )
     project = Project.create(root, made)
     try:
         report = project.add(found)
         labels = Imported()
         if use_labels:
-            labels = keep_labels(project, found, kind)
+            labels = keep_labels(project, found)
     except BaseException:
         project.close()
         raise
     return Begun(project, report, labels)
 
 
-def keep_labels(project: Project, found: list[sources.Found], kind: str) -> Imported:
+def keep_labels(project: Project, found: list[sources.Found]) -> Imported:
     """Store the labels that came with the images, by the person "folder", "manifest", "tables".
 
     Copies of one image in two classes' folders contradict each other: such labels are left out
-    and told.
+    and told, and so are names that are no class. Folders that name no classes give no labels.
     """
-    paths = project.items.paths()
     report = Imported()
+    kind = project.settings.source
+    if kind == "folder" and not project.settings.folder_labels:
+        return report
+    paths = project.items.paths()
     answers: dict[int, tuple[int, str]] = {}
     torn: set[int] = set()
     for place in found:
         if place.label is None or place.path not in paths:
             continue
-        item, label = paths[place.path], project.label_of(place.label)
+        if place.label not in project.classes:
+            report.unmatched.append(f"{place.path} ({place.label})")
+            continue
+        item, label = paths[place.path], project.classes.index(place.label)
         if item in answers and answers[item][0] != label:
             torn.add(item)
             report.ambiguous.append(place.path)

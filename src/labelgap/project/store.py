@@ -36,6 +36,7 @@ class ProjectSettings(Settings):
     image_size: int = Field(128, ge=4, le=1024)
     source: Literal["folder", "manifest", "tables"] = "folder"
     manifest: str | None = None
+    folder_labels: bool = False
     holdout: float = Field(0.2, ge=0.0, lt=1.0)
     seed: int = 0
     method: str = "daal"
@@ -96,7 +97,8 @@ class Project:
         Raises `FolderError` where the folder has a project of other classes.
         """
         file = root / HOME / SETTINGS
-        if file.is_file():
+        fresh = not file.is_file()
+        if not fresh:
             known = read_settings(file)
             if known.classes != settings.classes:
                 raise FolderError(
@@ -107,7 +109,12 @@ class Project:
             settings = known
         else:
             save_settings(file, settings)
-        project = cls(root.resolve(), settings, "write")
+        try:
+            project = cls(root.resolve(), settings, "write")
+        except BaseException:
+            if fresh:  # a network file system: nothing is begun
+                file.unlink()
+            raise
         try:
             if project.ledger.classes is None:
                 # Always there: a person must be able to say that an image is none of these.

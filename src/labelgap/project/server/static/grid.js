@@ -53,7 +53,7 @@ export class Grid {
   }
 
   tile(item) {
-    const image = make("img", { src: imageUrl(item.id, "small"), alt: item.name, loading: "lazy" });
+    const image = make("img", { src: imageUrl(item.id, "small"), alt: item.name });
     sharp(image, item);
     const button = make("button", { type: "button", className: "tile" }, image);
     button.append(make("span", { className: "muted" }, this.classes[item.predicted]));
@@ -75,7 +75,10 @@ export class Grid {
   }
 
   confirm() {
-    const items = this.shown.filter((item) => !this.left.has(item.id));
+    // Nobody confirms what he does not see yet.
+    const images = [...find("tiles").querySelectorAll("img")];
+    const seen = images.map((image) => image.complete && image.naturalWidth > 0);
+    const items = this.shown.filter((item, i) => seen[i] && !this.left.has(item.id));
     if (items.length) this.answerMany(items, this.label);
   }
 }
