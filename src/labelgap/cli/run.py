@@ -166,7 +166,8 @@ def _run(
     )
     warnings = prepare(folder, config, machine)
     task = load_task_for(config, task, machine, None)
-    screen.begin(task, warnings)
+    shown = runs.simulated(config, task)[0]
+    screen.begin(shown, warnings)
     if not (folder / "ledger.sqlite").exists():
         screen.cost(*_costs(config, task, machine))
     with screen.live():
@@ -178,7 +179,7 @@ def _run(
             progress=screen.progress,
             listen=screen.listen,
         )
-    write_report(folder, runs.simulated(config, task)[0])
+    write_report(folder, shown)
     screen.finished(result)
 
 
