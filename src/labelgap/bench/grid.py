@@ -100,8 +100,10 @@ class Source:
         """The same error with its line in front."""
         if isinstance(error, UnknownName):
             tokens = [error.name]
-        else:
+        elif " = " in error.cause:
             tokens = re.findall(r"[\w-]+", error.cause.split(" = ")[0])
+        else:
+            tokens = re.findall(r"'([^']+)'", error.cause)[::-1]
         place = self.at(*tokens)
         return ConfigError(f"{place}: {error.cause}", error.cure)
 

@@ -174,7 +174,7 @@ def _tables(
     made = [tables.cells(collection.finished, compared)]
     if summaries:
         made.append(_joined(summaries))
-        made += [_joined([t]) if len(rounds) == 1 else t for t in _by_headers(rounds)]
+        made += _by_headers(rounds)
     penalties, ranks = compare.penalties(compared), compare.ranks(compared)
     made += [tables.penalties(penalties)] if penalties else []
     made += [tables.ranks(ranks)] if ranks else []

@@ -148,8 +148,8 @@ def write_tuned(store: Store, results: Sequence[Result], number: int) -> Table:
     """
     scores: dict[tuple[str, int], list[Result]] = {}
     for r in results:
-        method, _, k = r.cell.arm.rpartition(" #")
-        scores.setdefault((method, int(k)), []).append(r)
+        method, _, trial = r.cell.arm.rpartition(" #")
+        scores.setdefault((method, int(trial)), []).append(r)
     lines: list[list[Any]] = []
     best: dict[str, Any] = {}
     for (method, k), runs in sorted(scores.items()):

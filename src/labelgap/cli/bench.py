@@ -13,6 +13,7 @@ import typer
 from labelgap.cli import app
 
 if TYPE_CHECKING:
+    from labelgap.bench.collect import Result
     from labelgap.bench.engines import Engine
     from labelgap.bench.execute import Failure
     from labelgap.bench.grid import Cell, Grid
@@ -197,13 +198,18 @@ def _run(
     from labelgap.cli.board import Board
     from labelgap.device import set_threads
     from labelgap.estimate import duration
+    from labelgap.folder import versions
 
+    board, before = Board(), collect(store)
     cores = os.cpu_count() or 1
     workers = workers or max(1, cores // 2)
-    threads = threads or max(1, cores // workers)
+    threads = _threads(threads, before.finished, max(1, cores // workers))
     set_threads(threads)
-    board = Board()
-    before = collect(store)
+    if before.finished and before.finished[0].machine["versions"] != versions():
+        board.say(
+            "[yellow]warning:[/] the finished cells were computed by other versions than these; "
+            "the audit will refuse the mixture"
+        )
     for damage in before.damaged:
         board.say(f"[yellow]damaged:[/] {damage.cell.folder}: {damage.reason}")
     if before.damaged and repair:
@@ -239,6 +245,22 @@ def _run(
         finally:
             write_results(store.results, collect(store).finished)
     return failures
+
+
+def _threads(given: int | None, finished: "Sequence[Result]", usual: int) -> int:
+    """Threads of a cell: those of the finished ones, since others would compute other bits."""
+    from labelgap.errors import ConfigError
+
+    if not finished:
+        return given or usual
+    before = int(finished[0].machine["threads"])
+    if given is not None and given != before:
+        raise ConfigError(
+            f"--threads {given}: the finished cells ran with {before}, and the audit refuses a "
+            "mixture.",
+            f"Leave it out or give {before}; change `--workers` instead.",
+        )
+    return before
 
 
 def _engine(

@@ -1,0 +1,113 @@
+"""`labelgap bench`, `report` and `tune` as a user meets them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from bench_small import SMALL, queries, small_grid
+
+from labelgap.bench.collect import collect
+from labelgap.bench.execute import execute
+from labelgap.bench.grid import Cell
+from labelgap.bench.store import Store
+from labelgap.bench.work import Job
+from labelgap.cli import main
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Exit status and everything printed."""
+    status = 0
+    old, sys.argv = sys.argv, ["labelgap", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    finally:
+        sys.argv = old
+    out = capsys.readouterr()
+    return status, " ".join((out.out + out.err).split())
+
+
+def test_a_grid_runs_once_is_repaired_and_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid, out = tmp_path / "grid.toml", tmp_path / "bench"
+    grid.write_text(SMALL)
+    words = ["bench", str(grid), "--out", str(out), "--workers", "1", "--threads", "1"]
+    words += ["--method", "random", "--method", "margin", "--seeds", "1", "--device", "cpu"]
+    status, text = call(capsys, *words)
+    assert status == 0, text
+    assert "2 cells, 0 of them finished" in text
+    assert "at a time" in text
+    assert text.count("done") == 2
+    status, text = call(capsys, *words)
+    assert status == 0
+    assert "2 of them finished" in text
+    assert "at a time" not in text
+    cell = Store(out).cells[0]
+    (Store(out).folder(cell) / "result.json").write_text("{")
+    status, text = call(capsys, *words)
+    assert f"damaged: {cell.folder}" in text
+    status, text = call(capsys, *words, "--repair")
+    assert status == 0, text
+    assert text.count("done") == 1
+    assert len(collect(Store(out)).finished) == 2
+    status, text = call(capsys, "report", str(out))
+    assert status == 0, text
+    assert (out / "report" / "index.html").exists()
+
+
+WRONG = [
+    (["bench", "--preset", "smok"], "Did you mean 'smoke'"),
+    (["bench", "--method", "dall"], "Did you mean 'daal'"),
+    (["bench", "--dataset", "digitz"], "Did you mean 'digits'"),
+    (["bench", "--set", "loop.budgt=1"], "Did you mean 'budget'"),
+    (["bench", "none.toml"], "cannot be read"),
+    (["bench", "none.toml", "--preset", "smoke"], "Choose one"),
+    (["report", "nowhere"], "is no benchmark"),
+    (["tune", "--dataset", "cifar10"], "Nothing is tuned on 'cifar10'"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG, ids=lambda value: str(value))
+def test_wrong_words_are_told_with_their_cure(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, text = call(capsys, *words)
+    assert status == 2
+    assert said in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_queries_and_tries_a_killed_cell_again(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    from labelgap.bench.engines import Event, ProcessEngine
+    from labelgap.bench.ray_engine import RayEngine
+
+    class Quiet:
+        def started(self, cell: Cell) -> None: ...
+
+        def happened(self, event: Event) -> None: ...
+
+        def waiting(self, reason: str) -> None: ...
+
+    stores = []
+    for name in ("process", "ray"):
+        store = Store(tmp_path / name)
+        store.add(small_grid(seeds=1).cells, "labelgap bench")
+        engine = ProcessEngine(1, store.logs) if name == "process" else RayEngine(1, None, 1)
+
+        def job_of(cell: Cell, store: Store = store) -> Job:
+            return Job(cell, store.folder(cell), store.round0, "cpu", 1)
+
+        assert execute(store, store.cells, engine, job_of, Quiet()) == []
+        stores.append(store)
+    for cell in stores[0].cells:
+        one, other = (store.folder(cell) for store in stores)
+        assert queries(one) == queries(other)
