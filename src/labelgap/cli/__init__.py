@@ -35,7 +35,8 @@ def _main(
 
 def main() -> None:
     """Run the command line: what the user can put right is told in two lines, exit status 2."""
-    from labelgap.cli import catalogue, project, run  # noqa: F401  (importing registers the commands)
+    # Importing registers the commands.
+    from labelgap.cli import bench, catalogue, project, run  # noqa: F401
 
     try:
         app()
