@@ -88,7 +88,16 @@ class TrainingSettings(Settings):
     epochs: float | None = setting(None, "epochs a round over the labelled set", gt=0)
     batch_size: int = setting(100, "labelled images a step", source="paper §3", ge=2)
     optimiser: Literal["sgd", "adam"] = setting("sgd", "optimiser of the network")
-    lr: float = setting(0.1, "learning rate", source="paper §3", gt=0, search=(0.01, 0.3, "log"))
+    lr: float = setting(
+        0.1,
+        "learning rate",
+        source="paper §3",
+        evidence="cpu preset, Fashion-MNIST, 5,000 training images held out, random, 100 to 300 "
+        "labels: AUBC of seed 0 is 0.702, 0.722, 0.745, 0.735 with 0.02, 0.05, 0.1, 0.2; of seed 1 "
+        "0.717, 0.721 with 0.1, 0.2",
+        gt=0,
+        search=(0.01, 0.3, "log"),
+    )
     momentum: float = setting(0.9, "momentum of SGD", source="paper §3", ge=0, lt=1)
     nesterov: bool = setting(False, "Nesterov's momentum", source="paper's code base: no")
     weight_decay: float = setting(

@@ -22,7 +22,6 @@ PRESETS: dict[str, Tree] = {
         "training": {
             "steps": 200,
             "batch_size": 32,
-            "lr": 0.05,
             "schedule": "cosine",
         },
         "loop": {"initial": 40, "budget": 40, "rounds": 5},
@@ -33,7 +32,6 @@ PRESETS: dict[str, Tree] = {
         "training": {
             "steps": 400,
             "batch_size": 64,
-            "lr": 0.05,
             "schedule": "cosine",
         },
         "loop": {"initial": 100, "budget": 100, "rounds": 9, "pool_subset": 10_000},

@@ -140,13 +140,13 @@ def test_the_last_loss_terms_agree_with_a_plain_loop() -> None:
     runner = StageRunner(session.learner, training, session.objective.stages(training)[0])
     network = session.new_training(0).network
     optimiser = torch.optim.SGD(
-        network.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, fused=True
+        network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True
     )
     network.train()
     for step in range(4):
         batch = runner.batch(step)
         for group in optimiser.param_groups:
-            group["lr"] = 0.05 * 0.5 * (1 + math.cos(math.pi * step / 6))
+            group["lr"] = 0.1 * 0.5 * (1 + math.cos(math.pi * step / 6))
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(network(batch.x).logits, batch.y).backward()
         optimiser.step()
