@@ -46,7 +46,7 @@ class Stub:
         self.drafts = {}
         self.requests = []  # (method, path)
         self.failures = []  # (method, path pattern, status): each once
-        self.ticks = 0
+        self.ticks = self.made = 0
         self.lock = threading.RLock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
@@ -137,7 +137,8 @@ class Stub:
             title = body.get("title", "")
             if not 3 <= len(title) <= 50:
                 return 400, {"validation_errors": {"title": ["Ensure 3 to 50 characters."]}}
-            number = len(self.projects) + 1
+            self.made += 1  # numbers are never used again
+            number = self.made
             self.projects[number] = {"id": number, "model_version": "", **body}
             return 201, self.shown(number)
         size, page = int(query.get("page_size", 30)), int(query.get("page", 1))

@@ -36,7 +36,7 @@ def _main(
 def main() -> None:
     """Run the command line: what the user can put right is told in two lines, exit status 2."""
     # Importing registers the commands.
-    from labelgap.cli import bench, catalogue, project, run  # noqa: F401
+    from labelgap.cli import bench, catalogue, label_studio, project, run  # noqa: F401
 
     try:
         app()

@@ -1,0 +1,206 @@
+"""The backend: predictions in order, hints that become pulls, and nothing for strangers."""
+
+import json
+import stat
+import threading
+
+import pytest
+from conftest import CLASSES, answer_all
+from label_studio_stub import LEGACY, Stub
+from starlette.testclient import TestClient
+
+from labelgap._events import QueryItem
+from labelgap.project.label_studio import backend
+from labelgap.project.label_studio.client import Client
+from labelgap.project.label_studio.images import embedded
+from labelgap.project.label_studio.link import link
+from labelgap.project.label_studio.push import push, tasks_of
+from labelgap.project.store import Project
+
+PASSWORD = "correct horse"
+TOKEN = "5ecre7" * 7
+AUTH = {"authorization": backend.authorization(PASSWORD)}
+
+
+@pytest.fixture
+def stub():
+    made = Stub()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def place(project, truth, stub):
+    """The folder of a pushed project that nobody holds open, and the link."""
+    client = Client(stub.url, LEGACY)
+    project.ledger.asked(0, [QueryItem(i) for i in range(8)])
+    here = link(project, client)
+    push(project, client, here, embedded(project))
+    project.close()
+    return project.root, here, client
+
+
+@pytest.fixture
+def served(place):
+    """(browser, worker, what was said)."""
+    root, here, client = place
+    said, door = [], threading.Lock()
+    worker = backend.Worker(root, client, door, said.append, retry=0.2)
+    predictor = backend.Predictor(root, door)
+    app = backend.make_app(predictor, worker, here, PASSWORD, ["testserver"])
+    worker.start()
+    with TestClient(app) as browser:
+        yield browser, worker, said
+    worker.stop()
+
+
+def tasks_in(root, ids):
+    with Project.open(root, "read") as project:
+        return [{"id": i, "data": {"labelgap_id": project.items.get(i).sha256}} for i in ids]
+
+
+def labels_in(root):
+    with Project.open(root, "read") as project:
+        return project.ledger.labels
+
+
+def test_without_a_network_there_is_an_empty_prediction_for_each_task(served, place):
+    browser, _, _ = served
+    body = {"tasks": [*tasks_in(place[0], [3, 1]), {"data": {}}, "odd"], "project": "1.1"}
+    answer = browser.post("/predict", json=body, headers=AUTH)
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [r["result"] for r in results] == [[], [], [], []]
+    assert {r["model_version"] for r in results} == {"labelgap-untrained"}
+
+
+def test_predictions_are_the_network_s_in_the_order_of_the_tasks(served, place, truth):
+    from labelgap.project.work import Work
+
+    root = place[0]
+    with Project.open(root) as project:
+        answer_all(project, truth)
+        project.ledger.hold_out([9])
+        work = Work(project)
+        work.train()
+        expected = work.predict()[1]
+    browser, _, _ = served
+    order = [40, 2, 9, 17]
+    stranger = {"data": {"labelgap_id": "f" * 64}}
+    body = {"tasks": [*tasks_in(root, order), stranger]}
+    for _ in range(2):  # the second time from memory
+        results = browser.post("/predict", json=body, headers=AUTH).json()["results"]
+        assert len(results) == 5
+        for id, result in zip(order, results, strict=False):
+            if id == 9:  # held out: a prediction would colour the answer
+                assert result["result"] == []
+                continue
+            [choice] = result["result"]
+            assert choice["value"]["choices"] == [CLASSES[expected[id].argmax()]]
+            assert result["score"] == pytest.approx(expected[id].max(), abs=1e-5)
+            assert result["model_version"] == "labelgap-round-0-labels-8"
+        assert results[4]["result"] == []
+    setup = browser.post("/setup", json={"access_token": TOKEN}, headers=AUTH)
+    assert setup.json() == {"model_version": "labelgap-round-0-labels-8"}
+
+
+def test_an_event_becomes_one_pull_and_stores_what_the_server_says(served, place, stub):
+    browser, worker, said = served
+    root, here, client = place
+    with Project.open(root) as project:
+        tasks = tasks_of(project, client, here)
+    stub.annotate(tasks[4][0], "blue")
+    forged = {"task": tasks[5][0], "result": [{"value": {"choices": ["red"]}}]}
+    body = {"action": "ANNOTATION_CREATED", "project": {"id": 1}, "annotation": forged}
+    for _ in range(5):  # by the webhook, by the backend, and again
+        assert browser.post("/webhook", json=body, headers=AUTH).status_code == 201
+    assert worker.idle(60)
+    assert labels_in(root) == {4: 2}  # and nothing of what the event itself claims
+    with Project.open(root, "read") as project:
+        assert len(project.ledger.history()) == 1
+    other = {"action": "ANNOTATION_CREATED", "project": {"id": 99}}
+    unknown = {"action": "TASKS_DELETED", "project": {"id": 1}}
+    number = len(said)
+    for ignored in (other, unknown, {}, {"action": ["x"]}):
+        assert browser.post("/webhook", json=ignored, headers=AUTH).status_code == 201
+    assert worker.idle(10)
+    assert len(said) == number
+
+
+def test_a_project_in_other_hands_is_tried_again(served, place, stub):
+    browser, worker, said = served
+    root, here, client = place
+    with Project.open(root) as project:
+        stub.annotate(tasks_of(project, client, here)[4][0], "blue")
+        body = {"action": "ANNOTATION_CREATED"}
+        assert browser.post("/webhook", json=body, headers=AUTH).status_code == 201
+        assert not worker.idle(1.0)
+        assert project.ledger.labels == {}
+    assert worker.idle(60)
+    assert "Tried again" in said[0]
+    assert labels_in(root) == {4: 2}
+
+
+def test_strangers_get_nothing(served):
+    browser, worker, said = served
+    wrong = {"authorization": backend.authorization("guess")}
+    for headers in ({}, wrong, {"authorization": "Basic é"}, {"authorization": f"Token {TOKEN}"}):
+        headers = {k: v.encode() for k, v in headers.items()}
+        assert browser.get("/health", headers=headers).status_code == 401
+        for path in ("/setup", "/predict", "/webhook"):
+            body = {"action": "START_TRAINING", "tasks": []}
+            assert browser.post(path, json=body, headers=headers).status_code == 401
+    rebound = {**AUTH, "host": "evil.example.org"}
+    assert browser.get("/health", headers=rebound).status_code == 421
+    plain = {**AUTH, "content-type": "text/plain"}
+    assert browser.post("/webhook", content="{}", headers=plain).status_code == 415
+    json_type = {**AUTH, "content-type": "application/json"}
+    for bad in ("{", "[]", "3", "[" * 100_000):
+        assert browser.post("/webhook", content=bad, headers=json_type).status_code == 400
+    assert browser.post("/predict", json={"tasks": 3}, headers=AUTH).status_code == 400
+    assert browser.get("/health", headers=AUTH).json()["status"] == "UP"
+    assert worker.idle(5)
+    assert said == []
+
+
+def test_too_large_a_body_is_refused(served, monkeypatch):
+    monkeypatch.setattr(backend, "MAX_BODY", 1000)
+    browser, _, _ = served
+    body = {"tasks": [], "more": "x" * 2000}
+    assert browser.post("/predict", json=body, headers=AUTH).status_code == 413
+
+
+def test_the_token_that_is_handed_over_is_nowhere(served, place, caplog, capfd):
+    browser, _, said = served
+    caplog.set_level(0)
+    for body in ({"access_token": TOKEN, "project": "1.1"}, {"access_token": TOKEN, "tasks": 3}):
+        for path in ("/setup", "/predict", "/webhook"):
+            answer = browser.post(path, json=body, headers=AUTH)
+            assert TOKEN not in answer.text
+    out = capfd.readouterr()
+    assert TOKEN not in out.out + out.err + caplog.text + "".join(said)
+    home = place[0] / ".labelgap"
+    files = [f for f in home.rglob("*") if f.is_file()]
+    assert files
+    assert not any(TOKEN.encode() in f.read_bytes() for f in files)
+
+
+def test_registering_twice_makes_one_of_each(place, stub):
+    _, here, client = place
+    for password in ("one", "two"):
+        backend.register(client, here, "http://127.0.0.1:9090", password)
+    [made] = stub.backends
+    assert (made["auth_method"], made["basic_auth_pass"]) == ("BASIC_AUTH", "two")
+    [hook] = stub.webhooks  # with our password: Label Studio's own has none
+    assert hook["url"] == "http://127.0.0.1:9090/webhook"
+    assert hook["headers"] == {"Authorization": backend.authorization("two")}
+    assert hook["send_payload"] is False
+
+
+def test_the_password_is_made_once_and_is_the_owner_s(tmp_path):
+    password = backend.password_of(tmp_path)
+    assert len(password) >= 40
+    assert backend.password_of(tmp_path) == password
+    [file] = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(file.read_text()) == {"password": password}
