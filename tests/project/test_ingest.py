@@ -53,6 +53,7 @@ def test_moved_vanished_changed_and_new_files(project, folder):
     report = project.add()
     assert report.moved == [("im0003.png", "deep/moved.png")]
     assert report.vanished == ["im0004.png"]
+    assert report.duplicates == []
     assert report.added == 2
     now = project.items.paths()
     assert now["deep/moved.png"] == ids["im0003.png"]

@@ -74,7 +74,8 @@ def ingest(
             fresh.append(place)
     hashes = items.known_hashes()
     pixels.trim(items.count())
-    first_path = {item.id: item.path for item in items.all() if item.present}
+    here = {place.path for place in found}  # a file that moved is no duplicate of where it was
+    first_path = {item.id: item.path for item in items.all() if item.path in here}
     for block in _blocks(_read_all(fresh, reader, frozenset(hashes), pixels.side)):
         new: list[UInt8[np.ndarray, "h w c"]] = []
         files: list[File] = []
