@@ -273,6 +273,10 @@ def borders(case: Case) -> None:
     empty = _reordered(view, np.empty(0, np.int64))
     with suppress(LabelgapError):  # a named error is a right answer too
         assert len(_select(session, empty, 1)) == 0
+    with case.fitted(tiny_task(INITIAL + BUDGET)) as exhausted:
+        exhausted.tell(Oracle(exhausted.task).answer(exhausted.ask(BUDGET)))
+        exhausted.fit()  # nothing is unlabelled any more
+        assert len(exhausted.candidate_ids(2)) == 0
     with case.session() as one_class:
         ids = np.flatnonzero(one_class.task.train.labels == 1)[:INITIAL]
         one_class.tell(Oracle(one_class.task).answer(one_class.start_with(ids)))

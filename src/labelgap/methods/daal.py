@@ -236,7 +236,7 @@ class Daal(Objective):
             )
         else:
             stages.append(supervised_stage(training))
-        if o.align:
+        if o.align and len(training.unlabelled_ids):  # once all is labelled, nothing is to align
             stages.append(part.alignment_stage())
         return stages
 
