@@ -73,8 +73,8 @@ def test_imbalanced_settings_are_judged_by_balanced_accuracy() -> None:
     row = compare.table(c)[0]
     assert row.minority_recall is not None
     assert row.minority_recall.mean == pytest.approx(c.main[0, :, -1].mean() - 0.05)
-    headers, _ = tables.readable(c, compare.table(c))
-    assert "minority recall" in headers
+    assert "minority recall" in tables.readable(c, compare.table(c))[1][1]
+    assert c.name == "digits, imbalance 10"
 
 
 def test_penalties_and_ranks_take_the_arms_that_all_settings_share() -> None:
@@ -101,7 +101,7 @@ def test_the_report_is_whole_and_its_numbers_lead_to_commands(tmp_path: Path) ->
     assert "labelgap bench --preset smoke" in html
     for name in ("curves", "minority", "differences", "time"):
         for form in ("png", "svg"):
-            assert (folder / f"digits-{name}.{form}").stat().st_size > 1000
+            assert (folder / f"digits-imbalance-10-{name}.{form}").stat().st_size > 1000
     assert (folder / "penalties.svg").exists()
     summary = {row["arm"]: row for row in rows_of(folder / "summary.csv")}
     cells = rows_of(folder / "cells.csv")

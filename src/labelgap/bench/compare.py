@@ -32,8 +32,10 @@ class Comparison:
 
     @property
     def name(self) -> str:
-        data = Path(self.data).name
-        return f"{data}, {self.variant}" if self.variant else data
+        words = [Path(self.data).name, self.variant]
+        if self.imbalanced and not self.variant:
+            words[1] = f"imbalance {self.cells[0][0].cell.config.data.imbalance:g}"
+        return ", ".join(word for word in words if word)
 
     @property
     def labels(self) -> Int64[np.ndarray, " r"]:

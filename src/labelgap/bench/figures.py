@@ -159,12 +159,12 @@ def _mean(row: Row) -> float:
 
 def minority(c: Comparison, theme: Theme) -> Figure:
     """Share of the minority classes in each round's query."""
-    what = "minority classes' share of each round's query"
-    figure = curves(c, c.minority_share, what, theme, "mean")
+    figure = curves(c, c.minority_share, "minority in each query", theme, "mean")
     thinned, classes = len(c.minority), len(c.cells[0][0].classes)
     left = thinned / c.cells[0][0].cell.config.data.imbalance
     pool = left / (left + classes - thinned)
     for axes in figure.axes:
+        axes.set_ylim(-0.02, 1.02)
         axes.axhline(pool, color=theme.muted, linewidth=1.1, linestyle=":", zorder=1)
     figure.axes[0].annotate(
         "share in the pool", (0.02, pool), xycoords=("axes fraction", "data"), fontsize=8.5,
@@ -186,10 +186,10 @@ def penalty_matrix(p: Penalties, theme: Theme) -> Figure:
     for (i, j), value in np.ndenumerate(whole):
         if i == j:
             continue
-        dark = value > 0.5 * p.settings
+        deep = value > 0.8 * p.settings
         axes.text(
             j, i, f"{value:.2f}", ha="center", va="center", fontsize=8.5,
-            color=theme.card if dark else theme.ink,
+            color=theme.card if deep else theme.ink,
         )  # fmt: skip
     axes.axhline(m - 0.5, color=theme.ink, linewidth=1.2)
     names = [style.short(arm, 22) for arm in p.arms]

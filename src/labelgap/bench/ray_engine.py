@@ -31,6 +31,11 @@ class RayEngine:
     """
 
     def __init__(self, threads: int, address: str | None = None, cpus: int | None = None) -> None:
+        if address is None:
+            # Ray listens on the machine's own address, even when it is told 127.0.0.1, except
+            # where it does without clusters, as on desktops. It reads this when it is imported.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
         try:
             import ray
         except ImportError as error:
@@ -38,7 +43,6 @@ class RayEngine:
                 "--engine ray needs Ray, which is not installed.", "pip install 'labelgap[ray]'."
             ) from error
         self._ray: Any = ray
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
         if address is None:
             ray.init(
                 num_cpus=cpus,

@@ -19,7 +19,7 @@ from labelgap.files import write_text
 from labelgap.report import page
 from labelgap.report import style as looks
 from labelgap.report.embedding import embedding_figure, panels
-from labelgap.report.markup import Markup, tag
+from labelgap.report.markup import Markup, join, tag
 from labelgap.report.style import Theme
 
 PAGE, TEXT = "index.html", "report.md"
@@ -27,12 +27,16 @@ PAGE, TEXT = "index.html", "report.md"
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure: the name of its files, how it is drawn, and what it says without eyes."""
+    """A figure: the name of its files, how it is drawn, and what it says without eyes.
+
+    wide: needs the whole width of the page.
+    """
 
     name: str
     draw: Callable[[Theme], Figure]
     alt: str
     caption: str
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ def _part(store: Store, c: Comparison) -> Part:
                 lambda theme: figures.minority(c, theme),
                 f"Share of the minority classes in each query on {c.name}.",
                 "Labels of the minority classes in each round's query; round 0 is the initial "
-                "set. Dotted: the share of a minority and a majority class in the pool.",
+                "set. Dotted: their share of the pool.",
+                wide=len(c.arms) > figures.MOST_TOGETHER,
             )
         )
     if any(row.versus_random for row in rows):
@@ -137,6 +142,7 @@ def _embedding(store: Store, c: Comparison) -> Shown | None:
                 f"t-SNE of features before and after alignment, {row[0].cell.arm} on {c.name}.",
                 f"Last round of {row[0].cell.folder}. t-SNE does not keep distances; the figure "
                 "under each panel is measured in the full feature space.",
+                wide=True,
             )
     return None
 
@@ -259,7 +265,8 @@ def _markdown(
     for part in parts:
         text.append(f"## {part.comparison.name}\n")
         text.append(f"{len(part.comparison.seeds)} seeds, {len(part.comparison.arms)} arms.\n")
-        text.append(tables.markdown(*tables.readable(part.comparison, part.rows)))
+        for title, headers, rows in tables.readable(part.comparison, part.rows):
+            text.append(f"### {title}\n\n{tables.markdown(headers, rows)}")
         text += [f"![{s.alt}]({s.name}.png)\n\n{s.caption}\n" for s in part.figures]
     if across:
         text.append("## Over all settings\n")
@@ -304,7 +311,9 @@ def _page(
     )
     body = [_section(part) for part in parts]
     if across:
-        body.append(page.section("Over all settings", *map(_picture, across)))
+        body.append(
+            page.section("Over all settings", tag("div", *map(_picture, across), class_="pair"))
+        )
     return page.document(
         "labelgap bench: " + ", ".join(c.name for c in compared),
         head,
@@ -322,13 +331,24 @@ def _page(
 
 def _section(part: Part) -> Markup:
     c = part.comparison
-    headers, rows = tables.readable(c, part.rows)
     lead = f"{len(c.seeds)} seeds, {len(c.arms)} arms, {c.labels[0]:,} to {c.labels[-1]:,} labels"
     if c.imbalanced:
         lead += "; all columns but the plain accuracy are of balanced accuracy"
-    table = page.table(f"{c.name}: all arms", headers, rows)
-    return page.section(c.name, *map(_picture, part.figures[:1]), table,
-                        *map(_picture, part.figures[1:]), lead=lead)  # fmt: skip
+    first, *others = part.figures
+    small = [shown for shown in others if not shown.wide]
+    wide = [shown for shown in others if shown.wide]
+    written = [
+        join(tag("h3", title), page.table(f"{c.name}: {title}", headers, rows))
+        for title, headers, rows in tables.readable(c, part.rows)
+    ]
+    return page.section(
+        c.name,
+        _picture(first),
+        *written,
+        tag("div", *map(_picture, small), class_="pair"),
+        *map(_picture, wide),
+        lead=lead,
+    )
 
 
 def _picture(shown: Shown) -> Markup:

@@ -161,37 +161,49 @@ def best_first(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: -row.aubc.mean)
 
 
-COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
-    ("arm", lambda row: row.arm),
+Column = tuple[str, Callable[[Row], str]]
+
+ACCURACY: tuple[Column, ...] = (
     ("AUBC", lambda row: spread(row.aubc)),
     ("early half", lambda row: spread(row.early)),
     ("late half", lambda row: spread(row.late)),
     ("at the end", lambda row: spread(row.final)),
     ("to random (AUBC)", lambda row: difference(row)),
     ("Holm p", lambda row: probability(row.p_holm)),
-    ("labels saved", lambda row: whole(row.labels_saved)),
-    *(
-        (f"w/t/l {name}", lambda row, name=name: duel(row.win_tie_loss.get(name)))
-        for name in DUELS
-    ),
-    ("seeds for 1 pt", lambda row: whole(row.seeds_for_a_point)),
-    ("train s", lambda row: f"{row.train_seconds:.0f}"),
-    ("query s", lambda row: f"{row.query_seconds:.1f}"),
-    ("peak MB", lambda row: whole(None if row.peak_memory is None else row.peak_memory >> 20)),
-)  # fmt: skip
-IMBALANCED: tuple[tuple[str, Callable[[Row], str]], ...] = (
+)
+BALANCE: tuple[Column, ...] = (
     ("plain accuracy", lambda row: spread(row.plain_accuracy)),
     ("minority recall", lambda row: spread(row.minority_recall)),
     ("minority in queries", lambda row: spread(row.minority_share)),
 )
+COST: tuple[Column, ...] = (
+    ("labels saved", lambda row: whole(row.labels_saved)),
+    *((f"w/t/l {name}", lambda row, name=name: duel(row.win_tie_loss.get(name))) for name in DUELS),
+    ("seeds for 1 pt", lambda row: whole(row.seeds_for_a_point)),
+    ("train s", lambda row: f"{row.train_seconds:.0f}"),
+    ("query s", lambda row: f"{row.query_seconds:.1f}"),
+    ("peak MB", lambda row: whole(None if row.peak_memory is None else row.peak_memory >> 20)),
+)
 
 
-def readable(c: Comparison, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Headers and rounded rows, best first; columns without any entry are left out."""
-    columns = [*COLUMNS[:5], *(IMBALANCED if c.imbalanced else ()), *COLUMNS[5:]]
-    lines = [[write(row) for _, write in columns] for row in best_first(rows)]
-    kept = [k for k in range(len(columns)) if any(line[k] != DASH for line in lines)]
-    return [columns[k][0] for k in kept], [[line[k] for k in kept] for line in lines]
+def readable(c: Comparison, rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, headers, rounded rows) of each table; columns without any entry are left out."""
+    made = []
+    for title, columns in (
+        ("Accuracy", ACCURACY),
+        ("Minority classes", BALANCE if c.imbalanced else ()),
+        ("Against others, and the cost", COST),
+    ):
+        ordered = best_first(rows)
+        lines = [[write(row) for _, write in columns] for row in ordered]
+        kept = [k for k in range(len(columns)) if any(line[k] != DASH for line in lines)]
+        if kept:
+            headers = ["arm", *(columns[k][0] for k in kept)]
+            named = zip(ordered, lines, strict=True)
+            made.append(
+                (title, headers, [[row.arm, *(line[k] for k in kept)] for row, line in named])
+            )
+    return made
 
 
 def spread(i: Interval | None) -> str:
