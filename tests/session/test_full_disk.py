@@ -38,7 +38,7 @@ def test_a_run_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     for room in (20_000, 60_000, 120_000, 200_000, 300_000):
         free = shutil.disk_usage(small_disk).free
         ballast.write_bytes(bytes(max(0, free - room)))
-        with pytest.raises(LabelgapError, match="Free|free|full"):
+        with pytest.raises(LabelgapError, match=r"Free|free|full"):
             loop.run(config, tiny_task(), folder, place)
         ballast.unlink()
     loop.run(config, tiny_task(), folder, place)

@@ -79,7 +79,7 @@ class Tangents:
 
     def tree(self, vector: Float[Tensor, " w"]) -> dict[str, Tensor]:
         """The inverse of `flat`."""
-        parts = vector.split([w.numel() for w in self.weights.values()])
+        parts = torch.split(vector, [w.numel() for w in self.weights.values()])
         return {k: p.view(w.shape) for p, (k, w) in zip(parts, self.weights.items(), strict=True)}
 
     def losses(self, weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Float[Tensor, " b"]:

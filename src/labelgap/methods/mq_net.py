@@ -160,7 +160,7 @@ class MqNet(Acquisition):
         if len(view.rejected_ids) == 0:
             return z[:, 0], {"rule": "informativeness"}
         inputs, loss = answered(view)
-        if len(loss.unique()) < 2:
+        if len(torch.unique(loss)) < 2:
             return z.sum(1), {"rule": "sum"}  # as in the paper's first round
         with view.scope("meta-network"):
             model = Monotone(self.options.hidden).to(z)
