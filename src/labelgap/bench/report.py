@@ -311,9 +311,7 @@ def _page(
     )
     body = [_section(part) for part in parts]
     if across:
-        body.append(
-            page.section("Over all settings", tag("div", *map(_picture, across), class_="pair"))
-        )
+        body.append(page.section("Over all settings", _beside(across)))
     return page.document(
         "labelgap bench: " + ", ".join(c.name for c in compared),
         head,
@@ -338,17 +336,24 @@ def _section(part: Part) -> Markup:
     small = [shown for shown in others if not shown.wide]
     wide = [shown for shown in others if shown.wide]
     written = [
-        join(tag("h3", title), page.table(f"{c.name}: {title}", headers, rows))
+        join(tag("h3", title), page.table(f"{c.name}: {title}", headers, rows, text_columns=(0,)))
         for title, headers, rows in tables.readable(c, part.rows)
     ]
     return page.section(
         c.name,
         _picture(first),
         *written,
-        tag("div", *map(_picture, small), class_="pair"),
+        tag("h3", "What each change adds, and what it takes"),
+        _beside(small),
         *map(_picture, wide),
         lead=lead,
     )
+
+
+def _beside(shown: Sequence[Shown]) -> Markup:
+    if len(shown) == 1:
+        return _picture(shown[0])
+    return tag("div", *map(_picture, shown), class_="pair")
 
 
 def _picture(shown: Shown) -> Markup:
