@@ -1,10 +1,11 @@
 """A Label Studio in this process, with its habits and none of its kindness.
 
-What is imitated was seen on a real one (1.23): addresses without their slash are redirected;
-legacy tokens may be switched off; a personal access token is accepted at the refresh address
-only, and what it buys ends after 300 s; importing the same task twice makes two; any text is a
-label; skipping makes an annotation that is cancelled; a model version without predictions is
-refused; the first imported model version stays.
+What is imitated was seen on a real one (1.23), but for one thing: addresses without their slash
+are redirected, as proxies and Django itself do (1.23 answers them). Legacy tokens may be switched
+off; a personal access token is accepted at the refresh address only, and what it buys ends after
+300 s; importing the same task twice makes two; any text is a label; skipping makes an annotation
+that is cancelled; a model version without predictions is refused; the first imported model
+version stays.
 """
 
 import base64

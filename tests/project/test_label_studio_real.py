@@ -174,8 +174,19 @@ def test_a_whole_round_trip(server, tmp_path):
         client._call("DELETE", f"/api/tasks/{tasks[7]}/", None)
         pull(project, client, here)
         assert project.ledger.labels[7] == 2
-        with pytest.raises(LabelStudioError, match="sends POST /api/projects on to"):
-            client.post("/api/projects", {"title": "never made"})
+
+        # What it refuses is told in its own words.
+        with pytest.raises(LabelStudioError, match="Model version doesn't exist"):
+            client.patch(f"/api/projects/{here.project}/", {"model_version": "never-made"})
+        with pytest.raises(LabelStudioError, match="Check the token"):
+            Client(url, "f" * 40).get("/api/projects/")
+        with pytest.raises(LabelStudioError, match="does not accept the personal access token"):
+            Client(url, personal._token[:-4] + "AAAA").get("/api/projects/")
+        # A user has one such token at a time: without this the test could run once only.
+        client.post("/api/token/blacklist/", {"refresh": personal._token})
+        personal._access = ""
+        with pytest.raises(LabelStudioError, match="does not accept the personal access token"):
+            personal.get("/api/projects/")
 
 
 def test_the_backend_is_registered_and_pulls_what_is_answered(server, tmp_path):

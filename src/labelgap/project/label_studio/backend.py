@@ -113,7 +113,7 @@ class Worker:
     """
 
     def __init__(
-        self, root: Path, client: Client, door: threading.Lock, say: Say, retry: float = RETRY
+        self, root: Path, client: Client, door: threading.Lock, say: Say, retry: float | int = RETRY
     ) -> None:
         self.root, self.client, self.door = root, client, door
         self.say, self.retry = say, retry
@@ -138,7 +138,7 @@ class Worker:
             self._wanted.update(jobs)
             self._wake.notify_all()
 
-    def idle(self, timeout: float) -> bool:
+    def idle(self, timeout: float | int) -> bool:
         """Wait until nothing is left to do; False if that takes longer."""
         with self._wake:
             return self._wake.wait_for(lambda: not self._wanted and not self._busy, timeout)

@@ -1,10 +1,10 @@
 """Label Studio's HTTP interface: the few calls that are needed, on the standard library.
 
-Three of its habits shape this file. An address without its trailing slash is redirected, and a
-redirected POST arrives as a GET that lists instead of making: redirects are errors here. A
-personal access token is a refresh token (a JWT), which buys access tokens of five minutes; the
-older tokens go into another header, and an organization may have switched them off. A request
-that makes something is never repeated by itself, since it may have been done.
+Three things shape this file. Behind a proxy (http to https, a missing slash) a request is
+redirected, and a redirected POST arrives as a GET that lists instead of making: redirects are
+errors here. A personal access token is a refresh token (a JWT), which buys access tokens of five
+minutes; the older tokens go into another header, and an organization may have switched them off.
+A request that makes something is never repeated by itself, since it may have been done.
 """
 
 import base64
@@ -56,7 +56,7 @@ class Client:
     Raises `ConfigError` for a malformed address or token. Nothing is sent before the first call.
     """
 
-    def __init__(self, url: str, token: str, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: str, token: str, *, timeout: float | int = TIMEOUT) -> None:
         self.url, self.timeout = plain_url(url), timeout
         self._token = plain_token(token)
         self._access, self._until = "", 0.0
