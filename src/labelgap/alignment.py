@@ -118,16 +118,17 @@ def gradient_penalty(
     labelled: Float[Tensor, "b i"],
     unlabelled: Float[Tensor, "b i"],
     rng: np.random.Generator,
+    columns: int | None = None,
 ) -> Float[Tensor, ""]:
     """mean (‖∇D(h)‖₂ − 1)² at random points between pairs of the two sets (Gulrajani et al. 2017).
 
-    The gradient is over all that `critic` takes. It is meant to be *subtracted* from what the
+    The gradient is over all that `critic` takes, or over its first `columns` (z). It is meant to be *subtracted* from what the
     critic ascends; the graph is kept, so it trains the critic.
     """
     mix = torch.from_numpy(rng.random((len(labelled), 1), dtype=np.float32)).to(labelled)
     between = (mix * labelled.detach() + (1 - mix) * unlabelled.detach()).requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    penalty: Tensor = ((gradient.norm(dim=1) - 1.0) ** 2).mean()
+    penalty: Tensor = ((gradient[:, :columns].norm(dim=1) - 1.0) ** 2).mean()
     return penalty
 
 

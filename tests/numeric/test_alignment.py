@@ -54,6 +54,14 @@ def test_penalty_is_the_closed_form_of_a_linear_critic_and_trains_the_critic() -
     torch.testing.assert_close(weight.grad, 2 * 4.0 * torch.tensor([0.6, 0.8]))
 
 
+def test_the_penalty_can_be_over_the_features_alone() -> None:
+    weight = torch.tensor([3.0, 4.0, 12.0])
+    a, b = torch.zeros(5, 3), torch.ones(5, 3)
+    for columns, norm in ((None, 13.0), (2, 5.0)):
+        penalty = gradient_penalty(lambda h: h @ weight, a, b, STREAMS.numpy("p"), columns)
+        assert abs(float(penalty.detach()) - (norm - 1) ** 2) < 1e-3
+
+
 def test_critic_ranks_planted_outliers_first() -> None:
     labelled, unlabelled = gaussians(torch.zeros(6), 400)
     unlabelled[:20] += 4.0

@@ -34,6 +34,7 @@ class ExtraStepsOptions(Settings):
 
     align_steps: int | None = _daals("align_steps")
     align_fraction: float = _daals("align_fraction")
+    align_optimiser: Literal["sgd", "adam"] = _daals("align_optimiser")
     align_lr: float = _daals("align_lr")
 
 

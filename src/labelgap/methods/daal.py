@@ -181,9 +181,17 @@ class DaalOptions(MixtureSettings):
     penalty: float = setting(
         10.0, "λ of the gradient penalty", source="Gulrajani et al. 2017", ge=0
     )
+    penalty_over: Literal["input", "features"] = setting(
+        "input",
+        "the penalty's gradient is over the critic's whole input, or over z alone",
+        source=OURS,
+    )
+    align_optimiser: Literal["sgd", "adam"] = setting(
+        "sgd", "optimiser of the features in the alignment stage", source=OURS
+    )
     align_lr: float = setting(
         0.01,
-        "SGD's rate for the features in the alignment stage",
+        "rate of the features in the alignment stage",
         source=OURS,
         gt=0,
         search=(1e-3, 0.1, "log"),
@@ -357,7 +365,8 @@ class _Parts:
             )
             gap = distance(critic(h_l), critic(h_u))
             rng = self.t.rng("penalty", batch.step)
-            return o.penalty * gradient_penalty(critic, h_l, h_u, rng) - gap
+            columns = batch.shared["z_l"].shape[1] if o.penalty_over == "features" else None
+            return o.penalty * gradient_penalty(critic, h_l, h_u, rng, columns) - gap
 
     def feature_loss(self, batch: Batch) -> Tensor:
         """L_CE + w · (E_U[D] − E_L[D]) (+ α · L_GMM)."""
@@ -376,7 +385,7 @@ class _Parts:
             "adam", lr=o.critic_lr, schedule="step", milestones=(0.8,)
         )  # paper §3: 5e-4, decayed to 5e-5 for the last 2,000 of 10,000
         features = Optimiser(
-            "sgd",
+            o.align_optimiser,
             lr=o.align_lr,
             momentum=t.settings.momentum,
             weight_decay=t.settings.weight_decay,
