@@ -266,4 +266,5 @@ def test_the_clock_learns_from_what_cells_took(monkeypatch: pytest.MonkeyPatch) 
     assert clock.left() == 12.5
     now[0] = 20.0
     clock.ended(cells[0])
-    assert clock.left() == 20  # twice as long as estimated: two cells of 20 s on two workers
+    # 20 s for 10, a tenth of all 30 weighed against it; two such cells on two workers.
+    assert clock.left() == pytest.approx(10 * (20 + 3) / (10 + 3))
