@@ -19,8 +19,14 @@ def _umask() -> int:
 _UMASK = _umask()
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[IO[bytes]], object], *, private: bool = False
+) -> None:
     """Write to a temporary file beside `path`, fsync, rename, fsync the folder.
+
+    Parameters
+    ----------
+    private: only the owner may read it (secrets); else whoever the umask allows.
 
     Raises
     ------
@@ -34,7 +40,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)  # mkstemp's 0600 would hide reports from others
+        if not private:  # mkstemp made it 0600, which would hide reports from others
+            os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
         temporary = None
         _sync_folder(path.parent)
@@ -48,9 +55,9 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             os.unlink(temporary)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Atomically write UTF-8 text."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(text.encode()), private=private)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -71,8 +71,8 @@ def remembered(home: Path) -> dict[str, Any]:
 
 
 def remember(home: Path, facts: dict[str, Any]) -> None:
-    """Readable by its owner only: `write_atomically` makes files so."""
-    write_text(home / KEPT, json.dumps(facts))
+    """Keep them for the next start, readable by their owner only: the token opens the page."""
+    write_text(home / KEPT, json.dumps(facts), private=True)
 
 
 def listen(host: str, port: int, *, any_port: bool = False) -> socket.socket:
