@@ -51,7 +51,7 @@ def shot(browser, name):
         browser.save_screenshot(str(Path(SHOTS, f"{name}.png")))
 
 
-def until(condition, seconds=60.0):
+def until(condition, seconds=180.0):
     started = time.monotonic()
     while time.monotonic() - started < seconds:
         value = condition()

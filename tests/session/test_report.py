@@ -527,7 +527,7 @@ def test_a_method_that_is_not_registered_has_every_key_spelt_out():
     config = resolve({}).model_dump(mode="json") | {"method": "mine"}
     line = command(config)
     assert "--method mine" in line
-    assert "training.lr=0.05" in line
+    assert "training.batch_size=32" in line
 
 
 # ------------------------------------------------------------------ the page
