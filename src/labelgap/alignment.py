@@ -122,8 +122,9 @@ def gradient_penalty(
 ) -> Float[Tensor, ""]:
     """mean (‖∇D(h)‖₂ − 1)² at random points between pairs of the two sets (Gulrajani et al. 2017).
 
-    The gradient is over all that `critic` takes, or over its first `columns` (z). It is meant to be *subtracted* from what the
-    critic ascends; the graph is kept, so it trains the critic.
+    The gradient is over all that `critic` takes, or over its first `columns` (z). The penalty is
+    meant to be *subtracted* from what the critic ascends; the graph is kept, so it trains the
+    critic.
     """
     mix = torch.from_numpy(rng.random((len(labelled), 1), dtype=np.float32)).to(labelled)
     between = (mix * labelled.detach() + (1 - mix) * unlabelled.detach()).requires_grad_(True)
