@@ -101,6 +101,22 @@ def create(path: Path) -> None:
         _migrate(database)
 
 
+def _readable(path: Path) -> sqlite3.Connection:
+    """A read-only connection; a writable one where a killed writer's log must be mended first.
+
+    SQLite then answers every read with "attempt to write a readonly database".
+    """
+    database = connect(path, read_only=True)
+    try:
+        database.execute("PRAGMA application_id").fetchone()
+    except sqlite3.OperationalError as error:
+        database.close()
+        if "readonly" not in str(error):
+            raise
+        return connect(path)
+    return database
+
+
 def check(path: Path) -> int:
     """Refuse what is not a whole ledger of a known version, without changing a byte of it.
 
@@ -126,7 +142,7 @@ def check(path: Path) -> int:
     if not log.exists() and path.stat().st_size % (int.from_bytes(head[16:]) or 512):
         raise LedgerError(f"{path} is damaged: its last page is cut.", cure)
     try:
-        with closing(connect(path, read_only=True)) as database:
+        with closing(_readable(path)) as database:
             owner = int(database.execute("PRAGMA application_id").fetchone()[0])
             if owner != APPLICATION_ID:
                 raise LedgerError(f"{path} is an SQLite file of another program.", cure)
