@@ -12,7 +12,7 @@ from labelgap.bench.grid import Cell
 from labelgap.bench.store import Store
 from labelgap.bench.work import task_of
 from labelgap.data import load
-from labelgap.errors import ConfigError
+from labelgap.errors import ConfigError, UnknownName
 
 SETTINGS = {"training": {"steps": 5}, "loop": {"initial": 20, "budget": 5, "rounds": 1}}
 
@@ -24,9 +24,13 @@ def test_draws_stay_in_their_ranges_and_the_first_trial_is_the_defaults() -> Non
     assert made_[0].values == {}
     assert len(made_) == 8
     for trial in made_[1:]:
-        for key, (low, high, _) in ranges.items():
+        for key, search in ranges.items():
             axis, name = key.split(".")
-            assert low * 0.99 <= trial.values[axis][name] <= high * 1.01
+            value = trial.values[axis][name]
+            if search[-1] in ("log", "linear"):
+                assert search[0] * 0.99 <= value <= search[1] * 1.01
+            else:
+                assert value in search
     assert [t.values for t in tune.trials("daal", 4)] == [t.values for t in made_[:4]]
     assert set(tune.space("random")) == {"training.lr", "training.weight_decay"}
     assert len(list(tune.trials("margin", 8))) == 1  # nothing of its own to tune
@@ -85,3 +89,45 @@ def test_the_best_mean_wins_and_every_trial_is_recorded(tmp_path: Path) -> None:
     assert best["score"] == pytest.approx(np.mean(areas))
     assert record["trials"] == 3
     assert (store.root / "trials.csv").read_text().count("\n") == 4
+
+
+def test_the_best_trials_alone_are_judged_on_a_second_data_set(tmp_path: Path) -> None:
+    store = Store(tmp_path / "first")
+    results = [
+        made(f"daal #{k}", 1000 + s, method="daal", gain=g)
+        for k, g in enumerate((0.0, 0.2, 0.1, 0.3))
+        for s in range(2)
+    ]
+    tune.write_tuned(store, results, 4)
+    earlier = tune.Earlier.read(store.root, 2)
+    assert earlier.kept("daal") == [0, 3, 1]
+    cells = list(tune.cells(["daal"], "digits", earlier.trials, 1, SETTINGS, "smoke", earlier))
+    assert [c.arm for c in cells] == ["daal #0", "daal #1", "daal #3"]
+    with pytest.raises(UnknownName, match="random"):
+        earlier.kept("random")
+
+    # Best there, worse here: the gains on both data sets decide.
+    again = [
+        made(f"daal #{k}", 1000 + s, method="daal", gain=g)
+        for k, g in ((0, 0.0), (1, 0.15), (3, -0.1))
+        for s in range(2)
+    ]
+    second = Store(tmp_path / "second")
+    table = tune.write_tuned(second, again, 4, earlier)
+    best = json.loads((second.root / tune.TUNED).read_text())["best"]["daal"]
+    gains = {row[1]: row[5] for row in table.rows}
+    assert best["trial"] == max(gains, key=gains.__getitem__) == 1
+    assert best["gain"] == pytest.approx(gains[1])
+
+
+def test_effects_average_the_gains_of_each_choice_and_of_both_halves_of_a_range() -> None:
+    drawn = {t.number: t.values for t in tune.trials("daal", 9)}
+    gains = {k: 1.0 if k and v["objective"]["reg_in_alignment"] else 0.0 for k, v in drawn.items()}
+    table = tune.effects({"daal": gains}, 9)
+    by_key = {(r[1], r[2]): r[3:] for r in table.rows}
+    held = sum(v["objective"]["reg_in_alignment"] for k, v in drawn.items() if k)
+    assert by_key["objective.reg_in_alignment", "True"] == [held, 1.0, 0.0]
+    assert by_key["objective.reg_in_alignment", "False"][1] == 0.0
+    halves = [r for r in table.rows if r[1] == "objective.alpha"]
+    assert [r[3] for r in halves] == [4, 4]
+    assert sum(r[3] * r[4] for r in halves) == pytest.approx(held)

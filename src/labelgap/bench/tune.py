@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from labelgap.bench.grid import Cell
 from labelgap.bench.store import Store
 from labelgap.bench.tables import Table
 from labelgap.config import Settings, TrainingSettings
-from labelgap.errors import ConfigError
+from labelgap.errors import ConfigError, UnknownName
 from labelgap.files import write_text
+from labelgap.folder import read_json
 from labelgap.presets import Tree, merge, resolve
 from labelgap.streams import Streams
 
@@ -102,8 +104,13 @@ def cells(
     seeds: int,
     settings: Mapping[str, Any],
     preset: str,
+    earlier: "Earlier | None" = None,
 ) -> Iterator[Cell]:
     """The cells of all trials, judged on the development split.
+
+    Parameters
+    ----------
+    earlier: a tuning of another data set, whose best trials alone are judged again.
 
     Raises
     ------
@@ -118,10 +125,45 @@ def cells(
         raise ConfigError(f"{number} trials with {seeds} seeds are none.", "Give at least 1.")
     for method in methods:
         for trial in trials(method, number):
+            if earlier is not None and trial.number not in earlier.kept(method):
+                continue
             for seed in range(FIRST_SEED, FIRST_SEED + seeds):
                 values = merge(merge(dict(settings), trial.values), {"data": {"name": data}})
                 config = resolve({**values, "method": method, "seed": seed}, preset=preset)
                 yield Cell(config, trial.arm, development=DATA_SETS[data])
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A finished tuning of a cheaper data set, whose best trials are judged again on another.
+
+    gains: method → trial → mean area above that of the defaults.
+    """
+
+    trials: int
+    keep: int
+    gains: Mapping[str, Mapping[int, float]]
+
+    @classmethod
+    def read(cls, folder: Path, keep: int) -> "Earlier":
+        """Raises FolderError if there is no finished tuning in the folder."""
+        content = read_json(folder / TUNED)
+        gains = {
+            method: {int(k): gain for k, gain in found.items()}
+            for method, found in content["gains"].items()
+        }
+        return cls(content["trials"], keep, gains)
+
+    def kept(self, method: str) -> list[int]:
+        """The defaults and the `keep` best other trials.
+
+        Raises UnknownName for a method that was not tuned there.
+        """
+        if method not in self.gains:
+            raise UnknownName("method", method, self.gains, "the earlier tuning")
+        found = self.gains[method]
+        others = sorted((k for k in found if k), key=lambda k: (-found[k], k))
+        return [0, *others[: self.keep]]
 
 
 def check_equal(store: Store, number: int) -> None:
@@ -140,34 +182,77 @@ def check_equal(store: Store, number: int) -> None:
             )
 
 
-def write_tuned(store: Store, results: Sequence[Result], number: int) -> Table:
+def write_tuned(
+    store: Store, results: Sequence[Result], number: int, earlier: Earlier | None = None
+) -> Table:
     """Record every trial beside the values it led to; returns the table of trials.
 
-    A method's score is the mean over seeds of the area under its accuracy curve on the
-    development split; between equal scores the earlier trial wins, the defaults first.
+    A trial's gain is its area under the accuracy curve on the development split above that of the
+    defaults, paired by seed; between equal gains the earlier trial wins, the defaults first. With
+    an earlier tuning the gains on both data sets are added up.
     """
-    scores: dict[tuple[str, int], list[Result]] = {}
+    areas: dict[str, dict[int, dict[int, float]]] = {}
     for r in results:
         method, _, trial = r.cell.arm.rpartition(" #")
-        scores.setdefault((method, int(trial)), []).append(r)
+        runs = areas.setdefault(method, {}).setdefault(int(trial), {})
+        runs[r.cell.config.seed] = r.aubc
     lines: list[list[Any]] = []
     best: dict[str, Any] = {}
-    for (method, k), runs in sorted(scores.items()):
-        values = next(t.values for t in trials(method, number) if t.number == k)
-        areas = [r.aubc for r in runs]
-        sd = float(np.std(areas, ddof=1)) if len(areas) > 1 else float("nan")
-        score = float(np.mean(areas))
-        lines.append([method, k, score, sd, len(areas), json.dumps(values)])
-        if method not in best or score > best[method]["score"]:
-            best[method] = {"trial": k, "score": score, "sd": sd, "values": values}
+    gains: dict[str, dict[int, float]] = {}
+    for method, found in sorted(areas.items()):
+        values = {t.number: t.values for t in trials(method, number)}
+        for k, runs in sorted(found.items()):
+            both = sorted(set(runs) & set(found.get(0, {})))
+            gain = float(np.mean([runs[s] - found[0][s] for s in both])) if both else math.nan
+            gains.setdefault(method, {})[k] = gain
+            before = earlier.gains[method][k] if earlier else 0.0
+            total, area = gain + before, list(runs.values())
+            sd = float(np.std(area, ddof=1)) if len(area) > 1 else math.nan
+            score = float(np.mean(area))
+            lines.append([method, k, score, sd, gain, total, len(area), json.dumps(values[k])])
+            if method not in best or total > best[method]["gain"]:
+                best[method] = {"trial": k, "score": score, "gain": total, "values": values[k]}
     content = {
         "trials": number,
+        "kept": earlier.keep if earlier else None,
         "development": {r.cell.config.data.name: r.cell.development for r in results},
         "commands": store.commands,
         "search": {method: {k: list(v) for k, v in space(method).items()} for method in best},
+        "gains": gains,
         "best": best,
     }
     write_text(store.root / TUNED, json.dumps(content, indent=1))
-    table = Table("trials", ("method", "trial", "score", "sd", "seeds", "values"), lines)
+    headers = ("method", "trial", "score", "sd", "gain", "all gains", "seeds", "values")
+    table = Table("trials", headers, lines)
     write_text(store.root / "trials.csv", table.csv())
+    write_text(store.root / "effects.csv", effects(gains, number).csv())
     return table
+
+
+def effects(gains: Mapping[str, Mapping[int, float]], number: int) -> Table:
+    """What each key seems to do, over random trials: mean gain of each choice, or of the lower and
+    the upper half of a range, with its standard error. A screening, no test: the other keys vary
+    too.
+    """
+    lines: list[list[Any]] = []
+    for method, found in sorted(gains.items()):
+        drawn = [t for t in trials(method, number) if t.number and t.number in found]
+        for key in space(method):
+            axis, name = key.split(".")
+            pairs = [(t.values[axis][name], found[t.number]) for t in drawn]
+            for level, members in _levels(pairs).items():
+                spread = np.std(members, ddof=1) if len(members) > 1 else math.nan
+                error = float(spread / math.sqrt(len(members)))
+                lines.append([method, key, level, len(members), float(np.mean(members)), error])
+    return Table("effects", ("method", "key", "value", "trials", "gain", "error"), lines)
+
+
+def _levels(pairs: Sequence[tuple[Any, float]]) -> dict[str, list[float]]:
+    values = [value for value, _ in pairs]
+    continuous = values and isinstance(values[0], float) and len(set(values)) > 2
+    middle = float(np.median(values)) if continuous else 0.0
+    found: dict[str, list[float]] = {}
+    for value, gain in sorted(pairs, key=lambda pair: str(pair[0])):
+        level = f"{'<' if value < middle else '≥'} {middle:.3g}" if continuous else str(value)
+        found.setdefault(level, []).append(gain)
+    return found

@@ -101,6 +101,10 @@ def tune(
     trials: int = typer.Option(10, min=1, help="Trials of each method, its defaults included."),
     seeds: int = typer.Option(3, min=1, help="Seeds of each trial."),
     preset: str = typer.Option("smoke", help="The preset of `labelgap run` to tune at."),
+    earlier: Path | None = typer.Option(
+        None, "--from", help="Folder of a finished tuning: judge only its best trials, here."
+    ),
+    keep: int = typer.Option(3, min=1, help="So many of them, besides the defaults."),
     set_: list[str] = SET,
     data_root: Path | None = DATA_ROOT,
     out: Path | None = typer.Option(None, help="Folder. [default: runs/tune-<dataset>]"),
@@ -114,13 +118,16 @@ def tune(
     from labelgap.bench.store import Store
 
     settings = _overrides([], [], None, None, set_).get("settings", {})
-    cells = tuple(tuning.cells(method, dataset, trials, seeds, settings, preset))
+    before = tuning.Earlier.read(earlier, keep) if earlier else None
+    if before:
+        trials = before.trials
+    cells = tuple(tuning.cells(method, dataset, trials, seeds, settings, preset, before))
     store = Store(out or Path("runs") / f"tune-{dataset}")
     tuning.check_equal(store, trials)
     store.add(cells, _command())
     with _locked(store):
         failures = _run(store, cells, device, workers, threads, data_root, "process", None, False)
-    table = tuning.write_tuned(store, collect(store).finished, trials)
+    table = tuning.write_tuned(store, collect(store).finished, trials, before)
     _show(table.headers, table.rows)
     _ended(store, failures, str(store.root / tuning.TUNED))
 

@@ -53,6 +53,7 @@ class MixtureSettings(Settings):
         "statistics",
         "over EM batches: mean of ψ (the paper), or merged sufficient statistics",
         source="paper §2.1: parameters",
+        search=("statistics", "parameters"),
     )
     em_steps: int = setting(10, "EM iterations", source="a review of the longer version", ge=0)
     em_batch: int = setting(100, "batch of average = parameters", source="paper §3", ge=1)
@@ -117,6 +118,7 @@ class DaalOptions(MixtureSettings):
         source=OURS,
         evidence="digits, 40 labels, d = 64: accuracy 0.11 with 4 (alpha 0.1), 0.85 with d",
         ge=0,
+        search=(0.0, 16.0),
     )
     reg_start: float = setting(
         0.25,
@@ -125,6 +127,7 @@ class DaalOptions(MixtureSettings):
         source=OURS,
         ge=0,
         lt=1,
+        search=(0.25, 0.5),
     )
     reg_refresh: int = setting(
         50, "steps between refits of ψ_L in the supervised stage", source=OURS, ge=1
@@ -150,12 +153,20 @@ class DaalOptions(MixtureSettings):
     statistics_items: int | None = setting(
         500, "items of each set that ψ is refitted on while training; None: all", source=OURS, ge=1
     )
-    reg_in_alignment: bool = setting(True, "keep Reg in the alignment stage", source=OURS)
+    reg_in_alignment: bool = setting(
+        True, "keep Reg in the alignment stage", source=OURS, search=(True, False)
+    )
     through_statistics: bool = setting(
-        False, "gradients reach z through posteriors and likelihoods too", source=OURS
+        False,
+        "gradients reach z through posteriors and likelihoods too",
+        source=OURS,
+        search=(False, True),
     )
     batch_norm: Literal["joint", "separate"] = setting(
-        "joint", "labelled and unlabelled images in one forward pass, or in two", source=OURS
+        "joint",
+        "labelled and unlabelled images in one forward pass, or in two",
+        source=OURS,
+        search=("joint", "separate"),
     )
     adversarial: float = setting(
         0.1,
@@ -170,7 +181,9 @@ class DaalOptions(MixtureSettings):
     sigmoid: bool = setting(
         False, "sigmoid on the critic: the paper, but it bounds the distance", source="paper §3"
     )
-    critic_steps: int = setting(1, "critic steps per feature step", source=OURS, ge=1)
+    critic_steps: int = setting(
+        1, "critic steps per feature step", source=OURS, ge=1, search=(1, 5)
+    )
     critic_lr: float = setting(
         5e-4,
         "Adam's rate for the critic, a tenth of it for the last fifth",
@@ -185,6 +198,7 @@ class DaalOptions(MixtureSettings):
         "input",
         "the penalty's gradient is over the critic's whole input, or over z alone",
         source=OURS,
+        search=("input", "features"),
     )
     align_optimiser: Literal["sgd", "adam"] = setting(
         "sgd", "optimiser of the features in the alignment stage", source=OURS
@@ -421,6 +435,7 @@ class DaalAcquisitionOptions(MixtureSettings):
         "sum",
         "standardised sum (paper), or mean rank of likelihood, critic and entropy",
         source="paper Eq. 4; rank: a review of the longer version",
+        search=("sum", "rank"),
     )
     beta: float = setting(1.0, "weight β of I_model", source=OURS, ge=0, search=(0.1, 3.0, "log"))
     candidates: float = setting(
