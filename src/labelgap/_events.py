@@ -41,6 +41,7 @@ class QueryItem:
     score: total score (higher = more informative); None where the method has none.
     parts: the named components of the score.
     pseudo_label: the network's class; None where nothing was predicted.
+    probability: the network's probability of that class, 0 to 1; None where it is not known.
     explanation: a sentence for the person who labels.
     round, rank: set by the ledger; rank 1 is labelled first.
     """
@@ -52,6 +53,7 @@ class QueryItem:
     explanation: str = ""
     round: int = -1
     rank: int = 0
+    probability: float | None = None
 
 
 def event_of(row: Sequence[Any]) -> Event:

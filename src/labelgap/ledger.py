@@ -336,6 +336,8 @@ class Ledger:
                     "pseudo_label": item.pseudo_label,
                     "explanation": item.explanation,
                 }
+                if item.probability is not None:
+                    data["probability"] = finite(item.probability, "probability", id)
                 self._append(database, "asked", id=id, round=round, data=data)
 
     def _refuse_asking(self, id: int, new: Collection[int]) -> None:

@@ -15,6 +15,7 @@ from labelgap.project.quality import TRAINED
 from labelgap.project.status import status
 from labelgap.project.store import Project
 from labelgap.project.work import Work
+from labelgap.report.explain import number
 
 
 def test_the_whole_loop(project, truth, tmp_path):
@@ -34,9 +35,12 @@ def test_the_whole_loop(project, truth, tmp_path):
     for item in second.items:
         if item.id in held:
             assert item.explanation == HELD_OUT
-            assert item.pseudo_label is None  # a prediction shown would colour the answer
+            # A prediction shown would colour the answer.
+            assert (item.pseudo_label, item.probability) == (None, None)
         else:
-            assert "the network says" in item.explanation
+            sure = f"{CLASSES[item.pseudo_label]} ({number(100 * item.probability)}\u00a0%)"
+            assert f"the network says {sure}" in item.explanation
+            assert 1 / 3 <= item.probability <= 1
             assert "nearest labelled" in item.explanation
     answer_all(project, truth)
     assert work.is_stale()

@@ -45,6 +45,14 @@ def test_query_comes_back_with_its_reasons_in_rank_order(ledger):
     assert ledger.asked_ids().tolist() == [30, 10, 20, 5]
 
 
+def test_the_prediction_comes_with_its_probability_and_older_ledgers_without(ledger):
+    ledger.asked(0, [QueryItem(3, pseudo_label=1, probability=0.75), QueryItem(4)])
+    assert [i.probability for i in ledger.queries(0)] == [0.75, None]
+    assert "probability" not in list(ledger.events())[-1].data  # as older versions wrote it
+    with pytest.raises(LedgerError, match="probability of item 5 is nan"):
+        ledger.asked(1, [QueryItem(5, probability=float("nan"))])
+
+
 def test_numpy_ids_and_labels_are_accepted(ledger):
     ids = np.array([4, 2], dtype=np.int64)
     ledger.asked(0, [QueryItem(int(i)) for i in ids])

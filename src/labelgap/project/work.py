@@ -312,6 +312,7 @@ class Work:
                     parts,
                     None if p is None else int(p.argmax()),
                     why(parts, p, classes, neighbours),
+                    probability=None if p is None else float(p.max()),
                 )
             )
         return items

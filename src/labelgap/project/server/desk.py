@@ -116,6 +116,7 @@ class Desk:
             "rank": item.rank,
             "round": item.round,
             "predicted": pseudo if pseudo is not None and pseudo < len(classes) else None,
+            "probability": item.probability,
             "why": item.explanation,
             "neighbours": [{"id": i, "label": name_of(labels[i], classes)} for i in near],
         }

@@ -15,6 +15,10 @@ export function make(tag, properties = {}, ...children) {
 
 export const imageUrl = (id, view = "full") => `/image/${id}?view=${view}`;
 
+// How sure the network is: "87 %", or nothing where it is not known.
+export const sure = (item) =>
+  item.probability === null ? "" : `${Math.round(100 * item.probability)} %`;
+
 // Small pictures are shown with their pixels, not blurred.
 export function sharp(image, item) {
   const small = Math.max(item.width, item.height) <= 128;

@@ -1,6 +1,6 @@
 // Many images of one prediction at once: mark what is wrong, confirm the rest.
 
-import { find, imageUrl, make, sharp } from "./dom.js";
+import { find, imageUrl, make, sharp, sure } from "./dom.js";
 
 const SHOWN = 20;
 
@@ -56,7 +56,7 @@ export class Grid {
     const image = make("img", { src: imageUrl(item.id, "small"), alt: item.name });
     sharp(image, item);
     const button = make("button", { type: "button", className: "tile" }, image);
-    button.append(make("span", { className: "muted" }, this.classes[item.predicted]));
+    button.append(make("span", { className: "muted" }, `${this.classes[item.predicted]} ${sure(item)}`));
     button.setAttribute("aria-pressed", "true");
     button.addEventListener("click", () => {
       const keep = this.left.delete(item.id);

@@ -1,6 +1,6 @@
 // One image at a time: the picture, why it was asked for, the classes.
 
-import { find, imageUrl, make, sharp } from "./dom.js";
+import { find, imageUrl, make, sharp, sure } from "./dom.js";
 import { matching, meaning } from "./keys.js";
 
 const FEW = 10;
@@ -31,7 +31,7 @@ export class Single {
     this.filter.value = "";
     find("single").hidden = item === null;
     if (item === null) return;
-    const guess = item.predicted === null ? "" : `; predicted ${this.classes[item.predicted]}`;
+    const guess = item.predicted === null ? "" : `; predicted ${this.classes[item.predicted]} ${sure(item)}`.trimEnd();
     const image = find("image");
     image.alt = `Image to label: ${item.name}${guess}`;
     sharp(image, item);
@@ -91,7 +91,10 @@ export class Single {
       const button = make("button", { type: "button", onclick: () => this.choose(k) });
       button.append(make("span", {}, this.classes[k]));
       if (place < FEW && !this.filter.value) button.append(make("kbd", {}, String((place + 1) % 10)));
-      button.classList.toggle("predicted", this.item.predicted === k);
+      if (this.item.predicted === k) {
+        button.classList.add("predicted");
+        button.dataset.sure = `predicted ${sure(this.item)}`;
+      }
       return button;
     });
     if (!buttons.length) buttons.push(make("p", { className: "muted" }, "No such class."));
