@@ -9,7 +9,8 @@ from sessions import fitted
 from views import acquire, array_view, normal
 
 from labelgap.errors import LabelgapError
-from labelgap.methods.gcn import Gcn, GcnOptions, Graph, separation, trained
+from labelgap.methods.gcn import Gcn, GcnOptions, separation, trained
+from labelgap.select.graph import Graph
 
 
 def dense(features: np.ndarray) -> np.ndarray:

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from views import acquire, array_view
 
 from labelgap.errors import LabelgapError
-from labelgap.methods.isal import Isal, Tangents, conjugate_gradients, lissa, passes
+from labelgap.methods.isal import Isal, Tangents, passes
 from labelgap.network import Network
+from labelgap.select.inverse import conjugate_gradients, lissa
 from labelgap.session import weights_hash
 from labelgap.view import PoolView
 

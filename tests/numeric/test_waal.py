@@ -7,7 +7,8 @@ from sessions import fitted, labelled_session, runner, vectors
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from labelgap.methods.waal import WaalCritic, critic_loss, published_critic_loss, uncertainty
+from labelgap.methods._waal_critic import WaalCritic, critic_loss, published_critic_loss
+from labelgap.methods.waal import uncertainty
 
 
 class Linear(nn.Module):

@@ -4,7 +4,6 @@ Caramalau, Bhattarai & Kim 2021, "Sequential graph convolutional network for act
 CVPR. Nodes are all labelled items and candidates, edges the cosines of their features.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,10 +14,10 @@ from torch.nn import functional as F
 from labelgap.axes import Acquisition, acquisition, method
 from labelgap.config import Settings, setting
 from labelgap.errors import LabelgapError
-from labelgap.linalg import matmul
 from labelgap.methods.coreset import cover_query, gaps
 from labelgap.methods.uncertainty import top_query
 from labelgap.select.geometry import accurate
+from labelgap.select.graph import Graph
 from labelgap.select.kcenter import k_center
 from labelgap.select.top import check_budget, check_finite
 from labelgap.types import Query
@@ -52,40 +51,6 @@ class UncertainGcnOptions(GcnOptions):
         ge=0,
         le=1,
     )
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A = (XXᵀ − diag ‖x‖²) D⁻¹ + I, never written out: `propagate` is exact and linear in n.
-
-    Attributes
-    ----------
-    x: unit rows (a zero row stays zero).
-    own: ‖x‖², 1 or 0: what an item has in common with itself, which is no edge.
-    degree: column sums of XXᵀ − diag ‖x‖², at least 1. Features after a ReLU have degrees far
-        above 1, where the floor changes nothing; signed ones may sum to 0 or less.
-    """
-
-    x: Float[Tensor, "n d"]
-    own: Float[Tensor, "n 1"]
-    degree: Float[Tensor, "n 1"]
-
-    @classmethod
-    def of(cls, features: Float[Tensor, "n d"]) -> "Graph":
-        x = F.normalize(features.detach(), dim=1)
-        own = x.square().sum(1, keepdim=True).round()
-        total = x.sum(0, dtype=torch.float64).to(x.dtype)
-        return cls(x, own, ((x @ total)[:, None] - own).clamp_min(1.0))
-
-    def propagate(self, h: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
-        """A h = X (Xᵀ D⁻¹ h) − diag ‖x‖² D⁻¹ h + h."""
-        scaled = h / self.degree
-        return self.x @ (self.x.T @ scaled) - self.own * scaled + h
-
-    def inputs(self) -> Float[Tensor, "n d"]:
-        """A X. It is constant, so that the first layer, A (X W), is (A X) W: no graph in it."""
-        scaled = self.x / self.degree
-        return matmul(self.x, matmul(self.x.T, scaled)) - self.own * scaled + self.x
 
 
 class Gcn(nn.Module):

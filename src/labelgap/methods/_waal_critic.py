@@ -1,0 +1,62 @@
+"""WAAL's critic, and what it descends: as corrected here, and as published (Shui et al. 2020)."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from labelgap.alignment import distance, gradient_penalty
+
+
+class WaalCritic(nn.Module):
+    """One hidden layer; high on what looks unlabelled.
+
+    sigmoid: the released code's output. It bounds D to [0, 1], so that no critic can have the
+    slope 1 that the penalty asks for over features further apart than 1: with the penalty in its
+    right sign it no longer finds planted outliers (the numeric test's case), so it is off there.
+    """
+
+    def __init__(self, inputs: int, width: int, sigmoid: bool = False) -> None:
+        super().__init__()
+        self.sigmoid = sigmoid
+        self.layers = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, 1))
+
+    def forward(self, z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        scores: Tensor = self.layers(z).squeeze(1)
+        return scores.sigmoid() if self.sigmoid else scores
+
+    def unit(self, z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        """D in [0, 1], as the query weighs it."""
+        scores: Tensor = self.layers(z).squeeze(1).sigmoid()
+        return scores
+
+
+def critic_loss(
+    critic: nn.Module,
+    labelled: Float[Tensor, "b d"],
+    unlabelled: Float[Tensor, "b d"],
+    penalty: float,
+    rng: np.random.Generator,
+) -> Float[Tensor, ""]:
+    """−(E_U[D] − E_L[D]) + λ · mean (‖∇D‖ − 1)²: what the critic descends, features constant."""
+    h_l, h_u = labelled.detach(), unlabelled.detach()
+    return penalty * gradient_penalty(critic, h_l, h_u, rng) - distance(critic(h_l), critic(h_u))
+
+
+def published_critic_loss(
+    critic: nn.Module,
+    labelled: Float[Tensor, "b d"],
+    unlabelled: Float[Tensor, "b d"],
+    alpha: float,
+    gamma: float,
+    rng: np.random.Generator,
+) -> Float[Tensor, ""]:
+    """−α · (E_U[D] − γ E_L[D]) − 2α · penalty: the released code, which *maximises* the penalty.
+
+    Its penalty is the mean over points between the sets and the points of both sets themselves.
+    """
+    h_l, h_u = labelled.detach(), unlabelled.detach()
+    ends = ((h_l, h_u), (h_u, h_u), (h_l, h_l))
+    penalty = torch.stack([gradient_penalty(critic, a, b, rng) for a, b in ends]).mean()
+    gap: Tensor = critic(h_u).mean() - gamma * critic(h_l).mean()
+    return -alpha * gap - 2 * alpha * penalty
