@@ -6,6 +6,7 @@ runs them on a user's own. Each check takes a `Case` and raises `AssertionError`
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -106,23 +107,11 @@ def _select(session: Session, view: PoolView, n: int) -> Ids:
 def _reordered(view: PoolView, order: Ids) -> PoolView:
     """The same pool with other rows, or fewer."""
     rows = torch.from_numpy(order)
-    return PoolView(
-        round=view.round,
-        num_classes=view.num_classes,
-        labelled_ids=view.labelled_ids,
-        labels=view.labels,
-        candidate_ids=view.candidate_ids[order],
-        labelled=view._labelled,
-        candidates={name: value[rows] for name, value in view._candidates.items()},
-        streams=view._streams,
-        rejected_ids=view.rejected_ids,
-        network=view.network,
-        inputs=view.inputs,
-        passes=view.passes,
-        history=view.history,
-        preset=view.preset,
-        memory=view.memory,
-    )
+    part = copy(view)
+    part.candidate_ids = view.candidate_ids[order]
+    part._candidates = {name: value[rows] for name, value in view._candidates.items()}
+    part._checked = set()
+    return part
 
 
 @contract("asks for n distinct candidates, with duplicates and tied scores too")

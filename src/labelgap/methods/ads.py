@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -155,10 +154,7 @@ class AdsAcquisition(Acquisition):
             "entropy": entropy(view.candidates("logits")),
             "second_entropy": entropy(view.candidates(SECOND_LOGITS)),
         }
-        query = top_query(view, n, torch.stack(list(parts.values())).mean(dim=0), "ads")
-        order = np.argsort(view.candidate_ids)
-        rows = order[np.searchsorted(view.candidate_ids[order], query.ids)]
-        return replace(query, parts={name: value.numpy()[rows] for name, value in parts.items()})
+        return top_query(view, n, torch.stack(list(parts.values())).mean(dim=0), "ads", parts)
 
 
 method(

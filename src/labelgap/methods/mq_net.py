@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from labelgap.axes import Acquisition, acquisition, method
 from labelgap.config import Settings, setting
-from labelgap.methods.ll4al import PREDICTED_LOSS
+from labelgap.methods.ll4al import PREDICTED_LOSS, pairs
 from labelgap.select.arrays import Factor, lowest
 from labelgap.select.scores import least_confidence
 from labelgap.select.top import best_first, check_budget, check_finite, standardise, top
@@ -78,9 +78,9 @@ def ranking(
 
     Pairs of equal loss, as two items outside the classes, have no order to learn.
     """
-    half = len(score) // 2
-    sign = torch.sign(loss[:half] - loss.flip(0)[:half])
-    each = F.relu(margin - sign * (score[:half] - score.flip(0)[:half]))[sign != 0]
+    (a, b), (l_a, l_b) = pairs(score), pairs(loss)
+    sign = torch.sign(l_a - l_b)
+    each = F.relu(margin - sign * (a - b))[sign != 0]
     return each.sum() / max(1, len(each))
 
 

@@ -1,6 +1,6 @@
 """Least confidence, margin and entropy: the cheapest strong baselines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
@@ -14,13 +14,21 @@ if TYPE_CHECKING:
     from labelgap.view import PoolView
 
 
-def top_query(view: "PoolView", n: int, score: Tensor, name: str) -> Query:
-    """The n candidates of highest score, ties broken by id; explained by the score itself."""
+def top_query(
+    view: "PoolView",
+    n: int,
+    score: Tensor,
+    name: str,
+    parts: Mapping[str, Tensor] | None = None,
+) -> Query:
+    """The n candidates of highest score, ties broken by id; explained by its parts or itself."""
     check_finite({name: score})
     chosen = top(score, n, view.ties()).cpu()
-    value = score.cpu()[chosen].double().numpy()
+    parts = {name: score} if parts is None else parts
+    told = {part: x.detach().cpu()[chosen].double().numpy() for part, x in parts.items()}
+    value = score.detach().cpu()[chosen].double().numpy()
     pseudo = view.pseudo_labels[chosen].numpy() if view.has("logits") else None
-    return Query(view.candidate_ids[chosen.numpy()], value, {name: value}, pseudo)
+    return Query(view.candidate_ids[chosen.numpy()], value, told, pseudo)
 
 
 class Uncertainty(Acquisition):
