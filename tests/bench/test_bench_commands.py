@@ -1,31 +1,16 @@
 """`labelgap bench`, `report` and `tune` as a user meets them."""
 
-import sys
 from pathlib import Path
 
 import pytest
 from bench_small import SMALL, queries, small_grid
+from console import call
 
 from labelgap.bench.collect import collect
 from labelgap.bench.execute import execute
 from labelgap.bench.grid import Cell
 from labelgap.bench.store import Store
 from labelgap.bench.work import Job
-from labelgap.cli import main
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """Exit status and everything printed."""
-    status = 0
-    old, sys.argv = sys.argv, ["labelgap", *arguments]
-    try:
-        main()
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    finally:
-        sys.argv = old
-    out = capsys.readouterr()
-    return status, " ".join((out.out + out.err).split())
 
 
 def test_a_grid_runs_once_is_repaired_and_reported(
@@ -56,6 +41,21 @@ def test_a_grid_runs_once_is_repaired_and_reported(
     assert status == 0, text
     assert (out / "report" / "index.html").exists()
 
+    # The same computation under another name is taken over, not run again.
+    other = tmp_path / "pairs"
+    words[words.index(str(out))] = str(other)
+    words = [w.replace("random", "cross-entropy+random") for w in words]
+    at = words.index("margin")
+    del words[at - 1 : at + 1]
+    status, text = call(capsys, *words, "--reuse", str(out))
+    assert status == 0, text
+    assert "1 cells taken over" in text
+    assert "1 cells, 1 of them finished" in text
+    (taken,) = collect(Store(other)).finished
+    assert taken.cell.arm == "cross-entropy+random"
+    same = next(r for r in collect(Store(out)).finished if r.cell.arm == "random")
+    assert taken.accuracy.tolist() == same.accuracy.tolist()
+
 
 WRONG = [
     (["bench", "--preset", "smok"], "Did you mean 'smoke'"),
@@ -64,6 +64,7 @@ WRONG = [
     (["bench", "--set", "loop.budgt=1"], "Did you mean 'budget'"),
     (["bench", "none.toml"], "cannot be read"),
     (["bench", "none.toml", "--preset", "smoke"], "Choose one"),
+    (["bench", "--reuse", "nowhere"], "is no benchmark"),
     (["report", "nowhere"], "is no benchmark"),
     (["tune", "--dataset", "cifar10"], "Nothing is tuned on 'cifar10'"),
 ]

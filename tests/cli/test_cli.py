@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from console import call
 from typer.testing import CliRunner
 
-from labelgap.cli import app, catalogue, main, run  # noqa: F401  (registers the commands)
+from labelgap.cli import app, catalogue, run  # noqa: F401  (registers the commands)
 from labelgap.data import load
 from labelgap.data.types import Task
 
@@ -31,20 +32,6 @@ SMALL = [
     "--set",
     "network.width=4",
 ]
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """Exit status and everything printed."""
-    status = 0
-    old, sys.argv = sys.argv, ["labelgap", *arguments]
-    try:
-        main()
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    finally:
-        sys.argv = old
-    out = capsys.readouterr()
-    return status, " ".join((out.out + out.err).split())
 
 
 @pytest.fixture(scope="module")
