@@ -28,7 +28,7 @@ from labelgap.project.label_studio.labelling import (
 )
 from labelgap.project.label_studio.link import LINK, link, linked, remembered_url
 from labelgap.project.label_studio.pull import QUARANTINED, pull
-from labelgap.project.label_studio.push import VIEW, push, tasks_of
+from labelgap.project.label_studio.push import SETTLE, VIEW, push, tasks_of
 from labelgap.project.store import Project
 
 CONTROL = Control("label", "image", "image")
@@ -55,14 +55,23 @@ def project(folder):
         yield made
 
 
-def ask(project, ids, round=0, held=(), predicted=None):
+def ask(project, ids, round=0, held=(), predicted=None, probability=None):
     project.ledger.hold_out(held)
-    items = [QueryItem(id, 1.0 / (id + 1), {"margin": 0.5}, predicted, f"why {id}") for id in ids]
+    items = [
+        QueryItem(
+            id, 1.0 / (id + 1), {"margin": 0.5}, predicted, f"why {id}", probability=probability
+        )
+        for id in ids
+    ]
     project.ledger.asked(round, items)
 
 
-def pushed(project, client):
-    return push(project, client, link(project, client), embedded(project))
+def no_wait(seconds):
+    raise AssertionError("nothing broke off, so there is nothing to wait for")
+
+
+def pushed(project, client, wait=no_wait):
+    return push(project, client, link(project, client), embedded(project), wait)
 
 
 def task_of(stub, project, id):
@@ -74,7 +83,7 @@ def task_of(stub, project, id):
 
 
 def test_the_asked_batch_and_nothing_else_is_pushed_in_order(project, stub, client):
-    ask(project, [7, 3, 11, 5], held=[3], predicted=1)
+    ask(project, [7, 3, 11, 5], held=[3], predicted=1, probability=0.625)
     done = pushed(project, client)
     assert (done.new, done.known, done.twice) == (4, 0, ())
     assert done.model_version == "labelgap-round-0"
@@ -97,6 +106,7 @@ def test_the_asked_batch_and_nothing_else_is_pushed_in_order(project, stub, clie
             [made] = task["predictions"]
             assert made["model_version"] == "labelgap-round-0"
             assert made["result"] == result_of("green")
+            assert made["score"] == 0.625  # and the acquisition's in its own column
     [view] = stub.views.values()
     assert view["data"]["title"] == VIEW
     assert view["data"]["ordering"] == ["tasks:data.labelgap_rank"]
@@ -151,24 +161,86 @@ def test_a_project_made_before_the_process_died_is_found_again(project, stub, cl
     assert len(stub.projects) == 1
 
 
-def test_an_import_that_answered_too_late_is_not_repeated(project, stub, client, monkeypatch):
-    ask(project, range(4))
-    link(project, client)
+def test_without_a_probability_a_prediction_has_no_score(project, stub, client):
+    ask(project, [4], predicted=1)
+    pushed(project, client)
+    [task] = stub.tasks.values()
+    assert "score" not in task["predictions"][0]
+
+
+def lose(monkeypatch, late):
+    """Imports are taken by the server, into `late`, and their answers are lost."""
     send = Client._send
 
     def lost(self, method, path, body, authorization):
-        answer = send(self, method, path, body, authorization)
-        if "/import" in path:
-            raise LabelStudioError("The line broke.")
-        return answer
+        if "/import" not in path:
+            return send(self, method, path, body, authorization)
+        late.append(lambda: send(self, method, path, body, authorization))
+        raise LabelStudioError("The line broke.")
 
     monkeypatch.setattr(Client, "_send", lost)
+    return send
+
+
+def test_an_import_that_answered_too_late_is_not_repeated(project, stub, client, monkeypatch):
+    ask(project, range(4))
+    late = []
+    send = lose(monkeypatch, late)
     with pytest.raises(LabelStudioError, match="broke"):
         pushed(project, client)
-    assert len(stub.tasks) == 4
+    late.pop()()
     monkeypatch.setattr(Client, "_send", send)
     assert pushed(project, client).known == 4
     assert len(stub.tasks) == 4
+
+
+def test_an_import_that_is_still_at_work_is_waited_for(project, stub, client, monkeypatch):
+    ask(project, range(4))
+    late, waits = [], []
+    send = lose(monkeypatch, late)
+    with pytest.raises(LabelStudioError, match="broke"):
+        pushed(project, client)
+    monkeypatch.setattr(Client, "_send", send)
+    ask(project, [4, 5], round=1)
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            late.pop()()
+
+    done = pushed(project, client, wait)
+    assert (done.new, done.known, len(waits)) == (2, 4, 3)
+    assert sorted(t["data"]["labelgap_rank"] for t in stub.tasks.values()) == [1, 2, 3, 4, 5, 6]
+    pushed(project, client)  # and that is the end of it: no_wait
+    stub.tasks.clear()
+    assert pushed(project, client).new == 6
+
+
+def test_an_import_that_never_arrived_is_waited_for_and_then_repeated(
+    project, stub, client, monkeypatch
+):
+    ask(project, range(4))
+    send = lose(monkeypatch, [])
+    with pytest.raises(LabelStudioError, match="broke"):
+        pushed(project, client)
+    monkeypatch.setattr(Client, "_send", send)
+    waits = []
+    assert pushed(project, client, waits.append).new == 4
+    assert SETTLE - 5 < sum(waits) <= SETTLE
+    pushed(project, client)
+    # What the server itself refused is over at once.
+    ask(project, [4], round=1)
+    stub.failures = [("POST", r"/api/projects/\d+/import", 500)]
+    with pytest.raises(LabelStudioError, match="made to fail"):
+        pushed(project, client)
+    assert pushed(project, client).new == 1
+    # A proxy that gave up says nothing about the server behind it.
+    ask(project, [5], round=2)
+    stub.failures = [("POST", r"/api/projects/\d+/import", 504)]
+    with pytest.raises(LabelStudioError, match="made to fail"):
+        pushed(project, client)
+    assert pushed(project, client, waits.append).new == 1
+    assert SETTLE < sum(waits) <= 2 * SETTLE
 
 
 def test_the_model_version_moves_each_round_and_not_at_a_cold_start(project, stub, client):

@@ -105,8 +105,16 @@ def _push(
         address = local_files(p, client, linked, document_root)
     else:
         address = prefixed(p, images)
-    done = push_batch(p, client, linked, address)
     console = _console()
+    told: list[float] = []
+
+    def wait(seconds: float) -> None:
+        if not told:
+            console.print("the last push broke off: waiting for what it sent to arrive")
+        told.append(seconds)
+        time.sleep(seconds)
+
+    done = push_batch(p, client, linked, address, wait)
     console.print(
         f"[bold]{done.new}[/] tasks made, {done.known} there already → {_plain(linked.page)}"
     )

@@ -37,6 +37,11 @@ class LabelStudioError(LabelgapError):
         super().__init__(cause, cure)
         self.status = status
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether Label Studio itself refused: not the line, and not a proxy that gave it up."""
+        return self.status != 0 and self.status not in _BUSY
+
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
