@@ -65,6 +65,12 @@ class Cell:
         return config_hash({"run": self.config.identity(), "development": self.development})
 
     @property
+    def computation(self) -> str:
+        """Equal for a method and its pair spelt out: one computation, whatever it is called."""
+        config = self.config.model_dump(mode="json", exclude={"method"})
+        return config_hash({"run": config, "development": self.development})
+
+    @property
     def folder(self) -> str:
         """The name of the cell's folder: readable, and distinct by its hash."""
         data = Path(self.config.data.name).name
@@ -203,8 +209,7 @@ def _cells(tree: Tree, source: Source) -> Iterator[Cell]:
 
 def _distinct(cell: Cell, seen: dict[str, Cell]) -> None:
     """Refuse a second cell that would compute what another one computes."""
-    # A method and its pair spelt out are one computation, whatever they are called.
-    key = config_hash(cell.config.model_dump(mode="json", exclude={"method"}))
+    key = cell.computation
     if key in seen:
         other = seen[key]
         raise ConfigError(

@@ -61,18 +61,25 @@ def bench(
     ray_address: str | None = typer.Option(
         None, help="A Ray cluster. [default: one on this machine]", rich_help_panel=MACHINE
     ),
+    reuse: list[Path] = typer.Option(
+        [], help="Folder of another benchmark: take its finished cells of this grid; repeatable."
+    ),
     repair: bool = typer.Option(
         False, "--repair", help="Put damaged cells into quarantine and run them again."
     ),
 ) -> None:
     """Run a grid of data sets × methods × seeds; finished cells are never run again."""
+    from labelgap.bench.collect import reuse as take
     from labelgap.bench.store import Store
 
     overrides = _overrides(dataset, method, seeds, cross, set_)
     grid = _grid(file, preset, overrides)
+    others = [_store(folder) for folder in reuse]
     store = Store(out or Path("runs") / f"bench-{grid.name}")
     store.add(grid.cells, _command())
     with _locked(store):
+        if others:
+            typer.echo(f"{take(store, others)} cells taken over")
         failures = _run(
             store, grid.cells, device, workers, threads, data_root, engine, ray_address, repair
         )
@@ -85,13 +92,8 @@ def report(
 ) -> None:
     """Audit a benchmark, then draw figures, tables and one page into FOLDER/report/."""
     from labelgap.bench.report import write_report
-    from labelgap.bench.store import GRID as LIST
-    from labelgap.bench.store import Store
-    from labelgap.errors import FolderError
 
-    if not (folder / LIST).exists():
-        raise FolderError(f"{folder} is no benchmark: {LIST} is missing.", "Check the path.")
-    typer.echo(f"look at {write_report(Store(folder))}")
+    typer.echo(f"look at {write_report(_store(folder))}")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -175,6 +177,17 @@ def _command() -> str:
 
 
 # ---------------------------------------------------------------------- running
+
+
+def _store(folder: Path) -> "Store":
+    """A benchmark that is there."""
+    from labelgap.bench.store import GRID as LIST
+    from labelgap.bench.store import Store
+    from labelgap.errors import FolderError
+
+    if not (folder / LIST).exists():
+        raise FolderError(f"{folder} is no benchmark: {LIST} is missing.", "Check the path.")
+    return Store(folder)
 
 
 @contextmanager
