@@ -129,9 +129,16 @@ class Session:
 
     def labelled(self) -> tuple[Ids, Int64[np.ndarray, " n"]]:
         """Ids to train on, ascending, and their labels; held-out items and "none" left out."""
-        ids = np.sort(self.ledger.labelled_ids("train"))
         labels = self.ledger.labels
-        return ids, np.array([labels[int(i)] for i in ids], dtype=np.int64)
+        # People label meanwhile: what came after the labels were read waits for the next call.
+        ids = sorted(i for i in self.ledger.labelled_ids("train").tolist() if i in labels)
+        return np.array(ids, dtype=np.int64), np.array([labels[i] for i in ids], dtype=np.int64)
+
+    @property
+    def next_round(self) -> int:
+        """The round of the next question: the latest while some of it is outstanding, else a
+        new one."""
+        return self.round if len(self.ledger.outstanding_ids()) else self.round + 1
 
     def unlabelled_ids(self) -> Ids:
         """Ids of the pool with no answer of any kind: what semi-supervised stages may see."""
@@ -278,19 +285,19 @@ class Session:
             return as_query(waiting[:n])
         missing = n - len(waiting)
         first = self.round < 0 or (self.round == 0 and not self.ledger.labels)
-        round = self.round if waiting else self.round + 1
-        supply = len(self.candidate_ids(max(round, 0)))
+        round = self.next_round
+        supply = len(self.candidate_ids(round))
         if missing > supply:
             raise BudgetError(
-                f"{missing} items asked for in round {max(round, 0)}, {supply} candidates left "
+                f"{missing} items asked for in round {round}, {supply} candidates left "
                 f"of {len(self.task.pool)} in the pool.",
                 "Lower `--budget`, `--rounds` or `--initial`, or raise `--pool-subset`.",
             )
         if first:
             query = Query(self._initial_ids(missing))
         else:
-            query = self._select(missing, round)
-        self.ledger.asked(max(round, 0), _items(query))
+            query = self.choose(missing, round)
+        self.ledger.asked(round, _items(query))
         return as_query(self.ledger.outstanding()[:n])
 
     def start_with(self, ids: Ids) -> Query:
@@ -302,7 +309,17 @@ class Session:
         order = self.streams.permutation("initial set", len(self.task.train))
         return order[np.isin(order, self.candidate_ids(0))][:n]
 
-    def _select(self, n: int, round: int) -> Query:
+    def choose(self, n: int, round: int) -> Query:
+        """n candidates by the acquisition, checked and noted as in `ask`, but not yet asked.
+
+        For callers that put other questions in between: they record the whole batch themselves
+        with `ledger.asked(round, ...)`.
+
+        Raises
+        ------
+        LabelgapError: nothing is trained.
+        NumericalError: a score is NaN or infinite.
+        """
         if self._training is None and not self.restore():
             raise LabelgapError("There is no trained network yet.", "Call fit() before ask().")
         started = time.perf_counter()

@@ -122,9 +122,8 @@ class Work:
 
     # --------------------------------------------------------------------------- training
 
-    def state(self) -> dict[str, Any]:
-        """What the trained network depends on: labels, configuration, statistics."""
-        ids, labels = self.session.labelled()
+    def state(self, ids: Ids, labels: Ids) -> dict[str, Any]:
+        """What a network trained on these labels depends on: them, configuration, statistics."""
         return {
             "labels_sha256": ids_hash(np.concatenate([ids, labels])),
             "config": config_hash(self.config.model_dump(mode="json")),
@@ -133,13 +132,13 @@ class Work:
 
     def is_stale(self) -> bool:
         """Whether labels or settings have changed since the last training."""
-        last = self.project.last_note(TRAINED)
-        return last is None or any(last.data.get(k) != v for k, v in self.state().items())
+        last, state = self.project.last_note(TRAINED), self.state(*self.session.labelled())
+        return last is None or any(last.data.get(k) != v for k, v in state.items())
 
     def restore(self) -> bool:
         """Load the last trained network, if it is one of this configuration."""
         last = self.project.last_note(TRAINED)
-        state = self.state()
+        state = self.state(*self.session.labelled())
         if last is None or any(last.data.get(k) != state[k] for k in ("config", "statistics_rows")):
             return False
         return self.session.restore()
@@ -151,14 +150,14 @@ class Work:
         class only.
         """
         session = self.session
-        ids, labels = session.labelled()
         if session.task.num_classes < 2:
             raise LabelgapError(
                 "With one class there is nothing to tell apart, so nothing to train.",
                 "Export the labels; or begin a project with a second class.",
             )
-        state = self.state()
         seconds = session.fit()
+        # Of what was trained on: people may have labelled on meanwhile.
+        ids, labels = session.training.labelled_ids, session.training.labels
         started = time.perf_counter()
         held = self.project.ledger.labelled_ids("held-out")
         watched = np.union1d(self.reserve[:WATCHED], held)
@@ -167,7 +166,7 @@ class Work:
             out = session.learner.predict(session.training.network, watched, {"logits"})
             predicted = out["logits"].argmax(dim=1).tolist()
         facts = {
-            **state,
+            **self.state(ids, labels),
             "labels": len(ids),
             "classes_seen": len(np.unique(labels)),
             "watched": watched.tolist(),
@@ -199,15 +198,22 @@ class Work:
         """
         if n < 1:
             raise BudgetError(f"{n} images asked for.", "Ask for 1 at least.")
-        session, ledger = self.session, self.project.ledger
-        waiting = ledger.outstanding()
-        missing = n - len(waiting)
-        if missing <= 0:
+        waiting = self.project.ledger.outstanding()
+        if len(waiting) >= n:
             return Asked(waiting[:n], 0, 0, False, False)
-        round = session.round if waiting else session.round + 1
-        candidates = self.candidates(max(round, 0))
-        held = self.next_held_out(missing, len(candidates))
-        wanted = min(missing - len(held), len(candidates))
+        return self.ask_more(n - len(waiting))
+
+    def ask_more(self, n: int) -> Asked:
+        """`n` images besides those that wait; fewer where fewer are left.
+
+        People may answer meanwhile: what they answer after the training began is left to the
+        next one.
+        """
+        session, ledger = self.session, self.project.ledger
+        round, waiting = session.next_round, ledger.outstanding()
+        candidates = session.candidate_ids(round)
+        held = self.next_held_out(n, len(candidates))
+        wanted = min(n - len(held), len(candidates))
         if not len(held) and not wanted:
             if waiting:
                 return Asked(waiting, 0, 0, False, False)
@@ -221,23 +227,20 @@ class Work:
             cold = self.is_cold()
             if not cold:
                 trained = self._ready()
-            query = self._typical(wanted, candidates, round) if cold else self._select(wanted)
+                query = session.choose(wanted, round)
+            else:
+                query = self._typical(wanted, candidates, round)
             chosen = self._explained(query, round)
         items = _interleave(chosen, held, session.streams.numpy("held-out places", round))
-        name = f"before-round-{max(round, 0):05d}"
-        self.project.snapshot(name)
+        self.project.snapshot(f"before-round-{round:05d}")
         ledger.hold_out(held)
-        ledger.asked(max(round, 0), items)
-        return Asked(ledger.outstanding()[:n], len(items), len(held), trained, cold)
+        ledger.asked(round, items)
+        return Asked(ledger.outstanding(), len(items), len(held), trained, cold)
 
     def is_cold(self) -> bool:
         """Whether there is nothing that a network could learn to tell apart."""
         _, labels = self.session.labelled()
         return len(np.unique(labels)) < 2
-
-    def candidates(self, round: int) -> Ids:
-        """What the acquisition may choose."""
-        return self.session.candidate_ids(round)
 
     def next_held_out(self, missing: int, supply: int) -> Ids:
         """The reserve items whose turn it is, so that they are `holdout` of all that was asked."""
@@ -258,13 +261,6 @@ class Work:
         self.train()
         return True
 
-    def _select(self, n: int) -> Query:
-        # Checked, noted and drawn as in a benchmark; only the ledger's event is made here, since
-        # held-out questions come in between.
-        waiting = len(self.project.ledger.outstanding_ids())
-        round = self.session.round if waiting else self.session.round + 1
-        return self.session._select(n, max(round, 0))
-
     def embedding(self) -> Float[Tensor, "n d"]:
         """One row an item, known before any label: frozen features, else thumbnails' PCA."""
         task = self.session.task
@@ -276,9 +272,7 @@ class Work:
         session = self.session
         labelled = self.project.ledger.labelled_ids("all")
         normalise = not session.task.train.is_images
-        return typical(
-            self.embedding(), candidates, labelled, n, session.streams, max(round, 0), normalise
-        )
+        return typical(self.embedding(), candidates, labelled, n, session.streams, round, normalise)
 
     def _explained(self, query: Query, round: int) -> list[QueryItem]:
         """The query with a sentence for each item, and its labelled neighbours kept as a note."""
@@ -287,7 +281,7 @@ class Work:
         near: dict[int, list[int]] = {}
         ids = np.asarray(query.ids)
         labelled, labels = session.labelled()
-        if session._training is not None and len(labelled):
+        if session.fitted_round >= 0 and len(labelled):
             both = np.concatenate([ids, labelled])
             network = session.training.network
             out = session.learner.predict(network, both, {"features", "logits"})
@@ -298,7 +292,7 @@ class Work:
             near = {int(i): labelled[row].tolist() for i, row in zip(ids, order, strict=True)}
         if near:
             data = {"neighbours": {str(k): v for k, v in near.items()}}
-            self.project.ledger.note(WHY, data, round=max(round, 0))
+            self.project.ledger.note(WHY, data, round=round)
         known = {int(i): classes[int(y)] for i, y in zip(labelled, labels, strict=True)}
         items = []
         for row, id in enumerate(ids.tolist()):
