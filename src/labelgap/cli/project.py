@@ -303,11 +303,20 @@ def _conflicts(console: Any, p: "Project") -> None:
 def _regions(console: Any, p: "Project", regions: list[dict[str, Any]]) -> None:
     if not regions:
         return
-    share = 100 * sum(r["share"] for r in regions)
-    console.print(f"{len(regions)} groups of similar images have no label ({share:.0f} %):")
-    for region in regions[:4]:
+    size, share = (sum(r[key] for r in regions) for key in ("size", "share"))
+    console.print(
+        f"{size} unlabelled images ({100 * share:.0f} %) are of kinds that the labels did not cover "
+        "at the last training:"
+    )
+    for region in regions[:_SHOWN]:
+        names = ", ".join(f"{p.classes[k]} ({count})" for k, count in region["predicted"])
         paths = ", ".join(p.items.get(i).path for i in region["examples"][:3])
-        console.print(f"  {region['size']} images like {_plain(paths)}")
+        console.print(
+            f"  {region['size']} images, {region['labelled'] or 'none'} labelled among them, "
+            f"predicted {_plain(names)}: {_plain(paths)}"
+        )
+    if len(regions) > _SHOWN:
+        console.print(f"  … {len(regions)} such groups in all")
 
 
 @app.command(rich_help_panel=PANEL)

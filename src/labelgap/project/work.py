@@ -178,16 +178,17 @@ class Work:
         return seconds
 
     def regions(self) -> list[dict[str, Any]]:
-        """Groups of similar unlabelled images in which nothing is labelled, the largest first."""
-        session = self.session
+        """Components of the unlabelled mixture that the labels do not cover, the largest first."""
+        session, training = self.session, self.session.training
         rng = session.streams.numpy("regions", max(session.round, 0))
-        labelled, _ = session.labelled()
-        free = session.unlabelled_ids()
+        labelled, free = training.labelled_ids, session.unlabelled_ids()
         if len(free) > _BLOCK:
             free = np.sort(rng.choice(free, _BLOCK, replace=False))
         both = np.concatenate([labelled, free])
-        out = session.learner.predict(session.training.network, both, {"features"})
-        return uncovered(out["features"], both, len(labelled), rng)
+        out = session.learner.predict(training.network, both, {"features", "logits"})
+        z, predicted = out["features"], out["logits"].argmax(dim=1)
+        n = len(labelled)
+        return uncovered(z[:n], training.labels, z[n:], predicted[n:], free, rng)
 
     # ------------------------------------------------------------------------------ asking
 
