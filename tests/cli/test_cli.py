@@ -10,9 +10,10 @@ import pytest
 from console import call
 from typer.testing import CliRunner
 
-from labelgap.cli import app, catalogue, run  # noqa: F401  (registers the commands)
+from labelgap.cli import app, catalogue, main, run  # noqa: F401  (registers the commands)
 from labelgap.data import load
 from labelgap.data.types import Task
+from labelgap.methods import METHODS
 
 SMALL = [
     "--steps",
@@ -187,6 +188,25 @@ def test_config_lists_every_option_with_its_source(capsys: pytest.CaptureFixture
     }  # fmt: skip
     status, text = call(capsys, "config", "--preset", "paper", "--dataset", "cifar100", "--json")
     assert json.loads(text)["loop"]["initial"] == 2000
+
+
+def test_the_catalogue_is_legible_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listings = {}
+    for words in (["methods"], ["config"]):
+        monkeypatch.setattr(sys, "argv", ["labelgap", *words])
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        listings[words[0]] = capsys.readouterr().out
+    assert all(len(line) <= 80 for text in listings.values() for line in text.splitlines())
+    first = {line.split(" ")[0] for line in listings["methods"].splitlines()}
+    assert set(METHODS) <= first
+    keys = [line.split()[0] for line in listings["config"].splitlines() if line[:1] != " "]
+    assert {"training.lr", "objective.alpha", "acquisition.beta"} <= set(keys)
+    assert "source: paper Eq. 4" in listings["config"]
+    assert "evidence:" in listings["config"]
 
 
 def test_help_starts_without_torch() -> None:

@@ -22,19 +22,20 @@ def methods() -> None:
     from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
 
     console = _console()
-    table = Table(title="methods: objective × acquisition", title_justify="left")
-    for column in ("name", "objective", "acquisition", "needs", "training", "query", "paper"):
-        table.add_column(column)
+    console.print("[bold]methods[/]: objective × acquisition")
+    table = Table.grid(padding=(0, 2))
     for m in sorted(METHODS.values(), key=lambda m: m.name):
-        needs = ", ".join(sorted(ACQUISITIONS[m.acquisition].needs)) or "–"
-        table.add_row(
-            m.name, m.objective, m.acquisition, needs, m.training_cost, m.query_cost, m.citation
-        )
+        needs = ", ".join(sorted(ACQUISITIONS[m.acquisition].needs)) or "nothing"
+        table.add_row(f"[bold]{m.name}[/]", f"[cyan]{m.objective} × {m.acquisition}[/]")
+        table.add_row("", f"needs {needs}")
+        table.add_row("", f"training {m.training_cost}; query {m.query_cost}")
+        table.add_row("", f"[dim]{m.citation}[/]")
     console.print(table)
     for title, classes in (("objectives", OBJECTIVES), ("acquisitions", ACQUISITIONS)):
-        table = Table(title=title, title_justify="left", show_header=False)
+        console.print(f"\n[bold]{title}[/]")
+        table = Table.grid(padding=(0, 2))
         for name in sorted(classes):
-            table.add_row(name, (classes[name].__doc__ or "").splitlines()[0])
+            table.add_row(f"[bold]{name}[/]", (classes[name].__doc__ or "").splitlines()[0])
         console.print(table)
 
 
@@ -71,6 +72,7 @@ def config(
     """List every key with its value under the preset, meaning, source and evidence."""
     import json
 
+    from rich.markup import escape
     from rich.table import Table
 
     from labelgap.config import RunConfig, describe
@@ -87,12 +89,16 @@ def config(
         *describe(OBJECTIVES[settings.objective_name].Options, "objective."),
         *describe(ACQUISITIONS[settings.acquisition_name].Options, "acquisition."),
     ]
-    table = Table(title=f"{method}, preset {preset}", title_justify="left")
-    for column in ("key", "value", "meaning", "source", "evidence"):
-        table.add_column(column, overflow="fold")
+    console = _console()
+    console.print(f"[bold]{method}[/], preset {preset}: `--set KEY=VALUE` changes a key")
+    table = Table.grid(padding=(0, 2))
     for row in rows:
         value: Any = values
         for part in row["key"].split("."):
             value = value[part]
-        table.add_row(row["key"], str(value), row["description"], row["source"], row["evidence"])
-    _console().print(table)
+        table.add_row(f"[bold]{row['key']}[/]", f"[cyan]{escape(str(value))}[/]")
+        for name in ("description", "source", "evidence"):
+            if row[name]:
+                text = escape(row[name])
+                table.add_row("", text if name == "description" else f"[dim]{name}: {text}[/]")
+    console.print(table)
