@@ -5,6 +5,10 @@ products of mixtures and selection (measured: benchmarks/speed); elsewhere torch
 is the right one. Both share memory, so nothing is copied.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -24,3 +28,40 @@ def matmul(a: Float[Tensor, "n d"], b: Float[Tensor, "d k"]) -> Float[Tensor, "n
     ):
         return torch.from_numpy(a.numpy() @ b.numpy())
     return a @ b
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a)
+        return matmul(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        (a,) = ctx.saved_tensors
+        return None, matmul(a.T, gradients[0])
+
+
+def constant_matmul(a: Float[Tensor, "n d"], b: Float[Tensor, "d k"]) -> Float[Tensor, "n k"]:
+    """`a @ b` with a gradient to b alone, by `matmul` both ways."""
+    product: Tensor = _Product.apply(a.detach(), b)  # type: ignore[no-untyped-call]
+    return product
+
+
+@contextmanager
+def one_pool() -> Iterator[None]:
+    """Leave the threads of the CPU to numpy's BLAS while it takes turns with torch.
+
+    Torch and BLAS have a pool of threads each, and idle threads spin for work: two pools that
+    alternate every millisecond starve each other (10-40 times slower on two busy cores). The
+    products are what needs the threads; the rest is small.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -15,7 +15,6 @@ small block that stays in cache, and no n × k × d array ever exists.
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -40,25 +39,6 @@ CPU_ROWS = 2048
 GPU_ROWS = 16_384
 # OpenBLAS works on 16 columns at a time: filling a block that is more than half full is free.
 COLUMNS = 16
-
-
-@contextmanager
-def _one_pool() -> Iterator[None]:
-    """Leave the threads of the CPU to numpy's BLAS while it takes turns with torch.
-
-    Torch and BLAS have a pool of threads each, and idle threads spin for work: two pools that
-    alternate every millisecond starve each other (10-40 times slower on two busy cores). The
-    products are what needs the threads; the rest is small.
-    """
-    threads = torch.get_num_threads()
-    if threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Terms(NamedTuple):
@@ -166,7 +146,7 @@ class Mixture:
         k, d = self.means.shape
         if _constant(z):
             out = torch.empty(z.shape[0], k, dtype=dtype, device=z.device)
-            with torch.no_grad(), _one_pool():
+            with torch.no_grad(), linalg.one_pool():
                 for rows, block in _blocks(z.detach(), terms.centre, terms.weight.shape[0]):
                     torch.add(_product(block, terms.weight)[:, :k], terms.bias[:k], out=out[rows])
             return out
@@ -257,7 +237,7 @@ class Statistics:
             (self.log_likelihood or 0.0) + (other.log_likelihood or 0.0) if known else None,
         )
 
-    @_one_pool()
+    @linalg.one_pool()
     def mixture(self, floor: float = 1e-3, covariance: str | None = None) -> Mixture:
         """The M step (paper §2.1): the ψ that these statistics maximise, in float64.
 
@@ -314,7 +294,7 @@ def class_responsibilities(labels: Int[Tensor, "n"], k: int) -> Float[Tensor, "n
 
 
 @torch.no_grad()
-@_one_pool()
+@linalg.one_pool()
 def statistics(
     z: Float[Tensor, "n d"],
     responsibilities: Float[Tensor, "n k"],
@@ -349,7 +329,7 @@ def statistics(
 
 
 @torch.no_grad()
-@_one_pool()
+@linalg.one_pool()
 def expectation(mixture: Mixture, z: Float[Tensor, "n d"]) -> Statistics:
     """The E step of Eq. 1 fused with the sums of the M step: z is read once.
 
@@ -377,7 +357,7 @@ def expectation(mixture: Mixture, z: Float[Tensor, "n d"]) -> Statistics:
 
 
 @torch.no_grad()
-@_one_pool()
+@linalg.one_pool()
 def fit(
     z: Float[Tensor, "n d"],
     responsibilities: Float[Tensor, "n k"],

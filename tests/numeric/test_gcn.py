@@ -9,6 +9,7 @@ from sessions import fitted
 from views import acquire, array_view, normal
 
 from labelgap.errors import LabelgapError
+from labelgap.linalg import constant_matmul
 from labelgap.methods.gcn import Gcn, GcnOptions, separation, trained
 from labelgap.select.graph import Graph
 
@@ -44,6 +45,12 @@ def test_network_is_the_dense_one() -> None:
     torch.testing.assert_close(
         logit, (a @ (expected @ model.out_weight)).squeeze(1) + model.out_bias
     )
+
+
+def test_the_first_layer_has_the_gradient_of_its_product() -> None:
+    a, w = normal(9, 4).double(), normal(4, 3, seed=1).double().requires_grad_(True)
+    torch.testing.assert_close(constant_matmul(a, w), a @ w)
+    assert torch.autograd.gradcheck(lambda w: constant_matmul(a, w), w)
 
 
 def test_zero_signed_and_lone_items_stay_finite() -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from labelgap.axes import Acquisition, acquisition, method
 from labelgap.config import Settings, setting
 from labelgap.errors import LabelgapError
+from labelgap.linalg import constant_matmul, one_pool
 from labelgap.methods.coreset import cover_query, gaps
 from labelgap.methods.uncertainty import top_query
 from labelgap.select.geometry import accurate
@@ -68,7 +69,7 @@ class Gcn(nn.Module):
     def forward(
         self, graph: Graph, ax: Float[Tensor, "n d"]
     ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]:
-        hidden = self.dropout(F.relu(torch.addmm(self.bias, ax, self.weight)))
+        hidden = self.dropout(F.relu(constant_matmul(ax, self.weight) + self.bias))
         logit = graph.propagate(hidden @ self.out_weight) + self.out_bias
         return hidden, logit.squeeze(1)
 
@@ -83,6 +84,7 @@ def separation(
     )
 
 
+@one_pool()
 def trained(
     features: Float[Tensor, "n d"], labelled: Bool[Tensor, " n"], options: GcnOptions
 ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]:
