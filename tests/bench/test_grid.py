@@ -6,6 +6,7 @@ import pytest
 
 from labelgap.bench.grid import Grid, file_grid, preset_grid, presets
 from labelgap.errors import ConfigError, LabelgapError, UnknownName
+from labelgap.methods import METHODS
 from labelgap.presets import pair_of
 
 
@@ -29,6 +30,7 @@ def test_every_preset_is_a_grid_of_distinct_cells_whose_pairs_exist(name: str) -
 
 
 def test_the_ablation_is_the_two_rows_through_plain_cross_entropy_with_random() -> None:
+    assert set(METHODS) <= {cell.arm for cell in preset_grid("digits", {"seeds": 1}).cells}
     arms = {cell.arm for cell in preset_grid("ablation").cells}
     # 10 objectives with random, 7 acquisitions on cross-entropy, one pair in both, and the method.
     assert len(arms) == 10 + 7 - 1 + 1

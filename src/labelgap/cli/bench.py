@@ -38,8 +38,8 @@ def bench(
     file: Path | None = typer.Argument(None, help="A grid's TOML file, instead of a preset."),
     preset: str | None = typer.Option(
         None,
-        help="smoke | cpu | cpu-imbalanced | frozen | ablation | paper | paper-imbalanced. "
-        "[default: smoke]",
+        help="smoke | digits | cpu | cpu-imbalanced | frozen | ablation | paper | "
+        "paper-imbalanced. [default: smoke]",
     ),
     dataset: list[str] = typer.Option([], help="Data sets; repeatable.", rich_help_panel=GRID),
     method: list[str] = typer.Option(
