@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -20,13 +19,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from labelgap.config import NetworkSettings
-from labelgap.errors import ConfigError, DataError, UnknownName
+from labelgap.errors import ConfigError, UnknownName
 from labelgap.network import Network
 from labelgap.streams import Streams
 from labelgap.weights import load_weights, read_weights
+from labelgap.weights_file import HUB, weights_file
 
 PREFIX = "timm:"
-HUB = "hub"
 FROZEN_SIZE = 128
 """Input side of a frozen convolutional backbone where none is set; see network.input_size."""
 
@@ -69,16 +68,6 @@ def timm_name(settings: NetworkSettings) -> str:
             "Use `--network timm:NAME --freeze`, for example timm:tf_efficientnet_lite0.",
         )
     return settings.name.removeprefix(PREFIX)
-
-
-def weights_file(weights: str | None) -> Path | None:
-    """The file that the setting names; None for the hub. Raises `DataError` if it is missing."""
-    if weights in (None, HUB):
-        return None
-    path = Path(str(weights)).expanduser()
-    if not path.is_file():
-        raise DataError(f"The weights file {path} does not exist.", "Correct `--weights FILE`.")
-    return path
 
 
 def import_timm() -> Any:

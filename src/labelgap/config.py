@@ -66,7 +66,9 @@ class NetworkSettings(Settings):
     dropout: float = setting(0.0, "dropout probability after each block", ge=0.0, lt=1.0)
     freeze: bool = setting(False, "features of a frozen backbone, computed once, and an adapter")
     weights: str | None = setting(
-        None, "file with timm weights, or hub; None: the hub's if frozen, else new weights"
+        None,
+        "file with timm weights (kept as the sha256 of its content), or hub; None: the hub's if "
+        "frozen, else new weights",
     )
     input_size: int | None = setting(
         None,

@@ -18,13 +18,11 @@ import torch
 from jaxtyping import UInt8
 
 from labelgap.backbone import (
-    HUB,
     Backbone,
     Preprocessing,
     import_timm,
     load_backbone,
     timm_name,
-    weights_file,
 )
 from labelgap.config import NetworkSettings, RunConfig
 from labelgap.data.cache import cache_folder, content_digest, write_atomically
@@ -34,6 +32,7 @@ from labelgap.device import Machine
 from labelgap.errors import ConfigError, NumericalError
 from labelgap.feature_store import CHUNK, Features, Stored, stored
 from labelgap.weights import weights_digest
+from labelgap.weights_file import HUB, weights_file
 
 VERSION = 1
 """Of the computation and the layout of the cache; part of every key."""

@@ -12,6 +12,7 @@ from labelgap.axes import lookup, options
 from labelgap.config import RunConfig, build
 from labelgap.errors import ConfigError, UnknownName
 from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
+from labelgap.weights_file import by_content
 
 Tree = dict[str, Any]
 
@@ -77,6 +78,7 @@ def resolve(
     ------
     UnknownName: preset, method, objective, acquisition or key, with the nearest name.
     ConfigError: a value out of range, or steps and epochs together.
+    DataError: the file of weights is missing.
     """
     if preset not in PRESETS:
         raise UnknownName("preset", preset, PRESETS)
@@ -116,6 +118,7 @@ def resolve(
         # Built on their own first, so that an unknown key is told with its nearest neighbour.
         model = type(getattr(RunConfig(), part))
         tree[part] = build(model, tree.get(part, {}), part).model_dump()
+    tree["network"]["weights"] = by_content(tree["network"]["weights"])
     return build(RunConfig, tree, where)
 
 
