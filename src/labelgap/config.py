@@ -50,9 +50,13 @@ class Settings(BaseModel):
 
 
 class NetworkSettings(Settings):
-    """The network: `resnet`, `mlp`, or `timm:NAME`."""
+    """The network: `resnet`, `mlp`, `timm:NAME`, or `embedding` (frozen)."""
 
-    name: str = setting("auto", "resnet | mlp | timm:NAME; auto = resnet for images, else mlp")
+    name: str = setting(
+        "auto",
+        "resnet | mlp | timm:NAME | embedding (frozen: the features that TypiClust and ProbCover "
+        "choose by); auto = resnet for images, else mlp",
+    )
     width: int = setting(
         64, "channels of the first stage (they double at each)", source="paper §3: ResNet-18", ge=1
     )

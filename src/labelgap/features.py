@@ -29,8 +29,12 @@ from labelgap.data.cache import cache_folder, content_digest, write_atomically
 from labelgap.data.progress import late_progress
 from labelgap.data.types import Augment, Split, Task
 from labelgap.device import Machine
+from labelgap.embedding import NAME as EMBEDDING
+from labelgap.embedding import embedded
 from labelgap.errors import ConfigError, NumericalError
 from labelgap.feature_store import CHUNK, Features, Stored, stored
+from labelgap.learner import Learner
+from labelgap.streams import Streams
 from labelgap.weights import weights_digest
 from labelgap.weights_file import HUB, weights_file
 
@@ -71,9 +75,25 @@ def load_task_for(
     *,
     cache: Path | None = None,
 ) -> Task:
-    """The task that a configuration trains on: of features where it freezes a backbone."""
+    """The task that a configuration trains on: of features where it freezes a backbone.
+
+    `network.name` = "embedding" takes the data's own embedding for features.
+
+    Raises
+    ------
+    ConfigError: near-duplicates are to be simulated: they are made of images, and features of
+        each seed's own images would have to be computed anew.
+    """
     if not config.network.freeze:
         return task
+    if config.data.redundancy > 0:
+        raise ConfigError(
+            "data.redundancy copies images, and this run trains on frozen features.",
+            "Leave out `--redundancy` or `--freeze`.",
+        )
+    if config.network.name == EMBEDDING:
+        streams = Streams(config.seed)
+        return embedded(task, Learner(task, config.training, streams, machine, config.preset))
     return freeze(task, config.network, machine, cache=cache, progress=progress)
 
 

@@ -185,8 +185,14 @@ def build(settings: NetworkSettings, input_shape: tuple[int, ...], num_classes: 
         from labelgap.backbone import TimmNetwork
 
         return TimmNetwork(settings, input_shape, num_classes)
+    if name == "embedding":
+        raise ConfigError(
+            "network.name = 'embedding' is an adapter on features that stay as they are.",
+            "Add `--freeze`.",
+        )
     raise ConfigError(
-        f"network.name = {settings.name!r} is not a network.", "Valid: resnet, mlp, timm:NAME."
+        f"network.name = {settings.name!r} is not a network.",
+        "Valid: resnet, mlp, timm:NAME, embedding.",
     )
 
 

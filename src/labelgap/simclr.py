@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from labelgap.data.augment import normalise
+from labelgap.data.types import Split, Task
 from labelgap.learner import Endless, Learner, learning_rate
 from labelgap.network import Network, ResNet
 from labelgap.streams import Streams
@@ -103,6 +104,11 @@ def view_of(
     return x.clamp(0, 1)
 
 
+def new_encoder(task: Task, recipe: Recipe) -> Network:
+    """An encoder of the task's images in the weights that the current stream draws."""
+    return ResNet(task.input_shape[2], task.num_classes, width=recipe.width, blocks=recipe.blocks)
+
+
 def train(learner: Learner, ids: Ids, recipe: Recipe, advance: Callable[[int], None]) -> Network:
     """An encoder trained on the images of `ids`; its features are the embedding.
 
@@ -114,9 +120,7 @@ def train(learner: Learner, ids: Ids, recipe: Recipe, advance: Callable[[int], N
     """
     task, machine, streams = learner.task, learner.machine, Streams(0)
     with streams.scope("simclr/weights"):
-        encoder = ResNet(
-            task.input_shape[2], task.num_classes, width=recipe.width, blocks=recipe.blocks
-        )
+        encoder = new_encoder(task, recipe)
         d = encoder.feature_dim
         projector = nn.Sequential(nn.Linear(d, d), nn.ReLU(), nn.Linear(d, recipe.projection))
     encoder, projector = machine.place(encoder), machine.place(projector)
@@ -149,11 +153,11 @@ def train(learner: Learner, ids: Ids, recipe: Recipe, advance: Callable[[int], N
 
 
 @torch.no_grad()
-def embed(learner: Learner, encoder: Network, ids: Ids) -> Float[Tensor, "n d"]:
+def embed(learner: Learner, encoder: Network, split: Split) -> Float[Tensor, "n d"]:
     """Features of the unaugmented images, float32, on the host."""
-    rows = []
+    rows, ids = [torch.zeros(0, encoder.feature_dim)], np.arange(len(split), dtype=np.int64)
     for start in range(0, len(ids), 512):
-        raw = learner.inputs(learner.task.train, ids[start : start + 512])
+        raw = learner.inputs(split, ids[start : start + 512])
         x = normalise(raw, learner.task.mean, learner.task.std)
         rows.append(encoder(x).features.float().cpu())
     return torch.cat(rows)

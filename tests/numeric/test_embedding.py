@@ -13,9 +13,13 @@ from labelgap import simclr
 from labelgap.config import TrainingSettings
 from labelgap.data.types import Augment, Split, Task
 from labelgap.device import machine
-from labelgap.embedding import embedding
-from labelgap.errors import DataError
+from labelgap.embedding import embedded, embedding
+from labelgap.errors import ConfigError, DataError
+from labelgap.features import load_task_for
 from labelgap.learner import Learner
+from labelgap.oracle import Oracle
+from labelgap.presets import resolve
+from labelgap.session import Session
 from labelgap.streams import Streams
 
 QUICK = simclr.Recipe(8, (1, 1), batch=64, lr=0.1, steps=30)
@@ -94,7 +98,7 @@ def test_is_learned_once_cached_by_content_and_seedless(tmp_path, monkeypatch):
     first = embedding(task, learner(task), QUICK)
     assert torch.equal(torch.get_rng_state(), state)
     assert first.shape == (240, 16)
-    (file,) = (tmp_path / "embeddings").iterdir()
+    (file,) = (tmp_path / "embeddings").glob("*.npy")
     stamp = file.stat().st_mtime_ns
     relabelled = replace(
         task, train=Split(task.train.inputs, 1 - task.train.labels), fingerprint="other"
@@ -104,10 +108,72 @@ def test_is_learned_once_cached_by_content_and_seedless(tmp_path, monkeypatch):
     other = Split(task.train.inputs.copy(), task.train.labels)
     other.inputs[0] ^= 255
     embedding(replace(task, train=other), learner(task), QUICK)
-    assert len(list((tmp_path / "embeddings").iterdir())) == 2
+    assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 2
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(DataError, match=file.name):
         embedding(task, learner(task), QUICK)
+
+
+def test_both_splits_become_features_of_one_encoder(tmp_path, monkeypatch):
+    """The test images of this task are its first training images."""
+    monkeypatch.setenv("LABELGAP_CACHE", str(tmp_path))
+    task = large()
+    # Features that another encoder left behind are not mixed with this one's.
+    embedding(task, learner(task), QUICK)
+    (kept,) = (tmp_path / "embeddings").glob("*.npy")
+    (tmp_path / "embeddings" / f"{kept.stem}.safetensors").unlink()
+    np.save(kept, np.zeros((240, 16), dtype=np.float32))
+    found = embedded(task, learner(task), QUICK)
+    assert found.train.inputs.std() > 0
+    np.testing.assert_allclose(found.test.inputs, found.train.inputs[:8], atol=1e-5)
+    assert found.train.labels is task.train.labels
+    assert found.fingerprint != task.fingerprint
+    again = embedded(task, learner(task), QUICK)
+    assert again.fingerprint == found.fingerprint
+    np.testing.assert_array_equal(again.test.inputs, found.test.inputs)
+    np.testing.assert_array_equal(embedding(task, learner(task), QUICK), found.train.inputs)
+    (encoder,) = (tmp_path / "embeddings").glob("*.safetensors")
+    encoder.write_bytes(b"no tensors")
+    (tmp_path / "embeddings" / f"{kept.stem}.npy").unlink()
+    with pytest.raises(DataError, match=encoder.name):
+        embedded(task, learner(task), QUICK)
+
+
+@pytest.mark.parametrize("method", ["random", "typiclust", "probcover", "coreset"])
+def test_an_adapter_on_the_embedding_is_the_same_for_every_method(method):
+    task = digits()
+    config = resolve(
+        {
+            "method": method,
+            "network": {"name": "embedding", "freeze": True, "adapter": 32},
+            "training": {"steps": 40},
+        }
+    )
+    where = machine("cpu", "float32")
+    frozen = load_task_for(config, task, where)
+    session = Session(frozen, config, machine=where)
+    session.tell(Oracle(frozen).answer(session.ask(40)))
+    session.fit()
+    assert session.evaluate().accuracy > 0.6
+    assert len(session.ask(10)) == 10
+    # What the classifier learns from is what the methods choose by.
+    seen = embedding(task, learner(task))
+    np.testing.assert_array_equal(frozen.train.inputs, seen)
+    assert torch.equal(embedding(frozen, session.learner), seen)
+    assert np.abs(frozen.test.inputs).max() < 50
+    assert frozen.fingerprint != task.fingerprint
+
+
+def test_frozen_features_and_near_duplicates_exclude_each_other():
+    network = {"name": "embedding", "freeze": True}
+    values = {"method": "random", "network": network, "data": {"redundancy": 1}}
+    with pytest.raises(ConfigError, match=r"redundancy copies images.*--freeze"):
+        load_task_for(resolve(values), digits(), machine("cpu", "float32"))
+    loose = resolve({"method": "random", "network": {"name": "embedding"}})
+    session = Session(digits(), loose, machine=machine("cpu", "float32"))
+    session.tell(Oracle(session.task).answer(session.ask(20)))
+    with pytest.raises(ConfigError, match=r"embedding.*--freeze"):
+        session.fit()
 
 
 def test_learns_what_views_share():
@@ -117,7 +183,7 @@ def test_learns_what_views_share():
 
     def agreement(steps):
         encoder = simclr.train(work, ids, replace(QUICK, steps=steps), lambda n: None)
-        x = torch.nn.functional.normalize(simclr.embed(work, encoder, ids), dim=1).numpy()
+        x = torch.nn.functional.normalize(simclr.embed(work, encoder, task.train), dim=1).numpy()
         model = KNeighborsClassifier(5).fit(x[:160], task.train.labels[:160])
         return model.score(x[160:], task.train.labels[160:])
 

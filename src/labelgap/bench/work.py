@@ -79,7 +79,8 @@ def task_of(config: RunConfig, root: Path | None, device: str, development: int)
     """The task of a cell before its simulations; packed data are memory maps, shared by workers."""
     task = _loaded(config.data.name, root, config.data.image_size)
     if config.network.freeze:
-        key = (task.fingerprint, config.network.model_dump_json())
+        # The preset decides how an embedding is learned.
+        key = (task.fingerprint, config.network.model_dump_json(), config.preset)
         if key not in _frozen:
             _frozen.clear()  # one data set's features at a time
             _frozen[key] = load_task_for(config, task, machine(device, config.precision))
@@ -90,7 +91,7 @@ def task_of(config: RunConfig, root: Path | None, device: str, development: int)
     return task
 
 
-_frozen: dict[tuple[str, str], Task] = {}
+_frozen: dict[tuple[str, str, str], Task] = {}
 
 
 @lru_cache(maxsize=4)

@@ -33,7 +33,7 @@ def run(
     acquisition: str | None = typer.Option(None, help="How items are chosen, of a free pair."),
     preset: str | None = typer.Option(None, help="smoke | cpu | paper. [default: smoke]"),
     network: str | None = typer.Option(
-        None, help="resnet | mlp | timm:NAME.", rich_help_panel=TRAINING
+        None, help="resnet | mlp | timm:NAME | embedding.", rich_help_panel=TRAINING
     ),
     freeze: bool = typer.Option(
         False,
