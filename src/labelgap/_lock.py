@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labelgap.errors import LedgerError
+from labelgap.errors import InUse, LedgerError
 
 # Where SQLite's write-ahead log is unsafe (no shared memory between hosts) or where fsync and
 # locks are promises of another machine.
@@ -73,7 +73,7 @@ class WriterLock:
             ) from error
         try:
             if not _try_lock(self._descriptor):
-                raise LedgerError(
+                raise InUse(
                     f"{path} is in use by {_holder(self._descriptor)}.",
                     "Close that program first, or open the ledger read-only.",
                 )

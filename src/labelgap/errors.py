@@ -60,6 +60,10 @@ class LedgerError(LabelgapError):
     """A label ledger that cannot be opened or that refuses an event."""
 
 
+class InUse(LedgerError):
+    """A label ledger that another program writes in; names that program."""
+
+
 class FolderError(LabelgapError):
     """An output folder that belongs to something else or cannot be written."""
 

@@ -100,9 +100,13 @@ def current(browser):
     return browser.find_element(By.ID, "image").get_attribute("alt")
 
 
-def asked_folder(folder, n, classes=CLASSES):
+SLOW = {"training": {"steps": 3000, "batch_size": 16}, "network": {"width": 8, "blocks": [1]}}
+"""A training of many seconds."""
+
+
+def asked_folder(folder, n, classes=CLASSES, config=QUICK):
     make_images(folder)
-    with begin(folder, classes=classes, method="margin", config=QUICK).project as project:
+    with begin(folder, classes=classes, method="margin", config=config).project as project:
         asked = Work(project).ask(n)
     return [item.id for item in asked.items]
 
@@ -142,6 +146,41 @@ def test_label_by_keyboard(browser, tmp_path):
     assert labels[ids[4]] == -1
     assert [labels[i] for i in ids[5:]] == [i % 3 for i in range(45)]
     assert len(answers) == 48  # 47 labels, and the one that was undone
+
+
+def test_ask_for_more_on_the_page_and_go_on_labelling(browser, tmp_path):
+    """The last images of a batch are answered while the server trains for the next one."""
+    folder = tmp_path / "images"
+    ids = asked_folder(folder, 20, config=SLOW)
+    with running_server(folder) as (_, base, token):
+        open_page(browser, base, token)
+        answer(browser, [str(1 + i % 3) for i in range(15)])
+        until(all_saved(browser))
+        number = browser.find_element(By.ID, "more-n")
+        number.clear()
+        number.send_keys("10")
+        assert text(browser, "counts") == "15 of 20 answered"  # a number typed there is no answer
+        number.send_keys(Keys.ENTER)
+        until(lambda: browser.find_element(By.ID, "more-progress").is_displayed())
+        assert not browser.find_element(By.ID, "more-go").is_enabled()
+        answer(browser, "123")
+        until(lambda: text(browser, "counts") == "18 of 20 answered")
+        shot(browser, "asking")
+        assert browser.find_element(By.ID, "more-progress").is_displayed()  # it trains still
+        answer(browser, "12")
+        until(lambda: text(browser, "more-state") == "10 more images are here.")
+        until(lambda: text(browser, "counts") == "20 of 30 answered")
+        until(seen(browser))
+        assert "Why this image" in text(browser, "why")
+        shot(browser, "asked")
+        answer(browser, "1" * 10)
+        until(lambda: browser.find_element(By.ID, "empty").is_displayed())
+        until(all_saved(browser))
+        shot(browser, "asked-done")
+        assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
+    labels, _, answers = stored(folder)
+    assert [labels[i] for i in ids] == [i % 3 for i in range(15)] + [0, 1, 2, 0, 1]
+    assert len(labels) == len(answers) == 30
 
 
 def test_answers_wait_for_the_server_and_arrive_once(browser, tmp_path):

@@ -57,7 +57,7 @@ def test_a_uniform_sample_covers_all(seed):
 def test_the_gap_is_the_difference_of_two_log_densities():
     """One component each, by scipy: the median over the images of a far component."""
     rng = np.random.default_rng(0)
-    near, far = rng.normal(size=(300, 2)), rng.normal(size=(300, 2)) + [40, 0]
+    near, far = rng.normal(size=(300, 2)), rng.normal((40, 0), size=(300, 2))
     free = np.concatenate([near, far])
     labelled = rng.normal(size=(40, 2))
     found = uncovered(

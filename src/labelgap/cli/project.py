@@ -1,15 +1,26 @@
 """A person's folder: init, add, ask, label, train, status, predict, import, export, and so on."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from labelgap.cli import app
+from labelgap.cli.telling import (
+    SHOWN,
+    bar,
+    network_of,
+    next_step,
+    tell_conflicts,
+    tell_import,
+    tell_regions,
+    tell_report,
+)
+from labelgap.cli.telling import console as _console
+from labelgap.cli.telling import plain as _plain
 
 if TYPE_CHECKING:
-    from labelgap.project.exchange import Imported
-    from labelgap.project.ingest import Report
+    from labelgap.learner import Progress
     from labelgap.project.store import Project
     from labelgap.project.work import Work
 
@@ -19,17 +30,6 @@ PROJECT = typer.Option(
 )
 DEVICE = typer.Option("auto", help="auto | cpu | cuda | mps.")
 THREADS = typer.Option(None, help="CPU threads.")
-_SHOWN = 8
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True)
-
-
-def _plain(text: object) -> str:
-    return str(text).replace("[", r"\[")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -95,10 +95,15 @@ def init(
             f"[bold]{project.items.count()}[/] images, {len(project.classes)} classes "
             f"({_plain(shown)}), packed at {project.settings.image_size} pixels"
         )
-        _tell_report(console, begun.report)
-        _tell_import(console, begun.labels)
-        console.print(f"network: {_network(project)}")
-        console.print(f"next: [bold]labelgap ask 50 --project {_plain(folder)}[/]")
+        tell_report(console, begun.report)
+        tell_import(console, begun.labels)
+        console.print(f"network: {network_of(project)}")
+        if begun.held_out:
+            console.print(
+                f"every image has a label: {begun.held_out} drawn at random are held out to "
+                "measure accuracy"
+            )
+        console.print(next_step(project, folder))
 
 
 def _need_file(path: Path) -> None:
@@ -106,56 +111,6 @@ def _need_file(path: Path) -> None:
 
     if not path.is_file():
         raise DataError(f"The weights file {path} does not exist.", "Correct `--weights`.")
-
-
-def _network(project: "Project") -> str:
-    from labelgap.project.work import weights_note
-
-    return _plain(weights_note(project))
-
-
-def _tell_report(console: Any, report: "Report") -> None:
-    if report.duplicates:
-        first = report.duplicates[0]
-        console.print(
-            f"{len(report.duplicates)} files have the contents of others and are one image with "
-            f"them, e.g. {_plain(first[0])} = {_plain(first[1])}"
-        )
-    for old, new in report.moved[:_SHOWN]:
-        console.print(f"moved: {_plain(old)} → {_plain(new)}")
-    if report.vanished:
-        console.print(
-            f"[yellow]{len(report.vanished)} files vanished[/] (their labels are kept), e.g. "
-            f"{_plain(report.vanished[0])}"
-        )
-    if report.quarantined:
-        console.print(f"[yellow]{len(report.quarantined)} files are quarantined:[/]")
-        for path, reason, detail in report.quarantined[:_SHOWN]:
-            more = f" ({detail})" if detail else ""
-            console.print(f"  {_plain(path)}: {reason}{_plain(more)}")
-        if len(report.quarantined) > _SHOWN:
-            console.print("  … all of them: labelgap status --quarantine")
-
-
-def _tell_import(console: Any, report: "Imported") -> None:
-    if report.stored or report.same:
-        same = f", {report.same} were there already" if report.same else ""
-        console.print(f"{report.stored} labels stored{same}")
-    if report.unmatched:
-        console.print(
-            f"[yellow]{len(report.unmatched)} labels name no image or class of this project[/], "
-            "e.g. "
-            f"{_plain(report.unmatched[0])}"
-        )
-    if report.ambiguous:
-        console.print(
-            f"[yellow]{len(report.ambiguous)} images have two labels and were left out[/], e.g. "
-            f"{_plain(report.ambiguous[0])}"
-        )
-    for path, before, now in report.differing[:_SHOWN]:
-        console.print(f"[yellow]differs:[/] {_plain(path)} was {_plain(before)}, now {_plain(now)}")
-    if len(report.differing) > _SHOWN:
-        console.print(f"  … {len(report.differing)} in all: labelgap status --conflicts")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -169,8 +124,8 @@ def add(project: Path | None = PROJECT) -> None:
         found = p.find()
         report = p.add(found)
         console.print(f"{report.added} new images; {p.items.count()} in all")
-        _tell_report(console, report)
-        _tell_import(console, keep_labels(p, found))
+        tell_report(console, report)
+        tell_import(console, keep_labels(p, found))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -186,8 +141,8 @@ def ask(
 
     with Project.open(project) as p:
         console = _console()
-        work = _work(p, console, method, device, threads)
-        asked = work.ask(n)
+        with bar(console) as progress:
+            asked = _work(p, method, device, threads, progress).ask(n)
         if method is not None:
             p.change(method=method)
         new = f"{asked.new} new" if asked.new else "none new"
@@ -199,22 +154,26 @@ def ask(
             console.print(f"[yellow]{n} were asked for; no more are left[/]")
         if asked.cold:
             console.print("nothing to learn from yet: typical images, as different as possible")
-        for item in asked.items[:_SHOWN]:
+        for item in asked.items[:SHOWN]:
             path = p.items.get(item.id).path
             console.print(f"  {item.rank:>3}  {_plain(path)}  {_plain(item.explanation)}")
-        if len(asked.items) > _SHOWN:
+        if len(asked.items) > SHOWN:
             console.print("   …")
-        console.print("next: [bold]labelgap label[/]")
+        console.print(next_step(p, project))
 
 
 def _work(
-    p: "Project", console: Any, method: str | None, device: str, threads: int | None
+    p: "Project",
+    method: str | None,
+    device: str,
+    threads: int | None,
+    progress: "Progress | None",
 ) -> "Work":
     from labelgap.device import set_threads
     from labelgap.project.work import Work
 
     set_threads(threads)
-    return Work(p, method=method, device=device)
+    return Work(p, method=method, device=device, progress=progress)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -227,12 +186,13 @@ def train(
 
     with Project.open(project) as p:
         console = _console()
-        work = _work(p, console, None, device, threads)
-        seconds = sum(work.train().values())
+        with bar(console) as progress:
+            seconds = sum(_work(p, None, device, threads, progress).train().values())
         state = status_of(p)
-        console.print(f"trained {_network(p)} in {seconds:.1f} s")
+        console.print(f"trained {network_of(p)} in {seconds:.1f} s")
         console.print(f"{state.labelled - state.held_out} labels, accuracy {state.accuracy}")
         console.print(state.verdict.sentence)
+        console.print(next_step(p, project))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -254,7 +214,7 @@ def status(
                 console.print(f"{_plain(file.path)}: {file.reason} {_plain(file.detail)}")
             return
         if conflicts:
-            _conflicts(console, p)
+            tell_conflicts(console, p)
             return
         s = status_of(p)
         console.print(
@@ -282,41 +242,9 @@ def status(
                 table.add_row(str(point.labels), str(point.accuracy))
             console.print(table)
             console.print(f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on")
-        elif s.labelled:
-            console.print("not trained yet: labelgap train")
-        console.print(s.verdict.sentence)
-        _regions(console, p, s.regions)
-
-
-def _conflicts(console: Any, p: "Project") -> None:
-    from labelgap.project.exchange import name_of
-
-    for id, events in p.ledger.conflicts().items():
-        said = [
-            f"{e.person or '?'}: "
-            f"{name_of(e.label, p.classes) if e.label is not None else e.data['reason']}"
-            for e in events
-        ]
-        console.print(f"{_plain(p.items.get(id).path)}  {_plain('; '.join(said))}")
-
-
-def _regions(console: Any, p: "Project", regions: list[dict[str, Any]]) -> None:
-    if not regions:
-        return
-    size, share = (sum(r[key] for r in regions) for key in ("size", "share"))
-    console.print(
-        f"{size} unlabelled images ({100 * share:.0f} %) are of kinds that the labels did not cover "
-        "at the last training:"
-    )
-    for region in regions[:_SHOWN]:
-        names = ", ".join(f"{p.classes[k]} ({count})" for k, count in region["predicted"])
-        paths = ", ".join(p.items.get(i).path for i in region["examples"][:3])
-        console.print(
-            f"  {region['size']} images, {region['labelled'] or 'none'} labelled among them, "
-            f"predicted {_plain(names)}: {_plain(paths)}"
-        )
-    if len(regions) > _SHOWN:
-        console.print(f"  … {len(regions)} such groups in all")
+            console.print(s.verdict.sentence)
+        tell_regions(console, p, s.regions)
+        console.print(next_step(p, project))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -331,12 +259,13 @@ def predict(
     from labelgap.project.predictions import write_predictions
     from labelgap.project.store import Project
 
-    with Project.open(project) as p:
+    with Project.open(project, "read") as p:
         console = _console()
-        work = _work(p, console, None, device, threads)
+        with bar(console) as progress:
+            work = _work(p, None, device, threads, progress)
+            number = write_predictions(work, out, probabilities)
         if work.is_stale():
             console.print("[yellow]labels have come since the last training[/]: labelgap train")
-        number = write_predictions(work, out, probabilities)
         console.print(f"{number} predictions → {_plain(out)}")
 
 
@@ -358,7 +287,7 @@ def import_(
     with Project.open(project) as p:
         console = _console()
         report = import_file(p, file, annotator)
-        _tell_import(console, report)
+        tell_import(console, report)
         if report.without_label:
             console.print(f"{report.without_label} rows have no label")
         if holdout:
@@ -381,8 +310,8 @@ def export_(
     if format in ("model", "onnx"):
         from labelgap.project.model import export_model
 
-        with Project.open(project) as p:
-            work = _work(p, _console(), None, "cpu", None)
+        with Project.open(project, "read") as p:
+            work = _work(p, None, "cpu", None, None)
             export_model(work, out, format)
             _console().print(f"model → {_plain(out)}")
         return

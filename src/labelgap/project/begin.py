@@ -25,6 +25,7 @@ class Begun:
     project: Project
     report: Report
     labels: Imported
+    held_out: int
 
 
 def begin(
@@ -88,10 +89,21 @@ def begin(
         labels = Imported()
         if use_labels:
             labels = keep_labels(project, found)
+        held_out = _hold_out(project)
     except BaseException:
         project.close()
         raise
-    return Begun(project, report, labels)
+    return Begun(project, report, labels, held_out)
+
+
+def _hold_out(project: Project) -> int:
+    """Where every image came with a label, the reserve measures accuracy: it is a uniform sample
+    of them all, and nothing is left that could be asked."""
+    if len(project.ledger.labels) < project.items.count():
+        return 0
+    from labelgap.project.work import hold_out_imported
+
+    return hold_out_imported(project)
 
 
 def keep_labels(project: Project, found: list[sources.Found]) -> Imported:

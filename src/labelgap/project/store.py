@@ -11,7 +11,7 @@ from pydantic import Field
 from labelgap._events import Event
 from labelgap.config import Settings, build
 from labelgap.data.progress import late_progress
-from labelgap.errors import ConfigError, DataError, FolderError, UnknownName
+from labelgap.errors import ConfigError, DataError, FolderError, InUse, UnknownName
 from labelgap.files import write_text
 from labelgap.ledger import Ledger
 from labelgap.project import sources
@@ -24,6 +24,10 @@ SETTINGS = "project.json"
 SCHEMA = 1
 MAX_CLASSES = 10_000
 _SNAPSHOTS = 10
+BESIDE = (
+    "If that is `labelgap label`: its page asks for more images (the button “more images”), and "
+    "Ctrl-C in its terminal ends it. Meanwhile status, predict, export and backup work."
+)
 
 Mode = Literal["write", "read"]
 
@@ -58,7 +62,10 @@ class Project:
     def __init__(self, root: Path, settings: ProjectSettings, mode: Mode) -> None:
         self.root, self.home = root, root / HOME
         self.settings, self.mode = settings, mode
-        self.ledger = Ledger.open(self.home / "ledger.sqlite", read_only=mode == "read")
+        try:
+            self.ledger = Ledger.open(self.home / "ledger.sqlite", read_only=mode == "read")
+        except InUse as error:
+            raise InUse(error.cause, BESIDE) from error
         try:
             self.items = Items(self.home / "items.sqlite", read_only=mode == "read")
         except BaseException:

@@ -21,6 +21,7 @@ STATIC = {
     "keys.js": "text/javascript",
     "single.js": "text/javascript",
     "grid.js": "text/javascript",
+    "more.js": "text/javascript",
     "dom.js": "text/javascript",
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
@@ -28,6 +29,7 @@ STATIC = {
 """The only files that are served, by name."""
 _PERSON = 60
 _MOST = 500  # answers in one request
+_MOST_ASKED = 1000  # images in one question
 
 
 def make_app(desk: Desk, token: str, hosts: list[str], port: int) -> Guard:
@@ -75,6 +77,15 @@ def make_app(desk: Desk, token: str, hosts: list[str], port: int) -> Guard:
             return _error(400, f"At most {_MOST} answers, each an object.")
         return await run_in_threadpool(_store, desk, given, person)
 
+    async def more(request: Request) -> Response:
+        body = await _json(request)
+        n = body.get("n") if isinstance(body, dict) else None
+        if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _MOST_ASKED:
+            return _error(400, f"The body is {{n}}, from 1 to {_MOST_ASKED}.")
+        if not desk.asking.begin(n):
+            return _error(409, "More images are being chosen already.")
+        return JSONResponse({"ok": True}, status_code=202, headers=_FRESH)
+
     async def image(request: Request) -> Response:
         view = request.query_params.get("view", "full")
         if view not in ("full", "small", "trained"):
@@ -94,6 +105,7 @@ def make_app(desk: Desk, token: str, hosts: list[str], port: int) -> Guard:
         Route("/api/state", state, methods=["GET"]),
         Route("/api/batch", batch, methods=["GET"]),
         Route("/api/answers", answers, methods=["POST"]),
+        Route("/api/more", more, methods=["POST"]),
         Route("/image/{id:int}", image, methods=["GET"]),
     ]
     app = Starlette(routes=routes, exception_handlers={_BadJson: _bad_json})

@@ -14,6 +14,7 @@ from labelgap.data.images import picture
 from labelgap.errors import DataError, LabelgapError, LedgerError
 from labelgap.ledger import SKIP_REASONS
 from labelgap.project.exchange import name_of
+from labelgap.project.server.asking import Asking
 from labelgap.project.sources import Unreadable
 from labelgap.project.status import status
 from labelgap.project.store import Project
@@ -43,7 +44,8 @@ class Desk:
         self._mutex = threading.Lock()
         self._images: OrderedDict[tuple[int, str], tuple[bytes, str]] = OrderedDict()
         self._status: tuple[tuple[int, int], Any] = ((-1, -1), None)
-        self._near = neighbours_of(project.ledger)
+        self._near: tuple[int, dict[int, list[int]]] = (-1, {})
+        self.asking = Asking(project)
 
     # ----------------------------------------------------------------------------- reading
 
@@ -74,6 +76,7 @@ class Desk:
                 for id, events in list(conflicts.items())[:20]
             ],
             "conflict_count": len(conflicts),
+            "asking": self.asking.state(),
         }  # fmt: skip
 
     def _quality(self) -> Any:
@@ -100,14 +103,18 @@ class Desk:
 
     def batch(self, person: str, n: int) -> list[dict[str, Any]]:
         """Up to n items for this person; nobody else gets them for ten minutes."""
-        items = self.project.ledger.lease(min(max(n, 1), MOST), person, LEASE_SECONDS)
+        ledger = self.project.ledger
+        items = ledger.lease(min(max(n, 1), MOST), person, LEASE_SECONDS)
+        asked = len(ledger.asked_ids())
+        if self._near[0] != asked:
+            self._near = (asked, neighbours_of(ledger))
         return [self._item(item) for item in items]
 
     def _item(self, item: QueryItem) -> dict[str, Any]:
         place = self.project.items.get(item.id)
         classes, pseudo = self.project.classes, item.pseudo_label
         labels = self.project.ledger.labels
-        near = [i for i in self._near.get(item.id, ()) if i in labels]
+        near = [i for i in self._near[1].get(item.id, ()) if i in labels]
         return {
             "id": item.id,
             "name": place.path,

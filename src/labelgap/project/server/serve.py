@@ -30,7 +30,8 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
     port = int(listener.getsockname()[1])
     token, id = str(kept["token"]), str(kept["id"])
     remember(project.home, {**kept, "port": port})
-    app = make_app(Desk(project, id), token, allowed_hosts(host, port), port)
+    desk = Desk(project, id)
+    app = make_app(desk, token, allowed_hosts(host, port), port)
     named = _bracketed(host)
     fragment = f"token={token}" + (f"&person={quote(person)}" if person else "")
     link = f"http://{named}:{port}/#{fragment}"
@@ -41,7 +42,7 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
         )
     waiting = len(project.ledger.outstanding_ids())
     if not waiting:
-        console.print("nothing is waiting to be labelled: labelgap ask 50")
+        console.print("nothing is waiting to be labelled; the page can ask for more")
     console.print(f"{waiting} images to label at [bold]{link}[/]  (Ctrl-C ends)")
     settings = uvicorn.Config(
         app,
@@ -54,7 +55,10 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
     )
     if browser:
         webbrowser.open(link)
-    uvicorn.Server(settings).run(sockets=[listener])
+    try:
+        uvicorn.Server(settings).run(sockets=[listener])
+    finally:
+        desk.asking.stop()
 
 
 def remembered(home: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import { find, imageUrl, make } from "./dom.js";
 import { Grid } from "./grid.js";
+import { More } from "./more.js";
 import { Queue } from "./queue.js";
 import { Single } from "./single.js";
 
@@ -9,6 +10,8 @@ const AHEAD = 40; // images held for this person
 const FEW_LEFT = 15;
 const PREFETCHED = 5;
 const RENEW = 240000; // well before a lease of ten minutes ends
+const WATCH = 1000; // while the server chooses more images
+const IDLE = 10000; // while there is nothing to label here: somebody else may ask for more
 
 const page = {
   classes: [],
@@ -18,6 +21,9 @@ const page = {
   queue: null,
   single: null,
   grid: null,
+  more: null,
+  asked: null, // images asked for so far, as far as this page knows
+  lost: false, // the last state could not be fetched
   mode: "single",
 };
 
@@ -97,9 +103,7 @@ function show() {
   empty.hidden = page.items.length > 0;
   if (!empty.hidden) {
     find("grid").hidden = true;
-    empty.textContent =
-      "Everything that was asked for has an answer, or is with somebody else. " +
-      "Close the server (Ctrl-C), then: labelgap ask 50";
+    empty.textContent = "Everything that was asked for has an answer, or is with somebody else.";
   }
   for (const next of page.items.slice(1, 1 + PREFETCHED)) new Image().src = imageUrl(next.id);
 }
@@ -192,6 +196,11 @@ function showHistory() {
 }
 
 function showState(state) {
+  page.more.show(state.asking);
+  if (page.asked !== null && state.asked > page.asked) more();
+  page.asked = state.asked;
+  if (state.asking.running) refresh(WATCH);
+  else if (!page.items.length) refresh(IDLE);
   find("project").textContent = state.project;
   document.title = `${state.done}/${state.asked} · ${state.project}`;
   find("progress").max = Math.max(state.asked, 1);
@@ -233,15 +242,19 @@ function recall(state) {
 
 let due = null;
 
-function refresh() {
+function refresh(wait = 250) {
   clearTimeout(due);
   due = setTimeout(async () => {
     try {
       showState(await call(`/api/state?${new URLSearchParams({ person: person() })}`));
+      if (page.lost) away(null);
+      page.lost = false;
     } catch (error) {
+      page.lost = true;
       away(error);
+      if (!(error instanceof LoggedOut)) refresh(IDLE);
     }
-  }, 250);
+  }, wait);
 }
 
 function banner(text) {
@@ -287,6 +300,7 @@ async function start() {
   );
   page.single = new Single(page.classes, answer, undo);
   page.grid = new Grid(page.classes, () => page.items, answerMany);
+  page.more = new More(refresh, away);
   recall(state);
   // Answers that a closed page had not sent are answered already.
   for (const entry of page.queue.entries()) {

@@ -1,0 +1,140 @@
+"""What the commands of a labelling project say."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labelgap.learner import Progress
+    from labelgap.project.exchange import Imported
+    from labelgap.project.ingest import Report
+    from labelgap.project.store import Project
+
+SHOWN = 8
+
+
+def console() -> Any:
+    """The terminal; in a pipe no line is broken."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def plain(text: object) -> str:
+    return str(text).replace("[", r"\[")
+
+
+def network_of(project: "Project") -> str:
+    from labelgap.project.work import weights_note
+
+    return plain(weights_note(project))
+
+
+def tell_report(console: Any, report: "Report") -> None:
+    if report.duplicates:
+        first = report.duplicates[0]
+        console.print(
+            f"{len(report.duplicates)} files have the contents of others and are one image with "
+            f"them, e.g. {plain(first[0])} = {plain(first[1])}"
+        )
+    for old, new in report.moved[:SHOWN]:
+        console.print(f"moved: {plain(old)} → {plain(new)}")
+    if report.vanished:
+        console.print(
+            f"[yellow]{len(report.vanished)} files vanished[/] (their labels are kept), e.g. "
+            f"{plain(report.vanished[0])}"
+        )
+    if report.quarantined:
+        console.print(f"[yellow]{len(report.quarantined)} files are quarantined:[/]")
+        for path, reason, detail in report.quarantined[:SHOWN]:
+            more = f" ({detail})" if detail else ""
+            console.print(f"  {plain(path)}: {reason}{plain(more)}")
+        if len(report.quarantined) > SHOWN:
+            console.print("  … all of them: labelgap status --quarantine")
+
+
+def tell_import(console: Any, report: "Imported") -> None:
+    if report.stored or report.same:
+        same = f", {report.same} were there already" if report.same else ""
+        console.print(f"{report.stored} labels stored{same}")
+    if report.unmatched:
+        console.print(
+            f"[yellow]{len(report.unmatched)} labels name no image or class of this project[/], "
+            "e.g. "
+            f"{plain(report.unmatched[0])}"
+        )
+    if report.ambiguous:
+        console.print(
+            f"[yellow]{len(report.ambiguous)} images have two labels and were left out[/], e.g. "
+            f"{plain(report.ambiguous[0])}"
+        )
+    for path, before, now in report.differing[:SHOWN]:
+        console.print(f"[yellow]differs:[/] {plain(path)} was {plain(before)}, now {plain(now)}")
+    if len(report.differing) > SHOWN:
+        console.print(f"  … {len(report.differing)} in all: labelgap status --conflicts")
+
+
+def tell_conflicts(console: Any, p: "Project") -> None:
+    from labelgap.project.exchange import name_of
+
+    for id, events in p.ledger.conflicts().items():
+        said = [
+            f"{e.person or '?'}: "
+            f"{name_of(e.label, p.classes) if e.label is not None else e.data['reason']}"
+            for e in events
+        ]
+        console.print(f"{plain(p.items.get(id).path)}  {plain('; '.join(said))}")
+
+
+def tell_regions(console: Any, p: "Project", regions: list[dict[str, Any]]) -> None:
+    if not regions:
+        return
+    size, share = (sum(r[key] for r in regions) for key in ("size", "share"))
+    console.print(
+        f"{size} unlabelled images ({100 * share:.0f} %) are of kinds that the labels of the last "
+        "training do not cover:"
+    )
+    for region in regions[:SHOWN]:
+        names = ", ".join(f"{p.classes[k]} ({count})" for k, count in region["predicted"])
+        paths = ", ".join(p.items.get(i).path for i in region["examples"][:3])
+        console.print(
+            f"  {region['size']} images, {region['labelled'] or 'none'} labelled among them, "
+            f"predicted {plain(names)}: {plain(paths)}"
+        )
+    if len(regions) > SHOWN:
+        console.print(f"  … {len(regions)} such groups in all")
+
+
+def next_step(p: "Project", option: Path | None) -> str:
+    """The command that is next. option: --project as it was given."""
+    ledger = p.ledger
+    answered = len(ledger.labels) + len(ledger.skipped)
+    trained = p.last_note("project-trained")
+    if len(ledger.outstanding_ids()):
+        command = "labelgap label"
+    elif answered and (
+        trained is None or trained.data["labels"] != len(ledger.labelled_ids("train"))
+    ):
+        command = "labelgap train"
+    elif answered < p.items.count():
+        command = "labelgap ask 50"
+    else:
+        command = "labelgap predict"
+    where = f" --project {option}" if option is not None else ""
+    return f"next: [bold]{command}{plain(where)}[/]"
+
+
+@contextmanager
+def bar(screen: Any) -> "Iterator[Progress | None]":
+    """A bar for a training while it goes on; none in a pipe."""
+    from rich.progress import Progress
+
+    if not screen.is_terminal:
+        yield None
+        return
+    with Progress(console=screen, transient=True) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda stage, step, steps: bars.update(
+            task, description=stage, completed=step, total=steps
+        )

@@ -1,0 +1,187 @@
+"""More images while the page is open: answers are stored meanwhile, and nothing is asked twice."""
+
+import json
+import threading
+import time
+
+import pytest
+from conftest import answer_all, running_server
+from starlette.testclient import TestClient
+from test_server import BASE, JSON, OWN, PORT, TOKEN, labelling, send
+from typer.testing import CliRunner
+
+from labelgap.cli.project import app
+from labelgap.errors import InUse
+from labelgap.learner import Learner
+from labelgap.project.quality import TRAINED
+from labelgap.project.server.app import make_app
+from labelgap.project.server.desk import Desk
+from labelgap.project.server.serve import allowed_hosts
+from labelgap.project.work import Work
+
+
+@pytest.fixture
+def labelled(project, truth):
+    """A project with twenty answers and nothing trained."""
+    Work(project).ask(20)
+    answer_all(project, truth)
+    return project
+
+
+@pytest.fixture
+def desk(labelled):
+    desk = Desk(labelled, "the-project")
+    yield desk
+    desk.asking.stop()
+
+
+@pytest.fixture
+def client(desk):
+    guarded = make_app(desk, TOKEN, allowed_hosts("127.0.0.1", PORT), PORT)
+    client = TestClient(guarded, base_url=BASE)
+    client.post("/api/session", headers=OWN, content=json.dumps({"token": TOKEN}))
+    return client
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Holds the training before it begins, until it is set."""
+    held, opened = threading.Event(), threading.Event()
+    fit = Learner.fit
+
+    def slow(self, *arguments, **keywords):
+        held.set()
+        assert opened.wait(60)
+        return fit(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Learner, "fit", slow)
+    yield held, opened
+    opened.set()
+
+
+def more(client, n, **headers):
+    return client.post("/api/more", headers={**OWN, **headers}, content=json.dumps({"n": n}))
+
+
+def ended(client, seconds=90):
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
+        state = client.get("/api/state?person=anna").json()["asking"]
+        if not state["running"]:
+            return state
+        time.sleep(0.05)
+    raise AssertionError(state)
+
+
+def test_the_page_asks_for_more(client, labelled):
+    assert more(client, 10).status_code == 202
+    assert ended(client) == {"running": False, "added": 10}
+    batch = client.get("/api/batch?person=anna&n=40").json()
+    assert len(batch) == 10
+    asked = [item for item in batch if item["predicted"] is not None]
+    assert all(item["neighbours"] and 0 < item["probability"] <= 1 for item in asked)
+    assert len(labelled.ledger.notes(TRAINED)) == 1
+    # Ten besides the ten that wait, without a training: nothing was answered since.
+    assert more(client, 10).status_code == 202
+    assert ended(client)["added"] == 10
+    assert len(labelled.ledger.outstanding_ids()) == 20
+    assert len(labelled.ledger.notes(TRAINED)) == 1
+
+
+def test_answers_are_stored_while_it_trains(client, labelled, gate):
+    """Also about images that waited when it began; an undo too."""
+    held, opened = gate
+    opened.set()
+    assert more(client, 8).status_code == 202
+    ended(client)
+    opened.clear()
+    held.clear()
+    ids = [item["id"] for item in client.get("/api/batch?person=anna&n=40").json()]
+    assert "stored" in send(client, [labelling(ids[0], 1, "before-training")]).json()["results"][0]
+    train_labels = len(labelled.ledger.labelled_ids("train"))
+    assert more(client, 5).status_code == 202
+    assert held.wait(60)
+    state = client.get("/api/state?person=anna").json()
+    assert state["asking"]["running"]
+    assert more(client, 5).status_code == 409
+    answers = [labelling(i, 2, f"request-{i:04d}") for i in ids[1:]]
+    assert all("stored" in r for r in send(client, answers).json()["results"])
+    assert send(client, [{"kind": "undo", "id": ids[1], "request": "undo-while-training"}]).json()[
+        "results"
+    ][0]["stored"]
+    opened.set()
+    assert ended(client) == {"running": False, "added": 5}
+    labels = labelled.ledger.labels
+    assert {i: labels[i] for i in ids[2:]} == dict.fromkeys(ids[2:], 2)
+    assert ids[1] not in labels
+    assert set(labelled.ledger.outstanding_ids().tolist()) >= {ids[1]}
+    assert len(labelled.ledger.outstanding_ids()) == 6
+    # The note says what was trained on: the answers that came meanwhile are the next one's.
+    trained = labelled.last_note(TRAINED).data
+    assert trained["labels"] == train_labels
+    assert Work(labelled).is_stale()
+
+
+@pytest.mark.parametrize("n", [0, -1, 1001, True, None, "5", 2.5])
+def test_odd_numbers_are_refused(client, labelled, n):
+    assert more(client, n).status_code == 400
+    assert not client.get("/api/state").json()["asking"]["running"]
+
+
+def test_nobody_else_can_ask(client, labelled):
+    body = json.dumps({"n": 5})
+    assert more(client, 5, origin="http://evil.example").status_code == 403
+    assert client.post("/api/more", headers=JSON, content=body).status_code == 403
+    client.cookies.clear()
+    assert more(client, 5).status_code == 401
+    assert len(labelled.ledger.asked_ids()) == 20
+
+
+def test_nothing_left_is_told(client, labelled):
+    Work(labelled).ask(60)
+    for id in labelled.ledger.outstanding_ids().tolist():
+        labelled.ledger.skip(id, "skip")
+    assert more(client, 5).status_code == 202
+    assert "nothing left to ask" in ended(client)["error"]
+
+
+def test_a_failure_is_told_and_it_can_be_asked_again(client, labelled, monkeypatch):
+    def broken(*arguments, **keywords):
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "fit", broken)
+        patch.setattr(threading, "excepthook", lambda given: None)
+        assert more(client, 5).status_code == 202
+        assert "terminal" in ended(client)["error"]
+    assert more(client, 5).status_code == 202
+    assert ended(client)["added"] == 5
+
+
+def test_the_end_of_the_server_ends_the_training(client, desk, labelled, gate):
+    held, opened = gate
+    more(client, 5)
+    assert held.wait(60)
+    threading.Timer(0.3, opened.set).start()
+    desk.asking.stop()
+    state = desk.asking.state()
+    assert not state["running"]
+    assert "ended" in state["error"]
+    assert len(labelled.ledger.asked_ids()) == 20
+
+
+def test_commands_beside_the_server_say_where_to_ask(labelled, folder, tmp_path):
+    Work(labelled).train()
+    labelled.close()
+    with running_server(folder):
+        for words in (["ask", "5"], ["train"]):
+            done = CliRunner().invoke(app, [*words, "--project", str(folder)])
+            assert isinstance(done.exception, InUse)
+            assert "more images" in done.exception.cure
+            assert "Ctrl-C" in done.exception.cure
+        out = str(tmp_path / "p.csv")
+        for words in (["status"], ["predict", "--out", out], ["export", "--out", out + ".csv"],
+                      ["export", "--format", "model", "--out", str(tmp_path / "model")],
+                      ["backup", "--out", str(tmp_path / "b.zip")]):  # fmt: skip
+            done = CliRunner().invoke(app, [*words, "--project", str(folder)])
+            assert done.exit_code == 0, (words, done.output, done.exception)
