@@ -1,7 +1,9 @@
 """What a run will cost on this machine: a few real steps of every stage, timed and multiplied."""
 
 import math
+import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +16,7 @@ from labelgap.loop import simulated
 from labelgap.session import Session
 from labelgap.types import Stage
 
-WARM_UP, TIMED = 2, 3
+WARM_UP, TIMED = 2, 5
 
 
 @dataclass(frozen=True)
@@ -74,19 +76,28 @@ def estimate(config: RunConfig, task: Task, machine: Machine) -> Cost:
 
 
 def _time_stage(session: Session, training: Training, stage: Stage) -> tuple[float, list[float]]:
-    refreshes = []
-    for _, function in stage.refresh:
-        started = time.perf_counter()
-        function(0)
-        refreshes.append(time.perf_counter() - started)
+    # The second call: the first one loads libraries and fills caches.
+    refreshes = [_times(session, 2, function, 0)[1] for _, function in stage.refresh]
     runner = StageRunner(session.learner, training, stage)
     runner.refreshing = False
     first = max(0, stage.steps - WARM_UP - TIMED)  # late steps: every loss term is on by then
     for step in range(first, min(stage.steps, first + WARM_UP)):
         runner.step(step)
-    session.machine.synchronise()
-    started, steps = time.perf_counter(), range(first + WARM_UP, stage.steps)
-    for step in steps:
-        runner.step(step)
-    session.machine.synchronise()
-    return (time.perf_counter() - started) / max(1, len(steps)), refreshes
+    rest = range(first + WARM_UP, stage.steps)
+    times = [_times(session, 1, runner.step, step)[0] for step in rest]
+    # The median: what else the machine did for a moment is no step's cost.
+    return statistics.median(times or [0.0]), refreshes
+
+
+def _times(
+    session: Session, repeats: int, function: Callable[[int], object], argument: int
+) -> list[float]:
+    """Seconds of each call."""
+    found = []
+    for _ in range(repeats):
+        session.machine.synchronise()
+        started = time.perf_counter()
+        function(argument)
+        session.machine.synchronise()
+        found.append(time.perf_counter() - started)
+    return found
