@@ -3,11 +3,13 @@
 import json
 import stat
 import threading
+import time
 
+import httpx
 import pytest
+import uvicorn
 from conftest import CLASSES, answer_all
 from label_studio_stub import LEGACY, Stub
-from starlette.testclient import TestClient
 
 from labelgap._events import QueryItem
 from labelgap.project.label_studio import backend
@@ -15,6 +17,7 @@ from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.images import embedded
 from labelgap.project.label_studio.link import link
 from labelgap.project.label_studio.push import push, tasks_of
+from labelgap.project.server.serve import allowed_hosts, listen
 from labelgap.project.store import Project
 
 PASSWORD = "correct horse"
@@ -42,16 +45,32 @@ def place(project, truth, stub):
 
 @pytest.fixture
 def served(place):
-    """(browser, worker, what was said)."""
+    """(browser, worker, what was said), the backend on a port of this machine."""
     root, here, client = place
     said, door = [], threading.Lock()
     worker = backend.Worker(root, client, door, said.append, retry=0.2)
-    predictor = backend.Predictor(root, door)
-    app = backend.make_app(predictor, worker, here, PASSWORD, ["testserver"])
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    hosts = allowed_hosts("127.0.0.1", port)
+    app = backend.make_app(backend.Predictor(root, door), worker, here, PASSWORD, hosts)
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
+    )
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
     worker.start()
-    with TestClient(app) as browser:
-        yield browser, worker, said
-    worker.stop()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False
+        ) as browser:
+            yield browser, worker, said
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        worker.stop()
 
 
 def tasks_in(root, ids):
