@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labelgap.axes import Acquisition, acquisition, method
+from labelgap.select.arrays import wide_mean
 from labelgap.select.geometry import accurate
 from labelgap.select.kcenter import k_center
 from labelgap.select.top import check_budget
@@ -60,7 +61,7 @@ class Coreset(Acquisition):
             return Query(view.candidate_ids[:0])
         z, centres = view.candidates("features"), view.labelled("features")
         chosen = k_center(z, centres, n, ties=view.ties())
-        mean = z.mean(0, dtype=torch.float64)
+        mean = wide_mean(z)
         gap = gaps(z[chosen], centres, lambda a, b: accurate(a, b, mean)).sqrt()
         return cover_query(view, chosen, gap, "distance")
 

@@ -17,6 +17,7 @@ from labelgap.errors import LabelgapError
 from labelgap.linalg import constant_matmul, one_pool
 from labelgap.methods.coreset import cover_query, gaps
 from labelgap.methods.uncertainty import top_query
+from labelgap.select.arrays import wide_mean
 from labelgap.select.geometry import accurate
 from labelgap.select.graph import Graph
 from labelgap.select.kcenter import k_center
@@ -161,7 +162,7 @@ class CoreGcn(GcnAcquisition):
         hidden, logit, split = self.nodes(view)
         z = torch.cat([hidden, logit[:, None]], dim=1)
         chosen = k_center(z[split:], z[:split], n, ties=view.ties())
-        mean = z.mean(0, dtype=torch.float64)
+        mean = wide_mean(z)
         gap = gaps(z[split:][chosen], z[:split], lambda a, b: accurate(a, b, mean)).sqrt()
         return cover_query(view, chosen, gap, "distance")
 

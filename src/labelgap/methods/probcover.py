@@ -62,10 +62,10 @@ class ProbCover(Acquisition):
         check_budget(n, size)
         if n == 0:
             return Query(view.candidate_ids[:0])
-        known, z = (self._scaled(f("embedding")) for f in (view.labelled, view.candidates))
+        both = self._scaled(torch.cat([view.labelled("embedding"), view.candidates("embedding")]))
+        known, z = both[:-size], both[-size:]
         delta = o.delta
         if delta is None:
-            both = torch.cat([known, z])
             delta = purity_radius(both, view.num_classes, o.purity, view.rng("delta"))
         rows = np.argsort(view.ties(), kind="stable")[: o.sample]
         points = z[torch.from_numpy(np.sort(rows))]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from labelgap.axes import Acquisition, acquisition, method
 from labelgap.config import Settings, setting
+from labelgap.select.arrays import wide_mean
 from labelgap.select.geometry import accurate
 from labelgap.select.kmeans import kmeans
 from labelgap.select.top import check_budget
@@ -60,7 +61,7 @@ def typicality(
     if size > sample:
         among = np.sort(rng.choice(size, sample, replace=False))
         wanted = max(1, round(wanted * sample / size))
-    others, mean = z[torch.from_numpy(among)], z.mean(0, dtype=torch.float64)
+    others, mean = z[torch.from_numpy(among)], wide_mean(z)
     own = np.full(size, -1)
     own[among] = np.arange(len(among))
     found = []

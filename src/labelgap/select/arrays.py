@@ -53,6 +53,19 @@ def lowest(factors: list[Factor], shift: Float[Tensor, " c"]) -> Float[Tensor, "
     return torch.as_tensor(xp.concatenate(pieces)) if pieces else shift.new_empty(0)
 
 
+def wide_sum(x: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
+    """Sum of the rows in float64, a piece at a time: a wide copy of x would be twice x."""
+    total = torch.zeros(x.shape[1], dtype=wide(x.device), device=x.device)
+    for part in torch.split(x.detach(), ROWS):
+        total += part.sum(0, dtype=total.dtype)
+    return total
+
+
+def wide_mean(x: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
+    """Mean of the rows in float64."""
+    return wide_sum(x) / len(x)
+
+
 def row_norms(x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """Squared norms of the rows, accumulated in float64, in x's own type."""
     parts = [part.to(wide(x.device)).square().sum(1) for part in torch.split(x, ROWS)]

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from labelgap.errors import LabelgapError
-from labelgap.select.arrays import ROWS
+from labelgap.select.arrays import ROWS, wide_mean
 from labelgap.select.geometry import accurate
 from labelgap.select.kmeans import kmeans
 from labelgap.select.top import check_budget
@@ -38,7 +38,7 @@ def purity_radius(
     _, cluster, _ = kmeans(z, min(classes, len(z)), rng)
     rows = rng.permutation(len(z))[:sample]
     centres = torch.from_numpy(np.sort(rows))
-    mean = z.mean(0, dtype=torch.float64)
+    mean = wide_mean(z)
     nearest = torch.full((len(centres),), torch.inf, dtype=torch.float64)
     for start in range(0, len(z), ROWS):
         part = slice(start, start + ROWS)
@@ -57,15 +57,15 @@ def balls(
     z: Float[Tensor, "n d"], points: Float[Tensor, "m d"], radius: float
 ) -> UInt8[np.ndarray, "n bytes"]:
     """Bit j of row i: is point j closer to item i than the radius? Packed, eight to a byte."""
-    mean = z.mean(0, dtype=torch.float64)
-    rows = []
+    mean = wide_mean(z)
+    packed = np.empty((len(z), -(-len(points) // 8)), dtype=np.uint8)
     for start in range(0, len(z), 512):
         columns = [
             (accurate(z[start : start + 512], points[i : i + ROWS], mean) < radius**2).numpy()
             for i in range(0, len(points), ROWS)
         ]
-        rows.append(np.packbits(np.concatenate(columns, axis=1), axis=1))
-    return np.concatenate(rows)
+        packed[start : start + 512] = np.packbits(np.concatenate(columns, axis=1), axis=1)
+    return packed
 
 
 def greedy_cover(

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide
+from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide_mean
 
 # Below this share of the squared norms a float32 product has under four good digits.
 NEAR = 1e-2
@@ -46,7 +46,7 @@ class Euclidean:
 
     def __init__(self, z: Float[Tensor, "n d"]) -> None:
         self.z = z.detach()
-        self.mean = self.z.mean(0, dtype=wide(z.device))
+        self.mean = wide_mean(self.z)
         self.x = self.z - self.mean.to(z.dtype)
         self.norms = row_norms(self.x)
 

@@ -5,12 +5,12 @@ Caramalau, Bhattarai & Kim 2021, "Sequential graph convolutional network for act
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from labelgap.linalg import matmul
+from labelgap.select.arrays import wide_sum
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Graph:
     def of(cls, features: Float[Tensor, "n d"]) -> "Graph":
         x = F.normalize(features.detach(), dim=1)
         own = x.square().sum(1, keepdim=True).round()
-        total = x.sum(0, dtype=torch.float64).to(x.dtype)
+        total = wide_sum(x).to(x.dtype)
         return cls(x, own, ((x @ total)[:, None] - own).clamp_min(1.0))
 
     def propagate(self, h: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
@@ -44,4 +44,5 @@ class Graph:
     def inputs(self) -> Float[Tensor, "n d"]:
         """A X. It is constant, so that the first layer, A (X W), is (A X) W: no graph in it."""
         scaled = self.x / self.degree
-        return matmul(self.x, matmul(self.x.T, scaled)) - self.own * scaled + self.x
+        ax = matmul(self.x, matmul(self.x.T, scaled))
+        return ax.addcmul_(self.own, scaled, value=-1.0).add_(self.x)

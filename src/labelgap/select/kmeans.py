@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.select.arrays import row_norms, views, wide
+from labelgap.select.arrays import row_norms, views, wide, wide_mean
 from labelgap.select.seeds import greedy_seeds
 from labelgap.select.top import check_budget
 
@@ -43,7 +43,7 @@ def kmeans(
     BudgetError: k exceeds the items, or is 0.
     """
     z = z.detach()
-    mean = z.mean(0, dtype=wide(z.device)).to(z.dtype)
+    mean = wide_mean(z).to(z.dtype)
     x = z - mean
     enough = tolerance * float(row_norms(x).double().mean()) / z.shape[1]
     centres = x[greedy_seeds(x, k, rng, trials)]
@@ -78,7 +78,7 @@ def representatives(
     if k == 0 or k == len(z):
         return torch.arange(k, device=z.device)
     centres, _, _ = kmeans(z, k, rng)
-    mean = z.detach().mean(0, dtype=wide(z.device)).to(z.dtype)
+    mean = wide_mean(z).to(z.dtype)
     x, c = z.detach() - mean, centres - mean
     item, distance = _assign(c, x)
     chosen = torch.full((k,), -1, dtype=torch.int64, device=z.device)
