@@ -5,6 +5,7 @@ import gzip
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -265,6 +266,23 @@ def test_two_hundred_classes_by_typing_on_a_phone(browser, tmp_path):
     labels, _, _ = stored(folder)
     # The list begins with the latest classes: 1 is species 000, 3 then 002, 7 then 006.
     assert [names[labels[i]][-3:] for i in ids[:4]] == ["000", "002", "006", "100"]
+
+
+def test_from_another_machine_over_plain_http(browser, tmp_path):
+    """Not a secure context: the browser keeps some of its functions from the page."""
+    folder = tmp_path / "images"
+    ids = asked_folder(folder, 4)
+    with running_server(folder, "--host", "0.0.0.0") as (_, base, token):
+        if "127.0.0.1" in base or base.split("//")[1].split(":")[0] == socket.gethostname():
+            pytest.skip("this machine has no address but its own")
+        open_page(browser, base, token)
+        assert browser.execute_script("return isSecureContext") is False
+        answer(browser, "12")
+        until(all_saved(browser))
+        until(lambda: text(browser, "counts") == "2 of 4 answered")
+    labels, _, answers = stored(folder)
+    assert labels == {ids[0]: 0, ids[1]: 1}
+    assert len({e.request for e in answers}) == 2
 
 
 def test_one_class(browser, tmp_path):

@@ -2,12 +2,13 @@
 
 import csv
 
+import numpy as np
 import pytest
-from conftest import CLASSES, make_images
+from conftest import CLASSES, image_of, make_images
 from typer.testing import CliRunner
 
 from labelgap.cli import app, project  # noqa: F401  (importing registers the commands)
-from labelgap.errors import LabelgapError
+from labelgap.errors import FolderError, LabelgapError
 from labelgap.project.store import Project
 
 QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "network.blocks=[1]"]
@@ -53,6 +54,36 @@ def test_from_a_folder_to_an_export(tmp_path, monkeypatch):
     assert "error" not in run("doctor")
     make_images(folder / "more", 4, seed=5)
     assert "4 new images; 64 in all" in run("add")
+
+
+def test_init_again_goes_on_and_ignores_nothing(tmp_path):
+    folder = tmp_path / "images"
+    make_images(folder, 6)
+    words = ["init", folder, "--classes", ",".join(CLASSES)]
+    run(*words, "--seed", 3)
+    assert "6 images" in run(*words)
+    assert "6 images" in run(*words, "--seed", 3)
+    with pytest.raises(FolderError, match="has seed 3, and now 4 is given"):
+        run(*words, "--seed", 4)
+    with pytest.raises(FolderError, match="method 'daal', and now 'margin'"):
+        run(*words, "--method", "margin")
+
+
+def test_a_folder_that_is_labelled_throughout_has_its_accuracy_measured(tmp_path):
+    folder = tmp_path / "images"
+    for k, name in enumerate(CLASSES):
+        (folder / name).mkdir(parents=True)
+        for i in range(20):
+            image_of(k, np.random.default_rng(100 * k + i)).save(folder / name / f"{i}.png")
+    said = run("init", folder, "--method", "margin", *QUICK)
+    assert "60 labels stored" in said
+    assert f"next: labelgap train --project {folder}" in said.replace("\n", "")
+    with Project.open(folder, "read") as p:
+        held = len(p.ledger.held_out)
+    assert 3 <= held <= 21  # binomial(60, 0.2), but for one in ten thousand
+    assert f"{held} drawn at random are held out" in said
+    assert f"{60 - held} labels, accuracy" in run("train", "--project", folder)
+    assert f"n = {held}" in run("status", "--project", folder)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The label page's server: who gets in, what it serves, and that an answer is stored once."""
 
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,13 @@ from labelgap._events import QueryItem
 from labelgap.project.server.app import STATIC, make_app
 from labelgap.project.server.desk import Desk
 from labelgap.project.server.security import MAX_BODY
-from labelgap.project.server.serve import allowed_hosts, is_loopback, listen, remembered
+from labelgap.project.server.serve import (
+    allowed_hosts,
+    is_loopback,
+    listen,
+    own_address,
+    remembered,
+)
 
 TOKEN = "t" * 43
 PORT = 8123
@@ -177,6 +184,15 @@ def test_only_loopback_is_quiet():
     assert [is_loopback(h) for h in ("127.0.0.1", "localhost", "::1", "127.9.9.9")] == [True] * 4
     assert [is_loopback(h) for h in ("0.0.0.0", "192.168.1.5", "example.org", "")] == [False] * 4
     assert "[::1]:80" in allowed_hosts("::1", 80)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_wildcard_address_answers_to_this_machines_own_names(host):
+    known = allowed_hosts(host, 80)
+    assert f"{socket.gethostname()}:80" in known
+    assert f"{own_address()}:80" in known
+    assert "evil.example:80" not in known
+    assert f"{own_address()}:80" not in allowed_hosts("127.0.0.1", 80)
 
 
 def test_the_remembered_port_is_taken_again_or_another(tmp_path):

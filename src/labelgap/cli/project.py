@@ -97,7 +97,12 @@ def init(
         )
         tell_report(console, begun.report)
         tell_import(console, begun.labels)
-        console.print(f"network: {network_of(project)}")
+        hint = (
+            ""
+            if project.settings.weights
+            else ("; few labels go much further with pretrained ones: labelgap init --weights FILE")
+        )
+        console.print(f"network: {network_of(project)}{hint}")
         if begun.held_out:
             console.print(
                 f"every image has a label: {begun.held_out} drawn at random are held out to "
@@ -241,7 +246,11 @@ def status(
             for point in s.curve:
                 table.add_row(str(point.labels), str(point.accuracy))
             console.print(table)
-            console.print(f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on")
+            console.print(
+                f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on"
+                if s.accuracy.total
+                else "accuracy not known: no label is held out yet (`labelgap ask` sees to it)"
+            )
             console.print(s.verdict.sentence)
         tell_regions(console, p, s.regions)
         console.print(next_step(p, project))
@@ -290,6 +299,11 @@ def import_(
         tell_import(console, report)
         if report.without_label:
             console.print(f"{report.without_label} rows have no label")
+        if report.stored and not holdout:
+            console.print(
+                "they are for training; where they are of a random sample, `--holdout` makes a "
+                "share of them measure the accuracy"
+            )
         if holdout:
             from labelgap.project.work import hold_out_imported
 

@@ -83,6 +83,12 @@ def begin(
         folder_labels=by_folder and use_labels,
         **settings,
     )
+    if made.weights:
+        # Found out now, and not by the first question.
+        from labelgap.backbone import load_backbone
+        from labelgap.project.work import configuration
+
+        load_backbone(configuration(made, root.name).network)
     project = Project.create(root, made)
     try:
         report = project.add(found)

@@ -24,6 +24,7 @@ SETTINGS = "project.json"
 SCHEMA = 1
 MAX_CLASSES = 10_000
 _SNAPSHOTS = 10
+_ASKED_FOR = ("manifest", "holdout", "seed", "method", "network", "weights", "flip", "config")
 BESIDE = (
     "If that is `labelgap label`: its page asks for more images (the button “more images”), and "
     "Ctrl-C in its terminal ends it. Meanwhile status, predict, export and backup work."
@@ -101,7 +102,7 @@ class Project:
     def create(cls, root: Path, settings: ProjectSettings) -> "Project":
         """Begin a project in a folder of images; repeating it with the same settings continues.
 
-        Raises `FolderError` where the folder has a project of other classes.
+        Raises `FolderError` where the folder has a project of other classes or settings.
         """
         file = root / HOME / SETTINGS
         fresh = not file.is_file()
@@ -113,6 +114,7 @@ class Project:
                     f"{', '.join(known.classes[:12])}.",
                     "Use it (`labelgap status`), or move its folder .labelgap away.",
                 )
+            _refuse_changes(file, known, settings)
             settings = known
         else:
             save_settings(file, settings)
@@ -253,6 +255,21 @@ def read_settings(file: Path) -> ProjectSettings:
     if schema > SCHEMA:
         raise FolderError(f"{file} is of version {schema}.", "Update labelgap.")
     return build(ProjectSettings, _named(tree), str(file))
+
+
+def _refuse_changes(file: Path, known: ProjectSettings, given: ProjectSettings) -> None:
+    """What is asked for and is otherwise in the project must not be ignored in silence."""
+    for key in given.model_fields_set & set(_ASKED_FOR):
+        before, now = getattr(known, key), getattr(given, key)
+        if now not in (
+            before,
+            ProjectSettings.model_fields[key].get_default(call_default_factory=True),
+        ):
+            raise FolderError(
+                f"The project in {file.parent.parent} has {key} {before!r}, and now {now!r} is "
+                "given.",
+                f"Leave it out, or change it in {file} (`ask --method` changes the method).",
+            )
 
 
 def save_settings(file: Path, settings: ProjectSettings) -> None:

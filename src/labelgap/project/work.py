@@ -29,7 +29,7 @@ from labelgap.project.cold import thumbnails, typical
 from labelgap.project.explain import HELD_OUT, why
 from labelgap.project.quality import TRAINED
 from labelgap.project.regions import uncovered
-from labelgap.project.store import Project
+from labelgap.project.store import Project, ProjectSettings
 from labelgap.project.work_notes import WHY
 from labelgap.session import Session, ids_hash
 from labelgap.types import Ids, Query
@@ -41,13 +41,13 @@ DEFAULT_BACKBONE = "timm:tf_efficientnet_lite0"
 _BLOCK = 20_000  # images whose frozen features are kept under one key
 
 
-def configuration(project: Project, method: str | None = None) -> RunConfig:
+def configuration(settings: ProjectSettings, name: str, method: str | None = None) -> RunConfig:
     """The whole configuration of a project's session.
 
     With weights: a frozen backbone and its adapter. Without: a small ResNet from new weights,
     whose stem's stride grows with the images so that a round stays in minutes on a CPU.
     """
-    s = project.settings
+    s = settings
     network: dict[str, Any] = {}
     if s.weights:
         network = {"name": s.network or DEFAULT_BACKBONE, "freeze": True, "weights": s.weights}
@@ -59,7 +59,7 @@ def configuration(project: Project, method: str | None = None) -> RunConfig:
         "method": method or s.method,
         "seed": s.seed,
         "network": network,
-        "data": {"name": project.root.name},
+        "data": {"name": name},
     }
     # From new weights a round must stay near a minute on two cores: the smaller preset.
     preset = "cpu" if s.weights else "smoke"
@@ -94,7 +94,7 @@ class Work:
         progress: Progress | None = None,
     ) -> None:
         self.project = project
-        self.config = configuration(project, method)
+        self.config = configuration(project.settings, project.root.name, method)
         self.machine = machine(device, self.config.precision)
         items = project.items.all()
         if not items:
@@ -460,10 +460,7 @@ def weights_note(project: Project) -> str:
     if s.weights:
         name = (s.network or DEFAULT_BACKBONE).removeprefix("timm:")
         return f"an adapter on frozen {name} features ({Path(s.weights).name})"
-    return (
-        f"{s.network or 'a small ResNet'} from new weights (no pretrained weights: give "
-        "--weights FILE for better results from few labels)"
-    )
+    return f"{s.network or 'a small ResNet'} from new weights"
 
 
 def hold_out_imported(project: Project) -> int:

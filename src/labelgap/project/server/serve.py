@@ -18,6 +18,7 @@ from labelgap.project.server.desk import Desk
 from labelgap.project.store import Project
 
 KEPT = "server.json"
+WILDCARDS = ("0.0.0.0", "::")
 
 
 def serve(project: Project, host: str, port: int, person: str, browser: bool, console: Any) -> None:
@@ -32,18 +33,19 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
     remember(project.home, {**kept, "port": port})
     desk = Desk(project, id)
     app = make_app(desk, token, allowed_hosts(host, port), port)
-    named = _bracketed(host)
+    anywhere = host in WILDCARDS
+    named = _bracketed(own_address() if anywhere else host)
     fragment = f"token={token}" + (f"&person={quote(person)}" if person else "")
     link = f"http://{named}:{port}/#{fragment}"
     if not is_loopback(host):
+        where = "all addresses of this machine" if anywhere else host
         console.print(
-            f"[bold yellow]warning:[/] other machines can reach this page on {host}; the link is "
+            f"[bold yellow]warning:[/] other machines can reach this page on {where}; the link is "
             "the only key, and it travels unencrypted. Use a trusted network, or an SSH tunnel."
         )
     waiting = len(project.ledger.outstanding_ids())
-    if not waiting:
-        console.print("nothing is waiting to be labelled; the page can ask for more")
-    console.print(f"{waiting} images to label at [bold]{link}[/]  (Ctrl-C ends)")
+    what = f"{waiting} images to label" if waiting else "nothing to label yet; ask for images"
+    console.print(f"{what} at [bold]{link}[/]  (Ctrl-C ends)")
     settings = uvicorn.Config(
         app,
         log_level="warning",
@@ -122,12 +124,23 @@ def is_loopback(host: str) -> bool:
 def allowed_hosts(host: str, port: int) -> list[str]:
     """What the Host header may be: the names of the loopback address, and the one given.
 
-    On a wildcard address (0.0.0.0) also this machine's own name.
+    On a wildcard address (0.0.0.0) also this machine's own name and address.
     """
     names = ["localhost", "127.0.0.1", "[::1]", _bracketed(host)]
-    if host in ("0.0.0.0", "::"):
-        names += [socket.gethostname(), socket.getfqdn()]
+    if host in WILDCARDS:
+        names += [socket.gethostname(), socket.getfqdn(), _bracketed(own_address())]
     return [f"{name}:{port}" for name in dict.fromkeys(names)]
+
+
+def own_address() -> str:
+    """The address by which other machines find this one, else its name. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # An address for documentation: it only makes the system choose its way out.
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
 
 
 def _bracketed(host: str) -> str:

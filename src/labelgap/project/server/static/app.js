@@ -1,6 +1,6 @@
 // The page: login, the list of images, history, and what is shown when.
 
-import { find, imageUrl, make } from "./dom.js";
+import { find, imageUrl, make, randomId } from "./dom.js";
 import { Grid } from "./grid.js";
 import { More } from "./more.js";
 import { Queue } from "./queue.js";
@@ -60,7 +60,7 @@ function person() {
   let name = localStorage.getItem("labelgap/person");
   if (!name) {
     // Two browsers are two persons until they say otherwise: each gets other images.
-    name = `person-${crypto.randomUUID().slice(0, 4)}`;
+    name = `person-${randomId().slice(0, 4)}`;
     localStorage.setItem("labelgap/person", name);
   }
   return name;

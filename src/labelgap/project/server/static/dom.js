@@ -13,6 +13,12 @@ export function make(tag, properties = {}, ...children) {
   return node;
 }
 
+// crypto.randomUUID is kept from pages that come over plain HTTP from another machine (--host).
+export function randomId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 export const imageUrl = (id, view = "full") => `/image/${id}?view=${view}`;
 
 // How sure the network is: "87 %", or nothing where it is not known.

@@ -4,6 +4,8 @@
 // other's), under a key that sorts in the order of answering. Its request id makes a repeated
 // sending harmless: the server stores a request once.
 
+import { randomId } from "./dom.js";
+
 const AT_ONCE = 50;
 const LONGEST_WAIT = 15000;
 
@@ -37,7 +39,7 @@ export class Queue {
 
   // Throws where the browser cannot keep it: then nothing was answered.
   push(answer) {
-    const request = crypto.randomUUID();
+    const request = randomId();
     const order = `${String(Date.now()).padStart(15, "0")}-${String(this.count++).padStart(6, "0")}`;
     const entry = { ...answer, request, person: this.person() };
     const key = `${this.prefix}${order}-${request}`;
