@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from views import normal
 
 from labelgap import simclr
+from labelgap.bench.work import task_of
 from labelgap.config import TrainingSettings
 from labelgap.data.types import Augment, Split, Task
 from labelgap.device import machine
@@ -162,6 +163,9 @@ def test_an_adapter_on_the_embedding_is_the_same_for_every_method(method):
     assert torch.equal(embedding(frozen, session.learner), seen)
     assert np.abs(frozen.test.inputs).max() < 50
     assert frozen.fingerprint != task.fingerprint
+    cell = task_of(config, None, "cpu", development=100)  # the same in a grid, and in tuning
+    np.testing.assert_array_equal(cell.train.inputs, frozen.train.inputs)
+    assert len(cell.pool) == len(frozen.pool) - len(cell.test) == len(task.train) - 100
 
 
 def test_frozen_features_and_near_duplicates_exclude_each_other():
