@@ -10,12 +10,12 @@ from conftest import CLASSES
 from starlette.testclient import TestClient
 
 from labelgap._events import QueryItem
+from labelgap.project.loopback import is_loopback
 from labelgap.project.server.app import STATIC, make_app
 from labelgap.project.server.desk import Desk
 from labelgap.project.server.security import MAX_BODY
 from labelgap.project.server.serve import (
     allowed_hosts,
-    is_loopback,
     listen,
     own_address,
     remembered,

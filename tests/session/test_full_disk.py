@@ -1,11 +1,11 @@
 """A full disk stops a run with a cause and a cure; with room again the same command goes on."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from disks import small_file_system
 
 from labelgap import loop
 from labelgap.contract import Case, tiny_task
@@ -17,13 +17,8 @@ from labelgap.methods import METHODS
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs is not permitted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_file_system(tmp_path / "disk", "2m") as folder:
+        yield folder
 
 
 def test_a_run_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from disks import small_file_system
 
 from labelgap import _lock, _sqlite
 from labelgap import ledger as ledger_module
@@ -350,13 +351,8 @@ def test_a_full_database_refuses_the_answer_and_keeps_the_others(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs is not permitted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_file_system(tmp_path / "disk", "400k") as folder:
+        yield folder
 
 
 def test_a_full_disk_refuses_the_answer_and_keeps_the_others(small_disk, tmp_path):

@@ -10,7 +10,6 @@ A request that makes something is never repeated by itself, since it may have be
 import base64
 import binascii
 import http.client
-import ipaddress
 import json
 import time
 import urllib.error
@@ -20,6 +19,7 @@ from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
 from labelgap.errors import ConfigError, LabelgapError
+from labelgap.project import loopback
 
 TIMEOUT = 120.0
 """Seconds: an import of some hundred images into a busy development server takes a minute."""
@@ -263,13 +263,7 @@ def plain_token(text: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return loopback.is_loopback(urlsplit(url).hostname or "")
 
 
 def _life(token: str) -> float:

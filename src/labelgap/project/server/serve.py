@@ -1,6 +1,5 @@
 """Start the page's server: a free port, a fresh token, one line with the link."""
 
-import ipaddress
 import json
 import secrets
 import socket
@@ -13,6 +12,7 @@ import uvicorn
 
 from labelgap.errors import ConfigError
 from labelgap.files import write_text
+from labelgap.project.loopback import is_loopback
 from labelgap.project.server.app import make_app
 from labelgap.project.server.desk import Desk
 from labelgap.project.store import Project
@@ -109,16 +109,6 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def allowed_hosts(host: str, port: int) -> list[str]:
