@@ -1,11 +1,13 @@
 """More images while the page is open: answers are stored meanwhile, and nothing is asked twice."""
 
 import json
+import signal
 import threading
 import time
+import urllib.request
 
 import pytest
-from conftest import answer_all, running_server
+from conftest import QUICK, answer_all, running_server
 from starlette.testclient import TestClient
 from test_server import BASE, JSON, OWN, PORT, TOKEN, labelling, send
 from typer.testing import CliRunner
@@ -17,6 +19,7 @@ from labelgap.project.quality import TRAINED
 from labelgap.project.server.app import make_app
 from labelgap.project.server.desk import Desk
 from labelgap.project.server.serve import allowed_hosts
+from labelgap.project.store import Project
 from labelgap.project.work import Work
 
 
@@ -168,6 +171,47 @@ def test_the_end_of_the_server_ends_the_training(client, desk, labelled, gate):
     assert not state["running"]
     assert "ended" in state["error"]
     assert len(labelled.ledger.asked_ids()) == 20
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_a_server_that_ends_while_it_trains_leaves_the_project_whole(labelled, folder, kill):
+    """Answers of that time are stored, nothing is half asked, and the next training goes on."""
+    before = dict(labelled.ledger.labels)
+    labelled.change(config={**QUICK, "training": {"steps": 100_000, "batch_size": 16}})
+    labelled.close()
+    with running_server(folder) as (process, base, token):
+        assert call(base, token, "more", {"n": 5}) == {"ok": True}
+        until_training(base, token)
+        answer = {"kind": "label", "id": 59, "label": 2, "request": "while-training"}
+        assert "stored" in call(base, token, "answers", {"answers": [answer]})["results"][0]
+        process.send_signal(kill)
+        process.wait(30)
+    with Project.open(folder) as again:
+        assert again.ledger.labels == {**before, 59: 2}
+        assert len(again.ledger.asked_ids()) == 20
+        again.change(config=QUICK)
+        assert Work(again).ask(5).new == 5
+
+
+def call(base, token, path, body=None):
+    request = urllib.request.Request(
+        f"{base}/api/{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={**JSON, "Authorization": f"Bearer {token}"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def until_training(base, token):
+    started = time.monotonic()
+    while time.monotonic() - started < 90:
+        asking = call(base, token, "state")["asking"]
+        assert asking["running"], asking
+        if asking["step"] > 0:
+            return
+        time.sleep(0.1)
+    raise AssertionError(asking)
 
 
 def test_commands_beside_the_server_say_where_to_ask(labelled, folder, tmp_path):

@@ -8,7 +8,7 @@ from conftest import CLASSES, image_of, make_images
 from typer.testing import CliRunner
 
 from labelgap.cli import app, project  # noqa: F401  (importing registers the commands)
-from labelgap.errors import FolderError, LabelgapError
+from labelgap.errors import ConfigError, FolderError, LabelgapError
 from labelgap.project.store import Project
 
 QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "network.blocks=[1]"]
@@ -67,6 +67,17 @@ def test_init_again_goes_on_and_ignores_nothing(tmp_path):
         run(*words, "--seed", 4)
     with pytest.raises(FolderError, match="method 'daal', and now 'margin'"):
         run(*words, "--method", "margin")
+
+
+def test_weights_that_cannot_be_had_are_told_before_anything_is_made(tmp_path, monkeypatch):
+    def away(settings):
+        raise ConfigError(f"The weights of {settings.name} cannot be had.", "Connect.")
+
+    monkeypatch.setattr("labelgap.backbone.load_backbone", away)
+    make_images(tmp_path, 3)
+    with pytest.raises(ConfigError, match="tf_efficientnet_lite0"):
+        run("init", tmp_path, "--classes", "a,b", "--weights", "hub")
+    assert not (tmp_path / ".labelgap").exists()
 
 
 def test_a_folder_that_is_labelled_throughout_has_its_accuracy_measured(tmp_path):
