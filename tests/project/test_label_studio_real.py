@@ -487,6 +487,13 @@ def test_the_backend_predicts_pulls_and_trains(server, client, tmp_path):
         with Project.open(folder) as project:
             done = push(project, client, linked(project, client), embedded(project))
             assert (done.new, done.model_version) == (0, "labelgap")
+            # From now on it asks by itself, for each task that somebody opens.
+            project.ledger.asked(1, [QueryItem(20)])
+            push(project, client, linked(project, client), embedded(project))
+            [opened] = tasks_of(project, client, here)[20]
+        [live] = client.get(f"/api/tasks/{opened}/")["predictions"]
+        assert live["model_version"] == version
+        assert live["result"][0]["value"]["choices"] == [CLASSES[expected[20].argmax()]]
         assert serving.process.poll() is None
         assert not [line for line in serving.said if server.token in line]
     finally:
