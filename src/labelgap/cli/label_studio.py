@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.project import PANEL, PROJECT, _console, _plain
+from labelgap.cli.project import PANEL, PROJECT
+from labelgap.cli.telling import console as _console
+from labelgap.cli.telling import plain as _plain
 
 if TYPE_CHECKING:
     from labelgap.project.label_studio.client import Client
