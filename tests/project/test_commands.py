@@ -39,8 +39,12 @@ def test_from_a_folder_to_an_export(tmp_path, monkeypatch):
     assert "20 labels stored" in run("import", tmp_path / "mine.csv")
     assert "0 labels stored, 20 were there already" in run("import", tmp_path / "mine.csv")
     assert "16 labels, accuracy" in run("train")
+    assert "4 images to label (4 new" in run("ask", 4, "--method", "entropy")
+    with Project.open(mode="read") as p:
+        assert p.settings.method == "entropy"  # from now on
+        assert any("entropy of the prediction" in i.explanation for i in p.ledger.outstanding())
     said = run("status")
-    assert "60 images, 20 labelled (4 of them held out), 0 waiting" in said
+    assert "60 images, 20 labelled (4 of them held out), 4 waiting" in said
     assert "1 quarantined (zero bytes)" in said
     assert "n = 4" in said
     assert "bad.png: zero bytes" in run("status", "--quarantine")

@@ -4,9 +4,12 @@ import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 
 import pytest
+import uvicorn
 from conftest import CLASSES
+from rich.console import Console
 from starlette.testclient import TestClient
 
 from labelgap._events import QueryItem
@@ -19,6 +22,7 @@ from labelgap.project.server.serve import (
     listen,
     own_address,
     remembered,
+    serve,
 )
 
 TOKEN = "t" * 43
@@ -193,6 +197,26 @@ def test_a_wildcard_address_answers_to_this_machines_own_names(host):
     assert f"{own_address()}:80" in known
     assert "evil.example:80" not in known
     assert f"{own_address()}:80" not in allowed_hosts("127.0.0.1", 80)
+
+
+@pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_opening_it_to_others_warns_and_prints_a_link_that_works(asked, monkeypatch, host, warns):
+    said, served = StringIO(), []
+
+    def run(server, sockets):
+        served.append(server.config.app)
+        sockets[0].close()
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    serve(asked, host, 0, "", False, Console(file=said, width=500))
+    text = said.getvalue()
+    assert ("warning: other machines can reach this page" in text) is warns
+    base, _, token = text.split("label at ")[-1].split(" ")[0].partition("/#token=")
+    assert base.startswith(f"http://{own_address() if warns else host}:")
+    client = TestClient(served[0], base_url=base)
+    assert client.get("/api/state").status_code == 401  # the token is needed all the same
+    key = {"authorization": f"Bearer {token}"}
+    assert client.get("/api/state", headers=key).status_code == 200
 
 
 def test_the_remembered_port_is_taken_again_or_another(tmp_path):
