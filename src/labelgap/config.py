@@ -21,6 +21,10 @@ S = TypeVar("S", bound="Settings")
 JsonExtra = dict[str, Any]
 
 
+TUNING = "digits, training images outside the pool, 10 trials × 3 seeds (benchmarks/tuning)"
+"""What the evidence of most tuned values begins with."""
+
+
 def setting(
     default: Any,
     description: str,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from labelgap.axes import Objective, method, objective
-from labelgap.config import Settings, setting
+from labelgap.config import TUNING, Settings, setting
 from labelgap.learner import cross_entropy
 from labelgap.methods.cross_entropy import supervised_stage
 from labelgap.methods.pseudo_label import pseudo_label_loss
@@ -28,20 +28,28 @@ STRONG, AVERAGE = "strong", "average"
 class FixMatchOptions(Settings):
     """Unlabelled batch, threshold, weight and the averaged weights."""
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"ratio": 7.0, "ema": 0.999}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"ratio": 7.0, "ema": 0.999, "threshold": 0.95, "weight": 1.0}
+    }
     ratio: float = setting(
         1.0, "μ: unlabelled images per labelled one", source="Sohn et al. 2020, §4: 7", gt=0
     )
     threshold: float = setting(
-        0.95,
+        0.7,
         "τ: least confidence of a pseudo-label",
-        source="Sohn et al. 2020, §4",
+        source="Sohn et al. 2020, §4: 0.95",
+        evidence=f"{TUNING}: +0.9 points over (0.95, 1), together with weight",
         ge=0,
         le=1,
         search=(0.7, 0.99, "linear"),
     )
     weight: float = setting(
-        1.0, "λ_u", source="Sohn et al. 2020, §4", ge=0, search=(0.1, 3.0, "log")
+        0.241,
+        "λ_u",
+        source="Sohn et al. 2020, §4: 1",
+        evidence="as threshold",
+        ge=0,
+        search=(0.1, 3.0, "log"),
     )
     ema: float = setting(
         0.0,

@@ -5,7 +5,7 @@ predicted loss is highest. `ranking="bce"` is the pairwise loss that TA-VAAL put
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labelgap.axes import Acquisition, Objective, acquisition, method, objective
-from labelgap.config import Settings, setting
+from labelgap.config import TUNING, Settings, setting
 from labelgap.methods.cross_entropy import supervised_stage
 from labelgap.methods.uncertainty import top_query
 from labelgap.network import Network
@@ -73,14 +73,16 @@ class LossHead(nn.Module):
 class Ll4alOptions(Settings):
     """The loss head and its training."""
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"weight": 1.0}}
     ranking: Literal["margin", "bce"] = setting(
         "margin", "pairwise loss: the paper's, or TA-VAAL's", source="Yoo & Kweon 2019, Eq. 2"
     )
     margin: float = setting(1.0, "ξ of the margin loss", source="Yoo & Kweon 2019, §4.1", gt=0)
     weight: float = setting(
-        1.0,
+        0.133,
         "λ: weight of the ranking loss",
-        source="Yoo & Kweon 2019, §4.1",
+        source="Yoo & Kweon 2019, §4.1: 1",
+        evidence=f"{TUNING}: +6.8 points over 1; +6.4 with 0.174, −5.9 with 1.86",
         ge=0,
         search=(0.1, 3.0, "log"),
     )

@@ -35,6 +35,7 @@ class RankerOptions(Ll4alOptions):
     ranking: Literal["margin", "bce"] = setting(
         "bce", "pairwise loss of the ranker", source="Kim et al. 2021, code"
     )
+    weight: float = setting(1.0, "λ: weight of it", source="Kim et al. 2021, code", ge=0)
 
 
 class TaVaalOptions(VaeSettings):
