@@ -6,6 +6,7 @@ so on the CPU the few elementwise steps between two products stay with numpy, in
 operations used are spelled alike in both libraries. Views share memory: nothing is copied.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -53,11 +54,23 @@ def lowest(factors: list[Factor], shift: Float[Tensor, " c"]) -> Float[Tensor, "
     return torch.as_tensor(xp.concatenate(pieces)) if pieces else shift.new_empty(0)
 
 
+def wide_pieces(x: Float[Tensor, "n d"]) -> Iterator[tuple[int, Tensor]]:
+    """(first row, float64 copy of some rows) over all rows, in one buffer that is used again.
+
+    A wide copy of x would be twice x; so would a new one for each piece, since the allocator does
+    not fit an aligned block into the hole that its like has left.
+    """
+    buffer = torch.empty(min(ROWS, len(x)), x.shape[1], dtype=wide(x.device), device=x.device)
+    for start in range(0, len(x), ROWS):
+        part = x.detach()[start : start + ROWS]
+        yield start, buffer[: len(part)].copy_(part)
+
+
 def wide_sum(x: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
-    """Sum of the rows in float64, a piece at a time: a wide copy of x would be twice x."""
+    """Sum of the rows in float64."""
     total = torch.zeros(x.shape[1], dtype=wide(x.device), device=x.device)
-    for part in torch.split(x.detach(), ROWS):
-        total += part.sum(0, dtype=total.dtype)
+    for _, part in wide_pieces(x):
+        total += part.sum(0)
     return total
 
 
@@ -68,5 +81,7 @@ def wide_mean(x: Float[Tensor, "n d"]) -> Float[Tensor, " d"]:
 
 def row_norms(x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """Squared norms of the rows, accumulated in float64, in x's own type."""
-    parts = [part.to(wide(x.device)).square().sum(1) for part in torch.split(x, ROWS)]
-    return torch.cat(parts).to(x.dtype) if len(x) else x.new_empty(0)
+    out = x.new_empty(len(x))
+    for start, part in wide_pieces(x):
+        out[start : start + len(part)] = part.square_().sum(1)
+    return out

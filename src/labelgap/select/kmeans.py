@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.select.arrays import row_norms, views, wide, wide_mean
+from labelgap.select.arrays import row_norms, views, wide, wide_mean, wide_pieces
 from labelgap.select.seeds import greedy_seeds
 from labelgap.select.top import check_budget
 
@@ -116,8 +116,8 @@ def _centres(x: Tensor, cluster: Tensor, distance: Tensor, old: Tensor) -> Tenso
     """Means of the clusters, summed in float64; empty ones restart at the farthest items."""
     k, dtype = len(old), wide(x.device)
     sums = torch.zeros(k, x.shape[1], dtype=dtype, device=x.device)
-    for part, c in zip(torch.split(x, _ROWS), torch.split(cluster, _ROWS), strict=True):
-        sums.index_add_(0, c, part.to(dtype))
+    for start, part in wide_pieces(x):
+        sums.index_add_(0, cluster[start : start + len(part)], part)
     counts = torch.bincount(cluster, minlength=k)
     centres = (sums / counts.clamp_min(1)[:, None]).to(x.dtype)
     empty = torch.nonzero(counts == 0).squeeze(1)
