@@ -57,13 +57,13 @@ def main() -> None:
     threads = set_threads(args.threads)
     options = dict(item.split("=", 1) for item in args.set)
     sys.stdout.write(f"| method | N | CPU seconds | grown by MB | ({threads} threads)\n")
+    needs = {need for name in args.methods for need in ACQUISITIONS[name].needs}
     for n in (10_000, 50_000):
-        pool = synthetic_view(
-            n, {need for name in args.methods for need in ACQUISITIONS[name].needs}
-        )
+        pool = synthetic_view(n, needs)
         for name in ["random", *args.methods]:
             cls = ACQUISITIONS[name]
             made = cls(build(cls.Options, options if name != "random" else {}, name))
+            made.select(synthetic_view(500, needs, labelled=50), 5)  # loads libraries
             with Peak() as peak:
                 started = time.process_time()
                 made.select(pool, BUDGET)
