@@ -26,7 +26,7 @@ from labelgap.ledger import Ledger
 from labelgap.oracle import Oracle
 from labelgap.presets import resolve
 from labelgap.session import Session, weights_hash
-from labelgap.types import Ids
+from labelgap.types import Answer, Ids
 from labelgap.view import PoolView
 
 Check = Callable[["Case"], None]
@@ -114,17 +114,20 @@ def _reordered(view: PoolView, order: Ids) -> PoolView:
     return part
 
 
-@contract("asks for n distinct candidates, with duplicates and tied scores too")
+@contract("asks for n distinct candidates, none labelled, skipped or held out; ties or not")
 def distinct(case: Case) -> None:
     session = case.fitted(tiny_task(duplicates=True))
     with torch.no_grad():
         session.training.network.head.weight.zero_()
         session.training.network.head.bias.zero_()
-    known = set(session.labelled()[0].tolist())
-    n = 5 * BUDGET  # of 72: a draw with replacement would repeat one almost surely
+    free = session.unlabelled_ids()
+    session.ledger.hold_out(free[:4])
+    session.tell([Answer(int(i), None, "unsure") for i in free[4:8]])
+    taken = set(session.labelled()[0].tolist()) | set(free[:8].tolist())
+    n = 5 * BUDGET  # of 64: a draw with replacement would repeat one almost surely
     ids = session.ask(n).ids
     assert len(ids) == len(set(ids.tolist())) == n
-    assert not known & set(ids.tolist())
+    assert not taken & set(ids.tolist())
 
 
 @contract("answers within a non-contiguous subset, and finds there what it found at large")
