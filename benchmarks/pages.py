@@ -1,0 +1,103 @@
+"""Write the committed benchmarks' numbers into the methods' pages.
+
+    python benchmarks/pages.py            # docs/methods/*.md, from benchmarks/results/*/
+    python benchmarks/pages.py --check    # exit status 1 if a page says anything else
+
+What stands between the two marks below is replaced; the rest of a page is written by hand.
+"""
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from labelgap.bench import compare, tables
+from labelgap.bench.collect import collect
+from labelgap.bench.compare import Comparison, Row
+from labelgap.bench.store import GRID, Store
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, PAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "methods"
+BEGIN, END = "<!-- measured: benchmarks/pages.py writes this -->", "<!-- measured ends -->"
+HEADERS = ("setting", "seeds", "AUBC", "random", "difference", "Holm p", "train s", "query s",
+           "peak MB")  # fmt: skip
+
+
+def line(c: Comparison, row: Row, random: Row) -> list[str]:
+    """What one setting says of one method, beside random."""
+    labels = f"{c.labels[0]:,} → {c.labels[-1]:,} labels"
+    peak = None if row.peak_memory is None else row.peak_memory >> 20
+    return [
+        f"{c.name}, {labels}",
+        str(row.seeds),
+        tables.spread(row.aubc),
+        tables.spread(random.aubc),
+        tables.difference(row),
+        tables.probability(row.p_holm),
+        f"{row.train_seconds:.1f} (random {random.train_seconds:.1f})",
+        f"{row.query_seconds:.2f}",
+        tables.whole(peak),
+    ]
+
+
+def measured(folders: list[Path]) -> dict[str, str]:
+    """The block of every method that some benchmark ran."""
+    lines: dict[str, list[list[str]]] = defaultdict(list)
+    commands: dict[str, list[str]] = defaultdict(list)
+    for folder in folders:
+        store = Store(folder)
+        for c in compare.comparisons(collect(store).finished):
+            if c.random is None:
+                continue
+            rows = compare.table(c)
+            for row in rows:
+                lines[row.arm].append(line(c, row, rows[c.random]))
+                for command in store.commands:
+                    if command not in commands[row.arm]:
+                        commands[row.arm].append(command)
+    return {arm: block(lines[arm], commands[arm]) for arm in lines}
+
+
+def block(lines: list[list[str]], commands: list[str]) -> str:
+    """The generated part of a page."""
+    return (
+        "Mean ± standard deviation over seeds in per cent; the difference to random is paired by "
+        "seed, with its 95 % interval; seconds are those of a whole run.\n\n"
+        f"{tables.markdown(HEADERS, lines)}\n"
+        "By " + ", ".join(f"`{command}`" for command in commands) + " (benchmarks/results/).\n"
+    )
+
+
+def with_block(text: str, new: str) -> str:
+    """The page with its generated part replaced, or put at the head of `## Measured`."""
+    if BEGIN in text:
+        before, _, rest = text.partition(BEGIN)
+        after = rest.partition(END)[2]
+    else:
+        before, _, after = text.partition("## Measured\n")
+        before += "## Measured\n\n"
+    return f"{before}{BEGIN}\n\n{new}\n{END}{after}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; compare")
+    check = parser.parse_args().check
+    folders = sorted(grid.parent for grid in RESULTS.glob(f"*/{GRID}"))
+    stale = []
+    for arm, new in measured(folders).items():
+        page = PAGES / f"{arm}.md"
+        if not page.exists():
+            continue
+        text = page.read_text()
+        wanted = with_block(text, new)
+        if wanted != text:
+            stale.append(page.name)
+            if not check:
+                page.write_text(wanted)
+    print(f"{len(stale)} pages {'differ' if check else 'written'}: {', '.join(stale)}")
+    sys.exit(bool(check and stale))
+
+
+if __name__ == "__main__":
+    main()
