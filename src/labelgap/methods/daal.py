@@ -23,7 +23,7 @@ from labelgap.alignment import (
     statistics_width,
 )
 from labelgap.axes import Acquisition, Objective, acquisition, method, objective
-from labelgap.config import Settings, setting
+from labelgap.config import TUNING, Settings, setting
 from labelgap.learner import cross_entropy
 from labelgap.methods.cross_entropy import supervised_stage
 from labelgap.mixture import Mixture
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from labelgap.view import PoolView
 
 OURS = "open in the paper; ours"
+TUNED = (
+    f"{TUNING}, and Fashion-MNIST: no draw beats the defaults for every seed; "
+    "alone: benchmarks/tuning/one-at-a-time.md"
+)
 LEAST_REFRESH = 10
 """Steps between refits of ψ in short alignment stages, so that EM does not dominate them."""
 
@@ -53,6 +57,7 @@ class MixtureSettings(Settings):
         "statistics",
         "over EM batches: mean of ψ (the paper), or merged sufficient statistics",
         source="paper §2.1: parameters",
+        evidence=TUNED,
         search=("statistics", "parameters"),
     )
     em_steps: int = setting(10, "EM iterations", source="a review of the longer version", ge=0)
@@ -62,6 +67,7 @@ class MixtureSettings(Settings):
         "least σ² relative to the mean feature variance",
         source=OURS,
         gt=0,
+        evidence=TUNED,
         search=(1e-3, 1e-1, "log"),
     )
 
@@ -110,7 +116,9 @@ class DaalOptions(MixtureSettings):
         },
     }
     reg: bool = setting(True, "Reg: the mixture regulariser", source="paper §2.2")
-    alpha: float = setting(0.1, "weight α of L_GMM", source=OURS, ge=0, search=(0.01, 1.0, "log"))
+    alpha: float = setting(
+        0.1, "weight α of L_GMM", source=OURS, ge=0, evidence=TUNED, search=(0.01, 1.0, "log")
+    )
     temperature: float = setting(
         0.0,
         "divides the log joint of posteriors; 1 is the paper; 0: d, the mean over dimensions "
@@ -127,6 +135,7 @@ class DaalOptions(MixtureSettings):
         source=OURS,
         ge=0,
         lt=1,
+        evidence=TUNED,
         search=(0.25, 0.5),
     )
     reg_refresh: int = setting(
@@ -141,7 +150,12 @@ class DaalOptions(MixtureSettings):
         ge=1,
     )
     align_fraction: float = setting(
-        0.25, "alignment steps per supervised step", source=OURS, gt=0, search=(0.1, 0.5, "linear")
+        0.25,
+        "alignment steps per supervised step",
+        source=OURS,
+        gt=0,
+        evidence=TUNED,
+        search=(0.1, 0.5, "linear"),
     )
     refresh_fraction: float = setting(
         0.05,
@@ -154,18 +168,20 @@ class DaalOptions(MixtureSettings):
         500, "items of each set that ψ is refitted on while training; None: all", source=OURS, ge=1
     )
     reg_in_alignment: bool = setting(
-        True, "keep Reg in the alignment stage", source=OURS, search=(True, False)
+        True, "keep Reg in the alignment stage", source=OURS, evidence=TUNED, search=(True, False)
     )
     through_statistics: bool = setting(
         False,
         "gradients reach z through posteriors and likelihoods too",
         source=OURS,
+        evidence=TUNED,
         search=(False, True),
     )
     batch_norm: Literal["joint", "separate"] = setting(
         "joint",
         "labelled and unlabelled images in one forward pass, or in two",
         source=OURS,
+        evidence=TUNED,
         search=("joint", "separate"),
     )
     adversarial: float = setting(
@@ -173,6 +189,7 @@ class DaalOptions(MixtureSettings):
         "weight of the critic's distance in the features' loss",
         source=OURS,
         ge=0,
+        evidence=TUNED,
         search=(0.01, 1.0, "log"),
     )
     critic_width: int = setting(
@@ -182,13 +199,14 @@ class DaalOptions(MixtureSettings):
         False, "sigmoid on the critic: the paper, but it bounds the distance", source="paper §3"
     )
     critic_steps: int = setting(
-        1, "critic steps per feature step", source=OURS, ge=1, search=(1, 5)
+        1, "critic steps per feature step", source=OURS, ge=1, evidence=TUNED, search=(1, 5)
     )
     critic_lr: float = setting(
         5e-4,
         "Adam's rate for the critic, a tenth of it for the last fifth",
         source="paper §3",
         gt=0,
+        evidence=TUNED,
         search=(1e-4, 3e-3, "log"),
     )
     penalty: float = setting(
@@ -198,6 +216,7 @@ class DaalOptions(MixtureSettings):
         "input",
         "the penalty's gradient is over the critic's whole input, or over z alone",
         source=OURS,
+        evidence=TUNED,
         search=("input", "features"),
     )
     align_optimiser: Literal["sgd", "adam"] = setting(
@@ -208,6 +227,7 @@ class DaalOptions(MixtureSettings):
         "rate of the features in the alignment stage",
         source=OURS,
         gt=0,
+        evidence=TUNED,
         search=(1e-3, 0.1, "log"),
     )
 
@@ -435,14 +455,18 @@ class DaalAcquisitionOptions(MixtureSettings):
         "sum",
         "standardised sum (paper), or mean rank of likelihood, critic and entropy",
         source="paper Eq. 4; rank: a review of the longer version",
+        evidence=TUNED,
         search=("sum", "rank"),
     )
-    beta: float = setting(1.0, "weight β of I_model", source=OURS, ge=0, search=(0.1, 3.0, "log"))
+    beta: float = setting(
+        1.0, "weight β of I_model", source=OURS, ge=0, evidence=TUNED, search=(0.1, 3.0, "log")
+    )
     candidates: float = setting(
         10.0,
         "m: size of the candidate set S as a multiple of the budget",
         source=OURS,
         ge=1,
+        evidence=TUNED,
         search=(3.0, 30.0, "log"),
     )
     share: float = setting(
@@ -451,6 +475,7 @@ class DaalAcquisitionOptions(MixtureSettings):
         source=OURS,
         gt=0,
         le=1,
+        evidence=TUNED,
         search=(0.1, 0.3, "linear"),
     )
     balance: bool = setting(True, "the same number per pseudo-label in S", source="paper §2.4")
