@@ -85,11 +85,11 @@ def planted() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_nodes_separate() -> None:
     labelled, candidates = planted()
-    mask = torch.arange(160) < 40
+    graph, mask = Graph.of(torch.cat([labelled, candidates])), torch.arange(160) < 40
     with torch.random.fork_rng():
         torch.manual_seed(0)  # the draws of the test's own network
-        _, logit = trained(torch.cat([labelled, candidates]), mask, GcnOptions())
-        _, idle = trained(torch.cat([labelled, candidates]), mask, GcnOptions(steps=1, lr=1e-9))
+        _, logit = trained(graph, mask, GcnOptions())
+        _, idle = trained(graph, mask, GcnOptions(steps=1, lr=1e-9))
     assert logit[40:100].min() > logit[100:].max()  # beside the labelled ones, or not
     assert logit[40:100].mean() - logit[100:].mean() > 3 * (idle[40:100].mean() - idle[100:].mean())
 

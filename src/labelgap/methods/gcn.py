@@ -87,12 +87,11 @@ def separation(
 
 @one_pool()
 def trained(
-    features: Float[Tensor, "n d"], labelled: Bool[Tensor, " n"], options: GcnOptions
+    graph: Graph, labelled: Bool[Tensor, " n"], options: GcnOptions
 ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"]]:
     """Hidden layer and logit of every node by a new network; draws from the current scope."""
-    graph = Graph.of(features)
     ax = graph.inputs()
-    model = Gcn(features.shape[1], options.hidden, options.dropout).to(features)
+    model = Gcn(ax.shape[1], options.hidden, options.dropout).to(ax)
     optimiser = torch.optim.Adam(
         model.parameters(), lr=options.lr, weight_decay=options.weight_decay
     )
@@ -126,10 +125,10 @@ class GcnAcquisition(Acquisition):
                 f"{self.name!r} tells labelled items from others, and no item has a label.",
                 "Label an initial set first.",
             )
-        features = torch.cat([view.labelled("features"), view.candidates("features")])
-        labelled = torch.arange(len(features), device=features.device) < split
+        graph = Graph.of(torch.cat([view.labelled("features"), view.candidates("features")]))
+        labelled = torch.arange(len(graph.x), device=graph.x.device) < split
         with view.scope("graph network"):
-            hidden, logit = trained(features, labelled, self.options)
+            hidden, logit = trained(graph, labelled, self.options)
         return hidden, logit, split
 
 
