@@ -45,6 +45,7 @@ def curves(
         style.title(axes, c.name, subtitle)
         axes.legend(loc="lower right")
         _label_axes(axes, c)
+        _window(axes, values.mean(axis=1))
         axes.set_xlabel("labels")
         return figure
     return _panels(c, values, subtitle, theme, area)
@@ -72,6 +73,7 @@ def _panels(
             textcoords="offset points", fontsize=8.5, color=theme.muted,
         )  # fmt: skip
         _label_axes(axes, c)
+        _window(axes, values.mean(axis=1))
         axes.tick_params(labelsize=8.5)
     for axes in grid[len(order) :]:
         axes.set_visible(False)
@@ -89,6 +91,15 @@ def _band(
     if len(runs) > 1:
         low, high = [i.low for i in found], [i.high for i in found]
         axes.fill_between(x, low, high, color=look["color"], alpha=0.1, linewidth=0, zorder=2)
+
+
+def _window(axes: Axes, means: Float[np.ndarray, "..."]) -> None:
+    """Show the means; a band of two seeds may be wider than all accuracies there are."""
+    low, high = axes.get_ylim()
+    room = 0.5 * float(np.ptp(means)) + 0.01
+    axes.set_ylim(
+        max(low, 0.0, float(means.min()) - room), min(high, 1.005, float(means.max()) + room)
+    )
 
 
 def _label_axes(axes: Axes, c: Comparison) -> None:
@@ -218,6 +229,7 @@ def time_figure(c: Comparison, theme: Theme) -> Figure:
         )  # fmt: skip
         spots.append((float(seconds[m]), i.mean))
     axes.margins(x=0.18, y=0.12)
+    _window(axes, final.mean(axis=1))
     axes.set_xscale("log")
     figure.canvas.draw()
     for m, (dx, dy) in enumerate(_beside(axes, spots)):
