@@ -15,7 +15,7 @@ from labelgap.methods import ACQUISITIONS
 
 CANDIDATES, WIDTH, BUDGET = 200_000, 512, 100
 COPIES = 4
-"""Of the features, on top of them; the most measured is CoreGCN's 3.4."""
+"""Of the features, on top of them; the most measured is 3.4 (TypiClust, CoreGCN)."""
 SCRIPT = Path(__file__).with_name("query_memory.py")
 
 
