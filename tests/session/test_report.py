@@ -508,7 +508,7 @@ def parse(line: str) -> tuple[str, dict[str, Any]]:
         ("cpu", {"method": "random", "seed": 4, "data": {"name": "my data/o'clock"}}),
         ("smoke", {"objective": {"alpha": 0.3, "reg": False}, "network": {"blocks": [1, 2]}}),
         ("paper", {"training": {"steps": 10}, "loop": {"rounds": 2, "initial": 7}}),
-        ("smoke", {"network": {"weights": "a file"}, "data": {"label_noise": 0.1}}),
+        ("smoke", {"network": {"weights": "sha256:" + "0" * 64}, "data": {"label_noise": 0.1}}),
         ("smoke", {"training": {"epochs": 5}, "precision": "bfloat16"}),
         ("cpu", {"loop": {"pool_subset": None}, "data": {"imbalance": 10}}),
         ("smoke", {"objective_name": "cross-entropy", "acquisition_name": "daal",
