@@ -1,12 +1,13 @@
-"""CPU seconds of a query at N = 10,000 and 50,000: d = 512, K = 10, 1,000 labelled, budget 1,000.
+"""Seconds of a query at N = 10,000 and 50,000: d = 512, K = 10, 1,000 labelled, budget 1,000.
 
-    python benchmarks/speed/queries.py [METHOD ...]
+    python benchmarks/speed/queries.py [METHOD ...] [--given OUTPUT] [--out FILE]
 
 The view is made from synthetic arrays (`labelgap.synthetic`), so what is timed is the acquisition
-alone: no pass of a network, no embedding; ISAL's network is an adapter on the features. CPU time,
-because it follows the load of the machine least (with one thread it is the time of an idle
-machine). "Grown by" is peak memory above what the process held before the query.
-Results are printed as rows of a table; random is timed beside for a ratio.
+alone: no pass of a network, no embedding; ISAL's network is an adapter on the features. CPU time
+follows the load of the machine least (with one thread it is the time of an idle machine). DAAL
+fits a critic of its own unless the objective has one: `--given critic`. "Grown by" is peak memory
+above what the process held before the query.
+Random is timed beside for a ratio.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 from labelgap.config import build
 from labelgap.device import set_threads
@@ -53,11 +55,17 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", default=[])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--given", action="append", default=[], help="further output of the view")
+    parser.add_argument("--out", type=Path, help="Markdown file for the table")
     args = parser.parse_args()
     threads = set_threads(args.threads)
     options = dict(item.split("=", 1) for item in args.set)
-    sys.stdout.write(f"| method | N | CPU seconds | grown by MB | ({threads} threads)\n")
-    needs = {need for name in args.methods for need in ACQUISITIONS[name].needs}
+    needs = {need for name in args.methods for need in ACQUISITIONS[name].needs} | set(args.given)
+    rows = [
+        f"| method{', given ' + ', '.join(args.given) if args.given else ''} | N | seconds "
+        f"({threads} threads) | CPU seconds | grown by MB |",
+        "|:--|--:|--:|--:|--:|",
+    ]
     for n in (10_000, 50_000):
         pool = synthetic_view(n, needs)
         for name in ["random", *args.methods]:
@@ -65,11 +73,17 @@ def main() -> None:
             made = cls(build(cls.Options, options if name != "random" else {}, name))
             made.select(synthetic_view(500, needs, labelled=50), 5)  # loads libraries
             with Peak() as peak:
-                started = time.process_time()
+                elapsed, started = time.perf_counter(), time.process_time()
                 made.select(pool, BUDGET)
                 seconds = time.process_time() - started
-            sys.stdout.write(f"| {name} | {n:,} | {seconds:.3f} | {peak.most:.0f} |\n")
-            sys.stdout.flush()
+                elapsed = time.perf_counter() - elapsed
+            rows.append(f"| {name} | {n:,} | {elapsed:.3f} | {seconds:.3f} | {peak.most:.0f} |")
+    text = "\n".join(rows) + "\n"
+    sys.stdout.write(text)
+    if args.out:
+        command = " ".join(["python", "benchmarks/speed/queries.py", *sys.argv[1:]])
+        with args.out.open("a") as file:
+            file.write(f"`{command}`\n\n{text}\n")
 
 
 if __name__ == "__main__":
