@@ -135,7 +135,7 @@ class DaalOptions(MixtureSettings):
         source=OURS,
         ge=0,
         lt=1,
-        evidence=TUNED,
+        evidence="digits, one key at a time (benchmarks/tuning): −19 points with 0",
         search=(0.25, 0.5),
     )
     reg_refresh: int = setting(
