@@ -71,12 +71,13 @@ def block(lines: list[list[str]], commands: list[str]) -> str:
 def with_block(text: str, new: str) -> str:
     """The page with its generated part replaced, or put at the head of `## Measured`."""
     if BEGIN in text:
-        before, _, rest = text.partition(BEGIN)
-        after = rest.partition(END)[2]
+        before, _, generated = text.partition(BEGIN)
+        after = generated.partition(END)[2]
     else:
         before, _, after = text.partition("## Measured\n")
         before += "## Measured\n\n"
-    return f"{before}{BEGIN}\n\n{new}\n{END}{after}"
+    rest = after.lstrip("\n")
+    return f"{before}{BEGIN}\n\n{new}\n{END}\n" + (f"\n{rest}" if rest else "")
 
 
 def main() -> None:
