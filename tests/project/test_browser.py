@@ -157,6 +157,7 @@ def test_ask_for_more_on_the_page_and_go_on_labelling(browser, tmp_path):
         open_page(browser, base, token)
         answer(browser, [str(1 + i % 3) for i in range(15)])
         until(all_saved(browser))
+        until(lambda: text(browser, "counts") == "15 of 20 answered")
         number = browser.find_element(By.ID, "more-n")
         number.clear()
         number.send_keys("10")
