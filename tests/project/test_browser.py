@@ -173,7 +173,7 @@ def test_ask_for_more_on_the_page_and_go_on_labelling(browser, tmp_path):
         until(lambda: text(browser, "more-state") == "10 more images are here.")
         until(lambda: text(browser, "counts") == "20 of 30 answered")
         until(seen(browser))
-        assert "Why this image" in text(browser, "why")
+        until(lambda: "Why this image" in text(browser, "why"))
         shot(browser, "asked")
         answer(browser, "1" * 10)
         until(lambda: browser.find_element(By.ID, "empty").is_displayed())
