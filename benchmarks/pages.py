@@ -62,8 +62,8 @@ def block(lines: list[list[str]], commands: list[str]) -> str:
     """The generated part of a page."""
     return (
         "Mean ± standard deviation over seeds in per cent; the difference to random is paired by "
-        "seed, with its 95 % interval. Seconds are those of a whole run; on digits other runs shared "
-        "the core, so for the cost see benchmarks/speed/rounds.md.\n\n"
+        "seed, with its 95 % interval. Seconds are those of a whole run; on digits other runs "
+        "shared the core, so for the cost see benchmarks/speed/rounds.md.\n\n"
         f"{tables.markdown(HEADERS, lines)}\n"
         "By " + ", ".join(f"`{command}`" for command in commands) + " (benchmarks/results/).\n"
     )
