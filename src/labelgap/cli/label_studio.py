@@ -222,11 +222,9 @@ def backend(
     project: Path | None = PROJECT,
 ) -> None:
     """Serve live predictions, pull each answer as it comes, train on demand; Ctrl-C ends it."""
-    import uvicorn
-
     from labelgap.project.label_studio import backend as served
     from labelgap.project.label_studio.link import linked
-    from labelgap.project.server.serve import allowed_hosts, listen
+    from labelgap.project.server.serve import allowed_hosts, listen, quiet_server
     from labelgap.project.store import Project
 
     console = _console()
@@ -248,18 +246,7 @@ def backend(
         allowed_hosts("127.0.0.1", port),
     )
     listener = listen("127.0.0.1", port)
-    # No access log: what Label Studio sends holds a token.
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=3,
-        )
-    )
+    server = quiet_server(application)
     here = f"http://127.0.0.1:{port}"
     say(f"backend of project {link.project} at {here} (Ctrl-C ends)")
     if not register:

@@ -46,21 +46,27 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
     waiting = len(project.ledger.outstanding_ids())
     what = f"{waiting} images to label" if waiting else "nothing to label yet; ask for images"
     console.print(f"{what} at [bold]{link}[/]  (Ctrl-C ends)")
-    settings = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=3,
-    )
     if browser:
         webbrowser.open(link)
     try:
-        uvicorn.Server(settings).run(sockets=[listener])
+        quiet_server(app).run(sockets=[listener])
     finally:
         desk.asking.stop()
+
+
+def quiet_server(app: Any) -> uvicorn.Server:
+    """A server without an access log: addresses and bodies may hold a token."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=3,
+        )
+    )
 
 
 def remembered(home: Path) -> dict[str, Any]:
