@@ -50,6 +50,22 @@ class Network(nn.Module):
         return Output(self.head(features), features, blocks)
 
 
+class Shortcut(nn.Conv2d):
+    """A 1×1 convolution that drops rows and columns before it multiplies, not while it does.
+
+    The same numbers as with `stride`. oneDNN's strided kernel writes beyond its buffer in the
+    backward pass where channels are fewer than its block (oneDNN issue 6035): heap corruption, or
+    wrong gradients, on narrow networks.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(inputs, outputs, 1, bias=False)
+        self.step = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x[:, :, :: self.step, :: self.step])
+
+
 class Residual(nn.Module):
     """Two 3×3 convolutions with a shortcut (He et al. 2016, basic block)."""
 
@@ -62,7 +78,7 @@ class Residual(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+                Shortcut(inputs, outputs, stride), nn.BatchNorm2d(outputs)
             )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from labelgap.contract import INITIAL, Case, tiny_task
 from labelgap.errors import NumericalError
 from labelgap.learner import StageRunner, learning_rate
 from labelgap.methods import METHODS
-from labelgap.network import ResNet
+from labelgap.network import ResNet, Shortcut
 from labelgap.oracle import Oracle
 from labelgap.session import Session, weights_hash
 from labelgap.types import Optimiser
@@ -163,3 +163,22 @@ def test_a_class_absent_from_the_labels_works() -> None:
     session.tell(Oracle(task).answer(session.start_with(ids)))
     session.fit()
     assert len(session.ask(5)) == 5
+
+
+def test_narrow_shortcuts_have_the_gradients_of_a_strided_convolution() -> None:
+    # oneDNN's own strided kernel writes beyond its buffer where channels are few.
+    torch.manual_seed(0)
+    shortcut = Shortcut(4, 8, 2).to(memory_format=torch.channels_last)
+    x = torch.randn(32, 4, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
+    y = shortcut(x)
+    g = torch.randn_like(y)
+    y.backward(g)
+    weight = shortcut.weight[:, :, 0, 0].detach()
+    kept, assigned = x.detach()[:, :, ::2, ::2], torch.zeros_like(x)
+    assigned[:, :, ::2, ::2] = torch.einsum("oc,bohw->bchw", weight, g)
+    torch.testing.assert_close(y.detach(), torch.einsum("oc,bchw->bohw", weight, kept))
+    torch.testing.assert_close(x.grad, assigned)
+    assert shortcut.weight.grad is not None
+    torch.testing.assert_close(
+        shortcut.weight.grad[:, :, 0, 0], torch.einsum("bohw,bchw->oc", g, kept)
+    )
