@@ -45,7 +45,9 @@ def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
             for key, value in facts["machine"].items()
             if key in then and then[key] != value
         ]
-    if folder.exists() and any(folder.iterdir()):
+    # A process killed between writing its configuration and naming it leaves only the former.
+    begun = (entry for entry in folder.glob("*") if not entry.name.startswith(f".{CONFIG}."))
+    if any(begun):
         raise FolderError(
             f"{folder} is not empty and is no run of labelgap.", "Choose another `--out`."
         )

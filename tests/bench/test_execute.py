@@ -11,7 +11,7 @@ import pytest
 from bench_small import queries, small_grid
 
 from labelgap import loop
-from labelgap.bench.collect import collect, repair, write_results
+from labelgap.bench.collect import Record, collect, read_results, repair, write_results
 from labelgap.bench.engines import Event, ProcessEngine
 from labelgap.bench.execute import Clock, execute, first_round
 from labelgap.bench.grid import Cell
@@ -268,3 +268,32 @@ def test_the_clock_learns_from_what_cells_took(monkeypatch: pytest.MonkeyPatch) 
     clock.ended(cells[0])
     # 20 s for 10, a tenth of all 30 weighed against it; two such cells on two workers.
     assert clock.left() == pytest.approx(10 * (20 + 3) / (10 + 3))
+
+
+def test_whole_seeds_come_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "bench")
+    store.add(small_grid(methods=["random", "margin", "entropy"], seeds=2).cells, "command")
+    log, engine = Log(), Inline()
+    engine.capacity = 1  # with more a cell of the next seed fills in while a first round trains
+    execute(store, store.cells, engine, job_in(store), log, available=lambda: None)
+    started = [name for kind, name in log.lines if kind == "started"]
+    seeds = [name.split("-")[-2] for name in started]
+    assert seeds == ["s0"] * 3 + ["s1"] * 3
+    assert sorted(started) == sorted(cell.folder for cell in store.cells)
+
+
+def test_finished_cells_are_recorded_while_others_run(tmp_path: Path) -> None:
+    store = Store(tmp_path / "bench")
+    store.add(small_grid(seeds=1).cells, "command")
+    first, second, *_ = store.cells
+    record = Record(store, ())
+    for cell in (first, second):
+        attempt(job_in(store, shared=False)(cell), lambda kind, facts: None)
+    record(first)
+    assert set(read_results(store.results)) == {first.identity}
+    record(second)  # within the minute: kept for the next writing
+    assert set(read_results(store.results)) == {first.identity}
+    record.EVERY = 0.0
+    (store.folder(second) / loop.RESULT).write_text("{")
+    record(second)  # damaged: `collect` tells of it
+    assert set(read_results(store.results)) == {first.identity}

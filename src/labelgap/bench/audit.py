@@ -11,6 +11,7 @@ from typing import Any
 
 from labelgap.axes import METHODS
 from labelgap.bench.collect import Result
+from labelgap.config import RunConfig
 from labelgap.errors import LabelgapError
 from labelgap.report.command import leaves
 from labelgap.round0 import LATER
@@ -216,7 +217,7 @@ def one_configuration(results: Sequence[Result]) -> list[Finding]:
         lambda r: tuple(
             (key, str(value))
             for key, value in leaves(r.config)
-            if key.split(".")[0] not in _OWN and key not in needed
+            if key.split(".")[0] not in _OWN and (key, str(value)) not in needed
         ),
     )
 
@@ -234,10 +235,21 @@ CHECKS: tuple[Callable[[Sequence[Result]], list[Finding]], ...] = (
 )
 
 
-def _needed(results: Iterable[Result]) -> set[str]:
-    """Settings that some method cannot do without (dropout), hence may differ between arms."""
-    names = {r.config["method"] for r in results}
-    return {key for name in names if name in METHODS for key, _ in leaves(METHODS[name].settings)}
+def _needed(results: Iterable[Result]) -> set[tuple[str, str]]:
+    """Settings that some method cannot do without (dropout), as (key, value).
+
+    Arms may have them or the usual value, and no third: random beside mc-dropout may be shown on
+    either network.
+    """
+    needed = {
+        (key, str(value))
+        for name in {r.config["method"] for r in results}
+        if name in METHODS
+        for key, value in leaves(METHODS[name].settings)
+    }
+    keys = {key for key, _ in needed}
+    usual = {(k, str(v)) for k, v in leaves(RunConfig().model_dump()) if k in keys}
+    return needed | usual
 
 
 def _equal(

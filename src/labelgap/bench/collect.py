@@ -6,6 +6,7 @@ folder is there too it is read again and holds, so that damage done to it since 
 
 import json
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +89,10 @@ class Collection:
 
 
 def collect(store: Store) -> Collection:
-    """Read every cell: from its folder where it is finished there, else from the Parquet file."""
+    """Read every cell: from its folder where it is finished there, else from the Parquet file.
+
+    A folder that was damaged since its rows were written does not take them away.
+    """
     recorded = read_results(store.results) if store.results.exists() else {}
     finished, damaged, missing = [], [], []
     for cell in store.cells:
@@ -96,13 +100,37 @@ def collect(store: Store) -> Collection:
         if (folder / loop.RESULT).exists():
             try:
                 finished.append(read_cell(cell, folder))
+                continue
             except LabelgapError as error:
                 damaged.append(Damage(cell, error.cause))
-        elif cell.identity in recorded:
+        if cell.identity in recorded:
             finished.append(result_of(cell, recorded[cell.identity]))
-        else:
+        elif not damaged or damaged[-1].cell is not cell:
             missing.append(cell)
     return Collection(tuple(finished), tuple(damaged), tuple(missing))
+
+
+class Record:
+    """Keeps the compact file up with a running benchmark, so that finished cells can be committed.
+
+    It is written once a minute at most; who runs the benchmark writes the last state.
+    """
+
+    EVERY = 60.0
+
+    def __init__(self, store: Store, finished: Iterable[Result]) -> None:
+        self.store, self.finished = store, list(finished)
+        self._written = -math.inf
+
+    def __call__(self, cell: Cell) -> None:
+        """Add a cell that is done. A damaged one is left to `collect`, which tells of it."""
+        try:
+            self.finished.append(read_cell(cell, self.store.folder(cell)))
+        except LabelgapError:
+            return
+        if time.monotonic() - self._written >= self.EVERY:
+            write_results(self.store.results, self.finished)
+            self._written = time.monotonic()
 
 
 def reuse(store: Store, others: Iterable[Store]) -> int:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from labelgap.bench import statistics as st
 from labelgap.bench.collect import Result
 from labelgap.bench.statistics import Difference, Interval
+from labelgap.errors import FolderError
 from labelgap.streams import Streams
 
 QUERY_STAGES = ("score", "select")
@@ -20,7 +21,8 @@ class Comparison:
     """What is compared under one setting. Seeds are those that every arm has.
 
     cells: cells[arm][seed], in the order of `arms` and `seeds`.  left_out: cells of seeds that
-    some arm lacks; they are in no number.
+    some arm lacks; they are in no number.  aside: arms with fewer than half of the seeds that
+    others have; they would take the pairs from everybody.
     """
 
     data: str
@@ -29,6 +31,7 @@ class Comparison:
     seeds: tuple[int, ...]
     cells: tuple[tuple[Result, ...], ...]
     left_out: tuple[Result, ...]
+    aside: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -101,9 +104,15 @@ class Comparison:
         return self.find("cross-entropy", "random")
 
     def kind(self, arm: int) -> str:
-        """What an arm changes against random: "training", "query", "both", or "reference"."""
+        """What an arm changes against random: "training", "query", "both", or "reference".
+
+        A network or a training of its own (dropout for stochastic passes) is changed training.
+        """
         c = self.cells[arm][0].cell.config
         trains, asks = c.objective_name != "cross-entropy", c.acquisition_name != "random"
+        if self.random is not None:
+            plain = self.cells[self.random][0].cell.config
+            trains |= (c.network, c.training) != (plain.network, plain.training)
         if trains and asks:
             return "both"
         return "training" if trains else "query" if asks else "reference"
@@ -116,19 +125,39 @@ class Comparison:
 
 
 def comparisons(results: Sequence[Result]) -> list[Comparison]:
-    """One for each data set and variant, arms in the order in which they come."""
+    """One for each data set and variant, arms in the order in which they come.
+
+    Raises
+    ------
+    FolderError: arms that have no seed in common cannot be compared.
+    """
     groups: dict[tuple[str, str], dict[str, dict[int, Result]]] = {}
     for r in results:
         config = r.cell.config
         arms = groups.setdefault((config.data.name, r.cell.variant), {})
         arms.setdefault(r.cell.arm, {})[config.seed] = r
-    made = []
+    made, unpaired = [], []
     for (data, variant), arms in groups.items():
-        seeds = st.common_seeds([list(of) for of in arms.values()])
-        left = [r for of in arms.values() for seed, r in of.items() if seed not in seeds]
-        if seeds:
-            cells = tuple(tuple(of[seed] for seed in seeds) for of in arms.values())
-            made.append(Comparison(data, variant, tuple(arms), tuple(seeds), cells, tuple(left)))
+        most = max(len(of) for of in arms.values())
+        kept = {arm: of for arm, of in arms.items() if 2 * len(of) >= most}
+        seeds = st.common_seeds([list(of) for of in kept.values()])
+        if not seeds:
+            unpaired.append(f"{data}{f' ({variant})' if variant else ''}: {', '.join(kept)}")
+            continue
+        left = [
+            r
+            for arm, of in arms.items()
+            for seed, r in of.items()
+            if arm not in kept or seed not in seeds
+        ]
+        cells = tuple(tuple(of[seed] for seed in seeds) for of in kept.values())
+        aside = tuple(arm for arm in arms if arm not in kept)
+        made.append(Comparison(data, variant, tuple(kept), tuple(seeds), cells, tuple(left), aside))
+    if unpaired:
+        raise FolderError(
+            f"No seed is finished in every arm: {'; '.join(unpaired)}.",
+            "Repeat the benchmark's command; it finishes whole seeds first.",
+        )
     return made
 
 
@@ -160,11 +189,13 @@ def table(c: Comparison) -> list[Row]:
     """A row for every arm."""
     curves, random = c.main, c.random
     areas = c.areas(curves)
-    rng = Streams(0).numpy(f"bench/bootstrap/{c.name}")
     differences: list[Difference | None] = [None] * len(c.arms)
     if random is not None:
         differences = [
-            st.paired(areas[m, :, 0], areas[random, :, 0], rng) if m != random else None
+            # A fresh stream each, so that equal arms have equal intervals.
+            st.paired(areas[m, :, 0], areas[random, :, 0], Streams(0).numpy("bench/bootstrap"))
+            if m != random
+            else None
             for m in range(len(c.arms))
         ]
     holm = st.holm(np.array([d.p if d else np.nan for d in differences]))

@@ -53,15 +53,20 @@ def execute(
     observer: Observer,
     *,
     available: Available = memory.available,
+    record: Callable[[Cell], None] = lambda cell: None,
 ) -> list[Failure]:
     """Run the cells; returns those that failed. The engine is closed whatever happens.
+
+    Whole seeds first, since comparisons are paired by seed: what an interrupted benchmark leaves
+    can be compared.
 
     Parameters
     ----------
     available: free bytes of memory; while there are fewer than the largest cell so far took,
         no further cell starts beside a running one.
+    record: called with each cell that is done.
     """
-    schedule = _Schedule(list(cells))
+    schedule = _Schedule(sorted(cells, key=lambda cell: cell.config.seed))
     try:
         while schedule.pending or schedule.running:
             while len(schedule.running) < engine.capacity:
@@ -80,6 +85,8 @@ def execute(
                 schedule.note(event)
                 if event.kind == "failed":
                     _write_failure(store, event.cell, event.facts)
+                elif event.kind == "done":
+                    record(event.cell)
                 observer.happened(event)
     finally:
         engine.close()

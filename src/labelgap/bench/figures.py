@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.patheffects as effects
@@ -14,6 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from labelgap.bench import statistics as st
 from labelgap.bench.compare import Comparison, Penalties, Ranks, Row
+from labelgap.bench.contrasts import Contrast
+from labelgap.bench.statistics import Difference
 from labelgap.report import style
 from labelgap.report.style import Theme
 
@@ -58,6 +61,7 @@ def _panels(
     random = c.random
     area = np.array([st.t_interval(c.areas(values)[m, :, 0]).mean for m in range(len(c.arms))])
     order = [m for m in np.argsort(-area) if m != random]
+    names = _brief(c.arms)
     rows = math.ceil(len(order) / _COLUMNS)
     figure = style.figure(10.0, 0.9 + 1.9 * rows)
     grid = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
@@ -67,20 +71,28 @@ def _panels(
             _band(axes, c, values[random], look, "random")
         look = {"color": theme.series[0], "linewidth": 2.0, "marker": "o", "markersize": 3.0}
         _band(axes, c, values[m], look, c.arms[m])
-        axes.set_title(style.short(c.arms[m], 20), loc="left", fontsize=9.5, fontweight="bold")
+        axes.set_title(style.short(names[m], 30), loc="left", fontsize=9.5, fontweight="bold")
         axes.annotate(
-            f"{name} {area[m]:.3f}", (1, 1), (0, 4), xycoords="axes fraction", ha="right",
+            f"{name} {area[m]:.3f}", (1, 0), (-5, 5), xycoords="axes fraction", ha="right",
             textcoords="offset points", fontsize=8.5, color=theme.muted,
         )  # fmt: skip
         _label_axes(axes, c)
         _window(axes, values.mean(axis=1))
         axes.tick_params(labelsize=8.5)
-    for axes in grid[len(order) :]:
-        axes.set_visible(False)
+    for place in range(len(order), len(grid)):
+        grid[place].set_visible(False)
+        if place >= _COLUMNS:
+            # The last panel of a short column carries the column's labels.
+            grid[place - _COLUMNS].tick_params(labelbottom=True)
     dashed = " · dashed: random" if random is not None else ""
     figure.suptitle(c.name, x=0.012, ha="left", fontweight="bold", fontsize=13)
     figure.supxlabel(f"labels     ({subtitle}{dashed})", fontsize=9.5, color=theme.muted)
     return figure
+
+
+def _brief(arms: Sequence[str]) -> list[str]:
+    """Names of arms for small panels: "+ AS" is that query on plain training."""
+    return [arm.removeprefix("cross-entropy").strip() or arm for arm in arms]
 
 
 def _band(
@@ -111,36 +123,66 @@ def _label_axes(axes: Axes, c: Comparison) -> None:
 
 def differences(c: Comparison, rows: Sequence[Row], theme: Theme) -> Figure:
     """AUBC minus random's, paired by seed, with its interval, grouped by what an arm changes."""
-    groups = {
-        kind: sorted(
-            (m for m in range(len(c.arms)) if rows[m].versus_random and c.kind(m) == kind),
-            key=lambda m: _mean(rows[m]),
-        )
-        for kind in ("both", "query", "training")
-    }
-    shown = {kind: members for kind, members in groups.items() if members}
-    lines = sum(len(members) + 1 for members in shown.values())
-    figure = style.figure(7.2, 1.5 + 0.3 * lines)
+    groups: dict[str, list[Line]] = {}
+    for kind in ("both", "query", "training"):
+        found = [
+            Line(row.arm, row.versus_random, row.p_holm, _look(kind, theme))
+            for m, row in enumerate(rows)
+            if row.versus_random and c.kind(m) == kind
+        ]
+        if found:
+            groups[_KINDS[kind]] = found
+    return _forest(c, groups, "difference in AUBC to random, percentage points", theme)
+
+
+_CHANGES = {"query": "queries changed", "training": "training changed"}
+
+
+def one_change(c: Comparison, pairs: Sequence[Contrast], theme: Theme) -> Figure:
+    """AUBC of an arm minus that of the arm it differs from in one thing."""
+    groups: dict[str, list[Line]] = {}
+    for pair in pairs:
+        kind = pair.change if pair.change in _CHANGES else "option"
+        title = _CHANGES.get(str(pair.change), "one option changed")
+        look = _look({"query": "query", "training": "training"}.get(str(kind), "both"), theme)
+        name = f"{pair.arm} − {pair.against}"
+        groups.setdefault(title, []).append(Line(name, pair.differences[0], pair.p_holm, look))
+    return _forest(c, groups, "difference in AUBC, percentage points", theme)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a forest plot; look: colour and marker."""
+
+    name: str
+    difference: Difference
+    p_holm: float
+    look: tuple[str, str]
+
+
+def _forest(
+    c: Comparison, groups: dict[str, list[Line]], what: str, theme: Theme, longest: int = 64
+) -> Figure:
+    """Differences with their intervals, best on top within each group."""
+    count = sum(len(members) + 1 for members in groups.values())
+    names = [style.short(line.name, longest) for members in groups.values() for line in members]
+    figure = style.figure(5.0 + 0.065 * max(map(len, names)), 1.5 + 0.3 * count)
     axes = figure.add_subplot()
     y, ticks, names = 0.0, [], []
-    for kind, members in shown.items():
-        for m in members:
-            d = rows[m].versus_random
-            assert d
-            i = d.interval
-            sure = rows[m].p_holm < 0.05
-            colour, mark = _look(kind, theme)
+    for title, members in groups.items():
+        for line in sorted(members, key=lambda line: line.difference.interval.mean):
+            i, (colour, mark) = line.difference.interval, line.look
             if np.isfinite(i.low):
                 axes.plot([100 * i.low, 100 * i.high], [y, y], color=colour, linewidth=2.2)
             axes.plot(
                 100 * i.mean, y, mark, color=colour, markersize=7.5,
-                markerfacecolor=colour if sure else theme.card, markeredgewidth=1.6,
+                markerfacecolor=colour if line.p_holm < 0.05 else theme.card, markeredgewidth=1.6,
             )  # fmt: skip
             ticks.append(y)
-            names.append(style.short(c.arms[m], 34))
+            names.append(style.short(line.name, longest))
             y += 1
         axes.annotate(
-            _KINDS[kind], (0, y), xycoords=("axes fraction", "data"), fontsize=9.5,
+            title, (0, y), xycoords=("axes fraction", "data"), fontsize=9.5,
             fontweight="bold", color=theme.ink, va="center", annotation_clip=False,
             bbox={"facecolor": theme.card, "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
@@ -151,10 +193,10 @@ def differences(c: Comparison, rows: Sequence[Row], theme: Theme) -> Figure:
     axes.tick_params(axis="y", labelcolor=theme.ink)
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("difference in AUBC to random, percentage points")
-    kinds = {r.versus_random.interval.kind for r in rows if r.versus_random}
-    lines_ = f"lines: 95 % ({', '.join(sorted(kinds))}) · filled: Holm p < 0.05"
-    style.title(axes, c.name, f"{_seeds(c)} · {lines_}" if len(c.seeds) > 1 else _seeds(c))
+    axes.set_xlabel(what)
+    kinds = {line.difference.interval.kind for members in groups.values() for line in members}
+    said = f"lines: 95 % ({', '.join(sorted(kinds))}) · filled: Holm p < 0.05"
+    style.title(axes, c.name, f"{_seeds(c)} · {said}" if len(c.seeds) > 1 else _seeds(c))
     return figure
 
 
@@ -162,10 +204,6 @@ def _look(kind: str, theme: Theme) -> tuple[str, str]:
     """Colour and marker of what an arm changes, the same in every figure."""
     k = list(_KINDS).index(kind)
     return style.colour(k, theme), style.marker(k)
-
-
-def _mean(row: Row) -> float:
-    return row.versus_random.interval.mean if row.versus_random else 0.0
 
 
 def minority(c: Comparison, theme: Theme) -> Figure:
@@ -232,7 +270,8 @@ def time_figure(c: Comparison, theme: Theme) -> Figure:
     _window(axes, final.mean(axis=1))
     axes.set_xscale("log")
     figure.canvas.draw()
-    for m, (dx, dy) in enumerate(_beside(axes, spots)):
+    named = _named(c, spots)
+    for m, (dx, dy) in zip(named, _beside(axes, [spots[m] for m in named]), strict=True):
         axes.annotate(
             style.short(c.arms[m], 24), spots[m], (dx, dy), textcoords="offset points",
             fontsize=8.5, color=theme.ink, va="center", zorder=5,
@@ -250,8 +289,27 @@ def time_figure(c: Comparison, theme: Theme) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol="\u00a0%"))
     axes.set_xlabel("seconds of training and queries in a run (median)")
     what = "balanced accuracy" if c.imbalanced else "accuracy"
-    style.title(axes, c.name, f"{what} at {c.labels[-1]:,} labels · {_seeds(c)}")
+    bars = " · bars: 95 %" if len(c.seeds) > 1 else ""
+    style.title(axes, c.name, f"{what} at {c.labels[-1]:,} labels · {_seeds(c)}{bars}")
     return figure
+
+
+NAMED = "Named, where arms are many: random, daal, and those that no other beats in both."
+_MOST_NAMED = 10
+
+
+def _named(c: Comparison, spots: Sequence[tuple[float, float]]) -> list[int]:
+    """Arms whose names are written: all of a few; of many those that answer a question."""
+    arms = list(range(len(spots)))
+    if len(arms) <= _MOST_NAMED:
+        return arms
+    asked = {c.random, c.find("daal", "daal")}
+    return [
+        m
+        for m in arms
+        if m in asked
+        or not any(spots[n][0] < spots[m][0] and spots[n][1] > spots[m][1] for n in arms)
+    ]
 
 
 def _beside(axes: Axes, spots: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from labelgap.bench import audit, compare, figures, tables
+from labelgap.bench import audit, compare, contrasts, figures, tables
 from labelgap.bench.collect import Collection, Result, collect, write_results
 from labelgap.bench.compare import Comparison, Row
+from labelgap.bench.contrasts import Contrast
 from labelgap.bench.store import Store
 from labelgap.bench.tables import Table
 from labelgap.errors import FolderError
@@ -23,6 +24,8 @@ from labelgap.report.markup import Markup, join, tag
 from labelgap.report.style import Theme
 
 PAGE, TEXT = "index.html", "report.md"
+FREE = 1.5
+"""Training of one arm takes about as long for every seed; beyond this ratio something else ran."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,15 @@ class Part:
 
     comparison: Comparison
     rows: list[Row]
+    pairs: list[Contrast]
+    one_change: list[Contrast]
     figures: list[Shown]
+
+    @property
+    def written(self) -> list[tables.Written]:
+        """The part's tables for reading."""
+        made = tables.readable(self.comparison, self.rows)
+        return made + ([tables.one_change(self.one_change)] if self.one_change else [])
 
 
 def write_report(store: Store) -> Path:
@@ -54,7 +65,7 @@ def write_report(store: Store) -> Path:
     Raises
     ------
     AuditError: results that must not be compared, their cells named; nothing is written then.
-    FolderError: there is nothing finished.
+    FolderError: there is nothing finished, or nothing that pairs.
     """
     collection = collect(store)
     if not collection.finished:
@@ -67,17 +78,28 @@ def write_report(store: Store) -> Path:
     parts = [_part(store, c) for c in compared]
     across = _across(compared)
     folder = store.root / "report"
-    for shown in [*(s for part in parts for s in part.figures), *across]:
+    drawn = [*(s for part in parts for s in part.figures), *across]
+    made = _tables(collection, compared, parts)
+    for shown in drawn:
         looks.save(shown.draw, folder / f"{shown.name}.png")
-    for table in _tables(collection, compared, parts):
+    for table in made:
         write_text(folder / f"{table.name}.csv", table.csv())
+    _remove_former(folder, {shown.name for shown in drawn} | {table.name for table in made})
     write_text(folder / TEXT, _markdown(store, collection, parts, across))
     write_text(folder / PAGE, _page(store, collection, compared, parts, across))
     return folder / PAGE
 
 
+def _remove_former(folder: Path, names: set[str]) -> None:
+    """Figures and tables of an earlier report that this one does not have would contradict it."""
+    for file in folder.iterdir():
+        if file.suffix in (".png", ".svg", ".csv") and file.stem not in names:
+            file.unlink()
+
+
 def _part(store: Store, c: Comparison) -> Part:
-    rows = compare.table(c)
+    rows, pairs = compare.table(c), contrasts.every(c)
+    parts = contrasts.of_one_change(c, pairs)
     name, best = _slug(c.name), max(rows, key=lambda row: row.aubc.mean)
     what = "balanced accuracy" if c.imbalanced else "accuracy"
     said = f"Highest area under the curve: {best.arm}, {tables.spread(best.aubc)} %."
@@ -111,16 +133,42 @@ def _part(store: Store, c: Comparison) -> Part:
                 "seed.",
             )
         )
+    if parts:
+        shown.append(
+            Shown(
+                f"{name}-one-change",
+                lambda theme: figures.one_change(c, parts, theme),
+                "What one change adds to the rest, in area under the curve: "
+                + "; ".join(f"{p.arm} against {p.against} {tables.points(p.differences[0])}"
+                            for p in parts),
+                "Pairs of arms that differ in their queries alone, their training alone, or one "
+                "option.",
+            )
+        )  # fmt: skip
     shown.append(
         Shown(
             f"{name}-time",
             lambda theme: figures.time_figure(c, theme),
             f"Time against final {what} on {c.name}.",
-            "Evaluation is left out of the time; a shared first round counts in full for each.",
+            "Evaluation is left out of the time; a shared first round counts in full for each. "
+            + figures.NAMED
+            + _contended(c),
         )
     )
     picture = _embedding(store, c)
-    return Part(c, rows, [*shown, *([picture] if picture else [])])
+    return Part(c, rows, pairs, parts, [*shown, *([picture] if picture else [])])
+
+
+def _contended(c: Comparison) -> str:
+    """A warning where the clock says more of the machine than of the arms."""
+    seconds = c.seconds(("train", "align"))
+    spread = float((seconds.max(axis=1) / seconds.min(axis=1)).max())
+    if len(c.seeds) < 2 or spread < FREE:
+        return ""
+    return (
+        f" The seeds of one arm differ by up to {spread:.1f} times: other work shared the cores, "
+        "and these seconds are no more than an order of magnitude."
+    )
 
 
 def _embedding(store: Store, c: Comparison) -> Shown | None:
@@ -177,10 +225,9 @@ def _tables(
 ) -> list[Table]:
     summaries = [tables.summary(p.comparison, p.rows) for p in parts]
     rounds = [tables.rounds(c) for c in compared]
-    made = [tables.cells(collection.finished, compared)]
-    if summaries:
-        made.append(_joined(summaries))
-        made += _by_headers(rounds)
+    made = [tables.cells(collection.finished, compared), _joined(summaries), *_by_headers(rounds)]
+    paired = [tables.contrasts(p.comparison, p.pairs) for p in parts]
+    made.append(_joined(paired))
     penalties, ranks = compare.penalties(compared), compare.ranks(compared)
     made += [tables.penalties(penalties)] if penalties else []
     made += [tables.ranks(ranks)] if ranks else []
@@ -215,10 +262,16 @@ def _state(store: Store, collection: Collection, compared: Sequence[Comparison])
         )
     if collection.damaged:
         lines.append(
-            f"{len(collection.damaged)} cells are damaged and in no number (`--repair` runs them "
-            f"again): {_names(d.cell.folder for d in collection.damaged)}."
+            f"{len(collection.damaged)} cells' folders are damaged (`--repair` runs them again); "
+            "only what was recorded of them before is in the numbers: "
+            f"{_names(d.cell.folder for d in collection.damaged)}."
         )
-    left = [r.cell.folder for c in compared for r in c.left_out]
+    lines += [
+        f"{c.name}: not compared, with fewer than half of the others' seeds: {_names(c.aside)}."
+        for c in compared
+        if c.aside
+    ]
+    left = [r.cell.folder for c in compared for r in c.left_out if r.cell.arm not in c.aside]
     if left:
         lines.append(f"Not paired, since some arm lacks their seed: {_names(left)}.")
     lines += [
@@ -241,7 +294,9 @@ HOW = (
     "ten seeds on, Student's t below; p by the paired t test, Holm's correction over the arms of "
     "the table. Labels saved: labels left when the mean curve first reaches random's final value. "
     "w/t/l: rounds won, tied and lost (paired t, 0.05). Seeds for 1 pt: seeds with which the "
-    "observed spread of the difference shows 1 point of AUBC with power 0.8."
+    "observed spread of the difference shows 1 point of AUBC with power 0.8, uncorrected; of few "
+    "seeds the spread itself is known badly. Round 0 precedes every query: arms of one training "
+    "are equal there."
 )
 
 
@@ -265,7 +320,7 @@ def _markdown(
     for part in parts:
         text.append(f"## {part.comparison.name}\n")
         text.append(f"{len(part.comparison.seeds)} seeds, {len(part.comparison.arms)} arms.\n")
-        for title, headers, rows in tables.readable(part.comparison, part.rows):
+        for title, headers, rows in part.written:
             text.append(f"### {title}\n\n{tables.markdown(headers, rows)}")
         text += [f"![{s.alt}]({s.name}.png)\n\n{s.caption}\n" for s in part.figures]
     if across:
@@ -273,8 +328,9 @@ def _markdown(
         text += [f"![{s.alt}]({s.name}.png)\n\n{s.caption}\n" for s in across]
     text.append(f"## How to read it\n\n{HOW}\n\n{_audited(collection)}\n")
     text.append(
-        "Every number is in `summary.csv` and `rounds.csv`; their column `cells` leads to the runs "
-        "and their commands in `cells.csv`. The benchmark's commands:\n"
+        "Every number is in `summary.csv`, `rounds*.csv` (imbalanced settings apart) and "
+        "`contrasts.csv` (any two arms); the column `cells` leads to the runs and their commands "
+        "in `cells.csv`. The benchmark's commands:\n"
     )
     text.append("```\n" + "\n".join(store.commands) + "\n```\n")
     return "\n".join(text)
@@ -337,7 +393,7 @@ def _section(part: Part) -> Markup:
     wide = [shown for shown in others if shown.wide]
     written = [
         join(tag("h3", title), page.table(f"{c.name}: {title}", headers, rows, text_columns=(0,)))
-        for title, headers, rows in tables.readable(c, part.rows)
+        for title, headers, rows in part.written
     ]
     return page.section(
         c.name,

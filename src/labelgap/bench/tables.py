@@ -12,10 +12,13 @@ import numpy as np
 from labelgap.bench import statistics as st
 from labelgap.bench.collect import Result
 from labelgap.bench.compare import Comparison, Penalties, Ranks, Row
-from labelgap.bench.statistics import Interval
+from labelgap.bench.contrasts import MEASURES, Contrast
+from labelgap.bench.statistics import Difference, Interval
 from labelgap.report.command import command
 
 Cells = list[list[Any]]
+Written = tuple[str, list[str], list[list[str]]]
+"""Title, headers and rounded rows of a table for reading."""
 
 DASH = "–"
 
@@ -138,6 +141,21 @@ def penalties(p: Penalties) -> Table:
     return Table("penalties", ("beats", *p.arms), [*lines, ["is beaten", *map(float, foot)]])
 
 
+def contrasts(c: Comparison, pairs: Sequence[Contrast]) -> Table:
+    """Any two arms: `arm` minus `against`, paired by seed; `change` where they differ in one."""
+    headers = ["setting", "arm", "against", "change", "seeds", "interval"]
+    for name in MEASURES:
+        headers += [f"{name} {part}" for part in ("mean", "sd", "low", "high", "p")]
+    lines = []
+    for pair in pairs:
+        line: list[Any] = [c.name, pair.arm, pair.against, pair.change, len(c.seeds)]
+        line.append(pair.differences[0].interval.kind)
+        for d in pair.differences:
+            line += [*_numbers(d.interval), d.p]
+        lines.append([*line, f"{group(c, pair.arm)}; {group(c, pair.against)}"])
+    return Table("contrasts", (*headers, "cells"), lines)
+
+
 def ranks(r: Ranks) -> Table:
     """Mean ranks, best first."""
     order = np.argsort(r.ranks)
@@ -186,9 +204,9 @@ COST: tuple[Column, ...] = (
 )
 
 
-def readable(c: Comparison, rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """(title, headers, rounded rows) of each table; columns without any entry are left out."""
-    made = []
+def readable(c: Comparison, rows: Sequence[Row]) -> list[Written]:
+    """The tables of arms; columns without any entry are left out."""
+    made: list[Written] = []
     for title, columns in (
         ("Accuracy", ACCURACY),
         ("Minority classes", BALANCE if c.imbalanced else ()),
@@ -206,6 +224,18 @@ def readable(c: Comparison, rows: Sequence[Row]) -> list[tuple[str, list[str], l
     return made
 
 
+def one_change(pairs: Sequence[Contrast]) -> Written:
+    """What parts add to the rest, the largest first."""
+    ordered = sorted(pairs, key=lambda pair: -pair.differences[0].interval.mean)
+    headers = ["arm", "against", "change", *MEASURES, "Holm p"]
+    lines = [
+        [pair.arm, pair.against, str(pair.change), *map(points, pair.differences),
+         probability(pair.p_holm)]
+        for pair in ordered
+    ]  # fmt: skip
+    return "What one change adds to the rest", headers, lines
+
+
 def spread(i: Interval | None) -> str:
     """ "74.31 ± 0.52": mean and standard deviation over seeds, in per cent."""
     if i is None or math.isnan(i.mean):
@@ -215,10 +245,13 @@ def spread(i: Interval | None) -> str:
 
 
 def difference(row: Row) -> str:
+    """An arm's difference to random; a dash for random itself."""
+    return points(row.versus_random) if row.versus_random else DASH
+
+
+def points(d: Difference) -> str:
     """ "+1.20 [+0.31, +2.09]" in percentage points."""
-    if row.versus_random is None:
-        return DASH
-    i = row.versus_random.interval
+    i = d.interval
     inner = "" if math.isnan(i.low) else f" [{100 * i.low:+.2f}, {100 * i.high:+.2f}]"
     return f"{100 * i.mean:+.2f}{inner}"
 

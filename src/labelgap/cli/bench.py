@@ -210,7 +210,7 @@ def _run(
     address: str | None,
     repair: bool,
 ) -> list["Failure"]:
-    from labelgap.bench.collect import collect, write_results
+    from labelgap.bench.collect import Record, collect, write_results
     from labelgap.bench.collect import repair as put_away
     from labelgap.bench.costs import costs
     from labelgap.bench.execute import Clock, execute
@@ -261,7 +261,8 @@ def _run(
     board.begin(todo, clock)
     with board.live():
         try:
-            failures = execute(store, todo, chosen, job_of, board)
+            record = Record(store, before.finished)
+            failures = execute(store, todo, chosen, job_of, board, record=record)
         finally:
             write_results(store.results, collect(store).finished)
     return failures
