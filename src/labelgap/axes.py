@@ -70,6 +70,7 @@ class Acquisition(ABC):
     uses: outputs that are taken if the objective has them.
     kind: "score" (each item has a value of its own), "cover" or "batch".
     deterministic: the same view gives the same ids whatever the stream (ties by id).
+    needs_network: a view of arrays alone is refused.
     """
 
     name: ClassVar[str]
@@ -78,6 +79,7 @@ class Acquisition(ABC):
     uses: ClassVar[frozenset[str]] = frozenset()
     kind: ClassVar[str] = "score"
     deterministic: ClassVar[bool] = True
+    needs_network: ClassVar[bool] = False
 
     def __init__(self, options: Settings) -> None:
         self.options = options

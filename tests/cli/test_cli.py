@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from labelgap.cli import app, catalogue, main, run  # noqa: F401  (registers the commands)
 from labelgap.data import load
 from labelgap.data.types import Task
-from labelgap.methods import METHODS
+from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
 
 SMALL = [
     "--steps",
@@ -203,6 +203,17 @@ def test_the_catalogue_is_legible_in_a_narrow_terminal(
     assert all(len(line) <= 80 for text in listings.values() for line in text.splitlines())
     first = {line.split(" ")[0] for line in listings["methods"].splitlines()}
     assert set(METHODS) <= first
+    flat = " ".join(listings["methods"].split())
+    for cls in (*OBJECTIVES.values(), *ACQUISITIONS.values()):
+        assert (cls.__doc__ or "").splitlines()[0] in flat  # brackets are no markup
+    for pair in (
+        "fixmatch × random needs images; trains on unlabelled items training",
+        "vaal × vaal needs unlabelled_logit; trains on unlabelled items training",
+        "cross-entropy × isal needs logits, the network itself training",
+        "cross-entropy × alfa-mix needs features, logits, the network itself training",
+        "cross-entropy × random needs nothing training",
+    ):
+        assert pair in flat
     keys = [line.split()[0] for line in listings["config"].splitlines() if line[:1] != " "]
     assert {"training.lr", "objective.alpha", "acquisition.beta"} <= set(keys)
     assert "source: paper Eq. 4" in listings["config"]

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from sessions import digits, fitted, runner, vectors
+from sessions import digits, fitted, labelled_session, runner, vectors
 
 from labelgap.learner import StageRunner
 from labelgap.methods.ads import agreement_loss, discrepancy, discrepancy_loss
+from labelgap.presets import resolve
 from labelgap.session import Session
 
 
@@ -55,12 +56,14 @@ def gap_of(session: Session) -> float:
 
 
 def adversarial(session: Session) -> StageRunner:
+    """The runner of the last stage: the one with the adversarial turns."""
     training = session.training
-    return StageRunner(session.learner, training, session.objective.stages(training)[1])
+    return StageRunner(session.learner, training, session.objective.stages(training)[-1])
 
 
-def test_agreement_moves_features_and_discrepancy_classifiers_only() -> None:
-    session = fitted("ads", steps=10)
+@pytest.mark.parametrize("fraction", [0.4, None], ids=["after", "from the start"])
+def test_agreement_moves_features_and_discrepancy_classifiers_only(fraction: float | None) -> None:
+    session = fitted("ads", steps=10, objective={"fraction": fraction})
     network, second = session.training.network, session.training.modules["second"]
     stage = adversarial(session)
 
@@ -78,6 +81,18 @@ def test_agreement_moves_features_and_discrepancy_classifiers_only() -> None:
     turn(stage, "discrepancy")
     moved = {n for n, p in parameters().items() if not torch.equal(p, after[n])}
     assert moved == heads
+
+
+def test_turns_start_with_the_training_under_paper_and_follow_it_elsewhere() -> None:
+    names = {}
+    for preset in ("smoke", "cpu", "paper"):
+        fraction = resolve({"method": "ads"}, preset=preset).objective["fraction"]
+        session = labelled_session("ads", steps=10, objective={"fraction": fraction})
+        stages = session.objective.stages(session.new_training(0))
+        names[preset] = [(s.name, s.steps, [p.name for p in s.phases]) for s in stages]
+    after = ("agree and disagree", 4, ["agreement", "discrepancy", "labels"])
+    assert names["smoke"] == names["cpu"] == [("supervised", 10, ["network"]), after]
+    assert names["paper"] == [("supervised", 10, ["network", "agreement", "discrepancy"])]
 
 
 def test_features_close_the_gap_that_classifiers_open() -> None:

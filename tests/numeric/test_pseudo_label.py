@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from sessions import digits, fitted, labelled_session, runner, same, state, vectors
 
 from labelgap.methods import pseudo_label
-from labelgap.methods.pseudo_label import Confident, pseudo_label_loss, ramp
+from labelgap.methods.pseudo_label import (
+    Confident,
+    PseudoLabel,
+    PseudoLabelOptions,
+    pseudo_label_loss,
+    ramp,
+)
 
 
 @given(
@@ -30,6 +36,30 @@ def test_loss_is_the_definition(seed: int, threshold: float, b: int, k: int) -> 
         if masked:
             total += math.log(np.exp(row).sum()) - row[int(p.argmax())]
     assert float(found.loss) == pytest.approx(total / b, rel=1e-4, abs=1e-5)
+
+
+def test_loss_on_a_real_batch_is_labels_and_ramped_confident_pseudo_labels() -> None:
+    session = labelled_session("pseudo-label", steps=40, objective={"ratio": 2.0})
+    stage = runner(session)
+    for step in range(20):
+        stage.step(step)
+    batch, network = stage.batch(20), session.training.network
+    assert batch.u is not None
+    with torch.no_grad():
+        logits = network(torch.cat([batch.x, batch.u])).logits
+    n, log_p = len(batch.x), logits.log_softmax(dim=1).numpy()
+    assert len(batch.u) == 2 * n
+    confidence = logits[n:].softmax(dim=1).max(dim=1).values.numpy()
+    threshold = float(np.median(confidence))
+    # Step 20 of 40 is half-way up the ramp from a quarter to three quarters.
+    options = PseudoLabelOptions(threshold=threshold, weight=0.7, start=0.25, end=0.75)
+    found = PseudoLabel(options).stages(session.training)[0].phases[0].loss(batch)
+    supervised = -log_p[np.arange(n), batch.y.numpy()].mean()
+    taught = -log_p[n:].max(axis=1)[confidence >= threshold]
+    assert len(taught) == n
+    expected = supervised + 0.7 * 0.5 * taught.sum() / (2 * n)
+    assert taught.sum() > 0.1
+    assert float(found.detach()) == pytest.approx(expected, rel=1e-4)
 
 
 def test_no_gradient_through_the_teacher_nor_from_unsure_items() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from sessions import digits, fitted, labelled_session, same, state, vectors
+from sessions import digits, fitted, labelled_session, runner, same, state, vectors
 from sklearn.metrics import roc_auc_score
 from torch import distributions
 
@@ -14,6 +14,7 @@ from labelgap.methods._vae_stage import vae_loss
 from labelgap.methods.cross_entropy import CrossEntropy
 from labelgap.methods.ll4al import Ll4al, Ll4alOptions
 from labelgap.methods.ta_vaal import TaVaal, TaVaalOptions
+from labelgap.presets import resolve
 from labelgap.session import Session
 
 SMALL = VaeSettings(vae_width=4, latent=5)
@@ -58,7 +59,9 @@ def test_loss_is_the_evidence_lower_bound() -> None:
     expected = (kl - (likelihood - best)) * 2 / pixels
     assert float(vae_loss(x, y, mean, log_variance)) == pytest.approx(float(expected))
     published = vae_loss(x, y, mean, log_variance, beta=0.5, published=True)
-    assert float(published) == pytest.approx(float((x - y).square().mean() + 0.5 * 4 * kl))
+    # The published code adds the two sets' means of the squared error, and all items' KL.
+    of_sets = sum((x[half] - y[half]).square().mean() for half in (slice(2), slice(2, 4)))
+    assert float(published) == pytest.approx(float(of_sets + 0.5 * 4 * kl))
 
 
 def reconstruction_error(session: Session) -> tuple[float, float]:
@@ -101,6 +104,37 @@ def test_classes_withheld_from_the_labels_come_first(method: str, task: object) 
     query = session.acquisition.select(view, 40)
     # 0.9 or more measured, 0.23 by chance.
     assert (session.task.train.labels[query.ids] >= 8).mean() > 0.7
+
+
+@pytest.mark.parametrize("scaling", ["elbo", "published"])
+@pytest.mark.parametrize("method", ["vaal", "ta-vaal"])
+def test_auto_encoder_descends_minus_log_d_of_both_halves(
+    method: str, scaling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradients = {}
+    for weight in (0.0, 0.5):
+        session = labelled_session(
+            method, steps=4, objective={"adversarial": weight, "scaling": scaling}
+        )
+        stage = runner(session, 1)
+        batch = stage.batch(0)
+        assert stage.stage.forward is not None
+        stage.stage.forward(batch)
+        vae = stage.players["vae"]
+        code, spread = (t.detach().requires_grad_() for t in vae.encode(batch.shared["both"]))
+        monkeypatch.setattr(vae, "encode", lambda x, code=code, spread=spread: (code, spread))
+        stage.stage.phases[0].loss(batch).backward()
+        gradients[weight] = code.grad
+    # −∇ log D = −(1 − D) · ∇logit for labelled *and* unlabelled codes: both are to look labelled.
+    logit = stage.players["discriminator"](code, batch.shared.get("condition"))
+    (slope,) = torch.autograd.grad(logit.sum(), code)
+    of_item = -(1 - logit.sigmoid())[:, None] * slope / len(batch.x)
+    scale = 1.0 if scaling == "published" else 2 / (8 * 8)
+    expected = 0.5 * scale * of_item.detach()
+    assert (expected.abs().amax(dim=1) > 0).all()
+    torch.testing.assert_close(
+        gradients[0.5] - gradients[0.0], expected, atol=1e-6 * scale, rtol=1e-2
+    )
 
 
 def test_the_network_is_left_alone() -> None:
@@ -149,6 +183,19 @@ def test_ta_vaal_scores_depend_on_the_rank() -> None:
     assert objective.outputs == {"predicted_loss", "unlabelled_logit"}
 
 
+def test_ta_vaal_score_is_minus_the_logit_given_the_predicted_loss() -> None:
+    session = fitted("ta-vaal", steps=20)
+    modules, view = session.training.modules, session.view(1)
+    x = session.learner.clean(session.task.train, view.candidate_ids[:50])
+    with torch.no_grad():
+        rank = modules["loss_head"](session.training.network(x).blocks)
+        code, _ = modules["vae"].encode(x)
+        expected, blind = (-modules["discriminator"](code, r) for r in (rank, 0 * rank))
+    found = view.candidates("unlabelled_logit")[:50]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert (found - blind).abs().max() > 1e-3
+
+
 def test_nothing_unlabelled_is_no_error() -> None:
     session = fitted("ta-vaal", steps=2, labels=len(digits().train))
     assert session.evaluate().accuracy > 0
@@ -160,3 +207,13 @@ def test_steps_of_the_paper_grow_with_the_labels() -> None:
     paper = VaeSettings(**VaeSettings.presets["paper"])
     assert paper.steps(training) == 10_040
     assert VaeSettings().steps(training) == 8  # three quarters of 10
+
+
+def test_two_auto_encoder_turns_are_vaals_and_one_ta_vaals_under_paper_only() -> None:
+    turns = {
+        (method, preset): resolve({"method": method}, preset=preset).objective["vae_turns"]
+        for method in ("vaal", "ta-vaal")
+        for preset in ("smoke", "cpu", "paper")
+    }
+    assert turns.pop(("vaal", "paper")) == 2
+    assert set(turns.values()) == {1}

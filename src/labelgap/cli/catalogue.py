@@ -1,11 +1,14 @@
 """`labelgap methods` and `labelgap config`: what there is, with sources."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from labelgap.cli import app
+
+if TYPE_CHECKING:
+    from labelgap.methods import Method
 
 
 def _console() -> Any:
@@ -14,9 +17,23 @@ def _console() -> Any:
     return Console(highlight=False)
 
 
+def _needs(method: "Method") -> list[str]:
+    """What must be there: outputs, the network beside its outputs, images rather than vectors."""
+    from labelgap.methods import ACQUISITIONS, OBJECTIVES
+
+    acquisition = ACQUISITIONS[method.acquisition]
+    found = sorted(acquisition.needs)
+    if acquisition.needs_network:
+        found.append("the network itself")
+    if OBJECTIVES[method.objective].needs_images:
+        found.append("images")
+    return found
+
+
 @app.command()
 def methods() -> None:
     """List methods, objectives and acquisitions."""
+    from rich.markup import escape
     from rich.table import Table
 
     from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
@@ -25,17 +42,18 @@ def methods() -> None:
     console.print("[bold]methods[/]: objective × acquisition")
     table = Table.grid(padding=(0, 2))
     for m in sorted(METHODS.values(), key=lambda m: m.name):
-        needs = ", ".join(sorted(ACQUISITIONS[m.acquisition].needs)) or "nothing"
+        trains = "; trains on unlabelled items" if OBJECTIVES[m.objective].uses_unlabelled else ""
         table.add_row(f"[bold]{m.name}[/]", f"[cyan]{m.objective} × {m.acquisition}[/]")
-        table.add_row("", f"needs {needs}")
-        table.add_row("", f"training {m.training_cost}; query {m.query_cost}")
-        table.add_row("", f"[dim]{m.citation}[/]")
+        table.add_row("", f"needs {', '.join(_needs(m)) or 'nothing'}{trains}")
+        table.add_row("", escape(f"training {m.training_cost}; query {m.query_cost}"))
+        table.add_row("", f"[dim]{escape(m.citation)}[/]")
     console.print(table)
     for title, classes in (("objectives", OBJECTIVES), ("acquisitions", ACQUISITIONS)):
         console.print(f"\n[bold]{title}[/]")
         table = Table.grid(padding=(0, 2))
         for name in sorted(classes):
-            table.add_row(f"[bold]{name}[/]", (classes[name].__doc__ or "").splitlines()[0])
+            first = (classes[name].__doc__ or "").splitlines()[0]
+            table.add_row(f"[bold]{name}[/]", escape(first))
         console.print(table)
 
 

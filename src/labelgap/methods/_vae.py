@@ -42,8 +42,8 @@ class VaeSettings(Settings):
     scaling: Literal["elbo", "published"] = setting(
         "elbo",
         "MSE, KL divergence and adversarial term all per item, in the ELBO's proportion; "
-        "published: a mean over pixels, a sum over the batch, a mean over items, and the "
-        "posterior collapses",
+        "published: a mean over pixels for each set, a sum over the batch, a mean over items, and "
+        "the posterior collapses",
         source="docs/methods/vaal.md",
     )
     beta: float = setting(
@@ -64,7 +64,12 @@ class VaeSettings(Settings):
         ge=0,
         search=(0.01, 1.0, "log"),
     )
-    vae_turns: int = setting(1, "auto-encoder steps per discriminator step", source="ours", ge=1)
+    vae_turns: int = setting(
+        1,
+        "auto-encoder steps per discriminator step, on one batch",
+        source=f"TA-VAAL's code: 1; {SINHA}: 2, each on a batch of its own",
+        ge=1,
+    )
     vae_steps: int | None = setting(
         None,
         "steps of the stage; None: vae_fraction of the supervised stage",

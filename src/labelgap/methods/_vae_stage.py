@@ -31,13 +31,16 @@ def vae_loss(
     """MSE + KL divergence, in the proportion of the evidence lower bound.
 
     With P values per item, −ELBO of a decoder of unit variance is P/2 · MSE + KL + constant, so
-    the loss is MSE + β · 2/P · KL, KL summed over dimensions and averaged over items. The
-    published form adds the KL of the *whole batch*: b · P/2 times as much.
+    the loss is MSE + β · 2/P · KL, KL summed over dimensions and averaged over items.
+
+    `x` holds as many labelled as unlabelled items. The published form adds the MSE of both sets
+    (twice the mean over all) and the KL of the *whole batch*: b · P/4 times as much for the same
+    MSE.
     """
     divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
     error = F.mse_loss(reconstruction, x)
     if published:
-        return error + beta * divergence
+        return 2 * error + beta * divergence
     return error + beta * 2.0 * divergence / x.numel()
 
 

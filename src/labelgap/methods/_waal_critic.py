@@ -20,14 +20,28 @@ class WaalCritic(nn.Module):
         super().__init__()
         self.sigmoid = sigmoid
         self.layers = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, 1))
+        self.register_buffer("centre", torch.zeros(()))
 
     def forward(self, z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         scores: Tensor = self.layers(z).squeeze(1)
         return scores.sigmoid() if self.sigmoid else scores
 
+    @torch.no_grad()
+    def centre_between(
+        self, labelled: Float[Tensor, "l d"], unlabelled: Float[Tensor, "u d"]
+    ) -> None:
+        """Put `centre` half-way between the two sets' mean scores.
+
+        Neither E_U[D] − E_L[D] nor the penalty changes under D + c, so a critic without a sigmoid
+        ends at an offset that nothing has decided. σ(D) would lie at an accidental place of the
+        sigmoid, another one for every seed; σ(D − centre) is ½ half-way between the sets.
+        """
+        middle = (self(labelled).mean() + self(unlabelled).mean()) / 2
+        self.get_buffer("centre").copy_(middle)
+
     def unit(self, z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-        """D in [0, 1], as the query weighs it."""
-        scores: Tensor = self.layers(z).squeeze(1).sigmoid()
+        """D in [0, 1], as the query weighs it; `centre` is 0 where the sigmoid is trained with."""
+        scores: Tensor = (self.layers(z).squeeze(1) - self.get_buffer("centre")).sigmoid()
         return scores
 
 

@@ -59,10 +59,12 @@ def discrepancy_loss(
 
 
 class AdsOptions(Settings):
-    """The adversarial stage."""
+    """The adversarial turns."""
 
     calibration: float = setting(0.1, "entropy (bits) of doubt 1/2", source="Fu et al. 2021, code")
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"weight": 1.0, "lr": 0.01}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"weight": 1.0, "lr": 0.01, "fraction": None}
+    }
     weight: float = setting(
         0.151,
         "weight of agreement and discrepancy",
@@ -71,12 +73,16 @@ class AdsOptions(Settings):
         ge=0,
         search=(0.01, 3.0, "log"),
     )
-    fraction: float = setting(
-        0.4, "adversarial steps per supervised step", source="ours: cost under 3 × random", gt=0
+    fraction: float | None = setting(
+        0.4,
+        "adversarial steps per supervised step, in a stage after it; None: no such stage, labels, "
+        "agreement and discrepancy take turns from the first step on",
+        source="ours: cost under 3 × random; Fu et al. 2021: in turns from the start",
+        gt=0,
     )
     lr: float = setting(
         0.00263,
-        "SGD's rate in the adversarial stage",
+        "SGD's rate of agreement and discrepancy",
         source="ours",
         evidence="as weight",
         gt=0,
@@ -86,7 +92,7 @@ class AdsOptions(Settings):
 
 @objective("ads")
 class Ads(Objective):
-    """Cross-entropy of both classifiers; then agreement, discrepancy and labels by turns."""
+    """Cross-entropy of both classifiers; agreement, discrepancy and labels by turns."""
 
     Options = AdsOptions
     outputs = frozenset({SECOND_LOGITS})
@@ -125,16 +131,23 @@ class Ads(Objective):
         sgd = replace(training.optimiser(), lr=o.lr, schedule="step", milestones=(0.8,), warmup=0.0)
         # Turns that leave part of the network out have no momentum to carry over into it.
         plain = replace(sgd, momentum=0.0, nesterov=False)
+        turns = (
+            Phase("agreement", ("network",), agree, plain),
+            Phase("discrepancy", ("network", SECOND), disagree, plain),
+        )
+        size = training.batch_size
+        if o.fraction is None:
+            return [
+                supervised_stage(
+                    training, of_labels, modules=[SECOND], others=turns, unlabelled_batch=size
+                )
+            ]
         adversarial = Stage(
             "agree and disagree",
             max(1, round(o.fraction * training.steps)),
-            (
-                Phase("agreement", ("network",), agree, plain),
-                Phase("discrepancy", ("network", SECOND), disagree, plain),
-                Phase("labels", ("network", SECOND), of_labels, sgd),
-            ),
-            batch_size=training.batch_size,
-            unlabelled_batch=training.batch_size,
+            (*turns, Phase("labels", ("network", SECOND), of_labels, sgd)),
+            batch_size=size,
+            unlabelled_batch=size,
         )
         return [supervised, adversarial]
 

@@ -59,6 +59,7 @@ class AlfaMix(Acquisition):
 
     Options = AlfaMixOptions
     needs = frozenset({"features", "logits"})
+    needs_network = True
     kind = "batch"
     deterministic = False
     options: AlfaMixOptions

@@ -111,6 +111,7 @@ class Isal(Acquisition):
 
     Options = IsalOptions
     needs = frozenset({"logits"})
+    needs_network = True
     deterministic = False  # the paper's recursion draws items
     options: IsalOptions
 

@@ -5,7 +5,7 @@ after the network's and does not touch it (as in the code of the papers compared
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 class VaalOptions(VaeSettings):
     """Auto-encoder, discriminator and their stage."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        # The code of VAAL and that of CoreGCN take two auto-encoder steps; TA-VAAL's takes one.
+        "paper": {**VaeSettings.presets["paper"], "vae_turns": 2},
+    }
 
 
 @objective("vaal")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from labelgap.view import PoolView
 
 CRITIC = "critic"
+CENTRE_ITEMS = 1000
+"""Unlabelled items whose mean score the critic is centred by."""
 
 
 class WaalOptions(Settings):
@@ -78,6 +80,7 @@ class Waal(Objective):
         if len(training.unlabelled_ids) == 0:
             return [supervised_stage(training)]  # nothing to align with
         o, network, critic = self.options, training.network, training.modules[CRITIC]
+        assert isinstance(critic, WaalCritic)
         published = o.form == "published"
         gamma = 1.0
         if published:
@@ -102,10 +105,25 @@ class Waal(Objective):
                     return published_critic_loss(critic, z_l, z_u, o.alpha, gamma, rng)
                 return critic_loss(critic, z_l, z_u, o.penalty, rng)
 
+        def centre(step: int) -> None:
+            if step < training.steps - 1:
+                return  # step 0 of the refresh: nothing is learnt yet
+            some = training.rng("centre").permutation(training.unlabelled_ids)[:CENTRE_ITEMS]
+            z_l, z_u = (
+                training.predict(ids, {"features"})["features"].to(training.device)
+                for ids in (training.labelled_ids, some)
+            )
+            critic.centre_between(z_l, z_u)
+
         adam = Optimiser("adam", lr=o.critic_lr, schedule="constant")
         turn = Phase(CRITIC, (CRITIC,), critic_turn, adam, repeats=o.critic_steps)
         stage = supervised_stage(
-            training, network_turn, others=[turn], unlabelled_batch=training.batch_size
+            training,
+            network_turn,
+            others=[turn],
+            # Before the last step: evaluation-mode features, those that the query will see.
+            refresh=[] if published else [(max(1, training.steps - 1), centre)],
+            unlabelled_batch=training.batch_size,
         )
         return [replace(stage, forward=forward)]
 
