@@ -31,6 +31,9 @@ def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
     if file.exists():
         saved = read_json(file)
         difference = differing(saved.get("config", {}), facts["config"])
+        if difference and not _begun(folder):
+            write_text(file, json.dumps(facts, indent=1))
+            return []
         if difference:
             key, (old, new) = next(iter(difference.items()))
             raise FolderError(
@@ -45,14 +48,23 @@ def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
             for key, value in facts["machine"].items()
             if key in then and then[key] != value
         ]
-    # A process killed between writing its configuration and naming it leaves only the former.
-    begun = (entry for entry in folder.glob("*") if not entry.name.startswith(f".{CONFIG}."))
-    if any(begun):
+    if folder.exists() and _begun(folder):
         raise FolderError(
             f"{folder} is not empty and is no run of labelgap.", "Choose another `--out`."
         )
     write_text(file, json.dumps(facts, indent=1))
     return []
+
+
+def _begun(folder: Path) -> bool:
+    """Whether there is more than a configuration: a start that was refused leaves just that.
+
+    A process killed before it gave the file its name leaves it under a hidden one.
+    """
+    return any(
+        entry.name != CONFIG and not entry.name.startswith(f".{CONFIG}.")
+        for entry in folder.iterdir()
+    )
 
 
 def differing(

@@ -353,7 +353,12 @@ class Session:
             memory[round] = {name: np.array([row[name] for row in kept]) for name in kept[0]}
         return memory
 
-    def _check(self, query: Query, view: PoolView, n: int) -> None:
+    def _check(self, query: Any, view: PoolView, n: int) -> None:
+        if not isinstance(query, Query):
+            raise LabelgapError(
+                f"Acquisition {self.config.acquisition_name!r} returned a {type(query).__name__}.",
+                "Return `labelgap.types.Query(ids)`, its ids taken from `view.candidate_ids`.",
+            )
         # A benchmark is worth what this line is worth: n distinct candidates, always.
         ids = np.asarray(query.ids)
         if len(ids) != n or len(np.unique(ids)) != n or not np.isin(ids, view.candidate_ids).all():

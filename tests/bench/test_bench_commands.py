@@ -115,3 +115,20 @@ def test_ray_on_the_loopback_gives_the_same_queries(tmp_path: Path) -> None:
     for cell in stores[0].cells:
         one, other = (store.folder(cell) for store in stores)
         assert queries(one) == queries(other)
+
+
+def test_cells_that_the_audit_would_refuse_are_refused_before_they_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid, out = tmp_path / "grid.toml", tmp_path / "bench"
+    grid.write_text(SMALL)
+    words = ["bench", str(grid), "--out", str(out), "--workers", "1", "--threads", "1"]
+    words += ["--seeds", "1", "--device", "cpu"]
+    status, text = call(capsys, *words, "--method", "random")
+    assert status == 0, text
+    status, text = call(capsys, *words, "--method", "margin", "--set", "training.steps=13")
+    assert status == 2
+    assert "training.steps is 12 in some and 13 in others" in text
+    assert len(Store(out).cells) == 1  # nor do they stay in the folder's list
+    status, text = call(capsys, *words, "--method", "margin")
+    assert status == 0, text

@@ -247,3 +247,39 @@ def test_library_use_in_ten_lines() -> None:
     assert len(query) == 20
     session.tell(oracle.answer(query))
     assert 0 <= session.evaluate().accuracy <= 1
+
+
+def test_help_shows_defaults_written_in_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    # Rich would take them for markup and show nothing.
+    for command, shown in (
+        ("run", "[default: daal]"),
+        ("bench", "[default: runs/bench-<grid>]"),
+        ("init", "[with --weights: timm:tf_efficientnet_lite0]"),
+    ):
+        status, text = call(capsys, command, "--help")
+        assert status == 0
+        assert shown in text
+
+
+@pytest.mark.parametrize("words", [["run"], ["ask", "2"], ["train"]])
+def test_no_threads_are_refused_by_name(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, text = call(capsys, *words, "--threads", "0")
+    assert status == 2
+    assert "'--threads'" in text
+
+
+def test_a_refused_start_does_not_claim_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "--out", str(tmp_path / "run"), "--threads", "1", "--device", "cpu"]
+    status, text = call(capsys, *words, "--network", "foo")
+    assert status == 2
+    assert "'foo'" in text
+    small = ["--steps", "2", "--rounds", "0", "--set", "network.width=4"]
+    status, text = call(capsys, *words, "--method", "random", *small)
+    assert status == 0, text
+    status, text = call(capsys, *words, "--method", "margin", *small)
+    assert status == 2  # now there is something to lose
+    assert "another configuration" in text

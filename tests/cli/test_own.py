@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from console import call
 
 from labelgap.axes import ACQUISITIONS, METHODS
 from labelgap.contract import run_contract
@@ -88,3 +89,24 @@ def test_the_documented_network_and_data_set_run(clean: object) -> None:
     mine.tell(Oracle(mine.task).answer(mine.ask(30)))
     mine.fit()
     assert len(mine.ask(5)) == 5
+
+
+def test_ids_in_place_of_a_query_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bare.py"
+    file.write_text(
+        "from labelgap.axes import Acquisition, acquisition, method\n"
+        "@acquisition('bare')\n"
+        "class Bare(Acquisition):\n"
+        "    '''Ids and nothing else.'''\n"
+        "    def select(self, view, n):\n"
+        "        return view.candidate_ids[:n]\n"
+        "method('bare', 'cross-entropy', 'bare', title='Bare', citation='mine')\n"
+    )
+    words = ["run", "--method", str(file), "--out", str(tmp_path / "run"), "--rounds", "1"]
+    words += ["--steps", "2", "--threads", "1", "--set", "network.width=4"]
+    status, text = call(capsys, *words)
+    assert status == 2
+    assert "'bare' returned a ndarray" in text
+    assert "Query(ids)" in text

@@ -11,6 +11,7 @@ from typing import Any
 
 from labelgap.axes import METHODS
 from labelgap.bench.collect import Result
+from labelgap.bench.grid import Cell
 from labelgap.config import RunConfig
 from labelgap.errors import LabelgapError
 from labelgap.report.command import leaves
@@ -44,8 +45,9 @@ class AuditError(LabelgapError):
         listed = "\n".join(f"- {finding}" for finding in findings)
         super().__init__(
             f"The audit found {len(findings)} faults; no figure is drawn.\n{listed}",
-            "Run these cells again (`labelgap bench … --repair` takes damaged ones, removing a "
-            "cell's folder any other), or report on a folder without them.",
+            "`labelgap bench … --repair` runs damaged cells again. Cells that do not belong "
+            "together go into folders of their own: repeat each command with another `--out`, and "
+            "`--reuse` this folder for what fits.",
         )
 
 
@@ -208,18 +210,45 @@ def one_machine(results: Sequence[Result]) -> list[Finding]:
 
 def one_configuration(results: Sequence[Result]) -> list[Finding]:
     """Arms that are compared differ in their pair alone (and in what their method needs)."""
-    needed = _needed(results)
+    needed = _needed(r.config for r in results)
     return _equal(
         results,
         "same configuration",
         "settings outside of the pair differ",
-        lambda r: (r.config["data"]["name"], r.cell.variant, r.cell.development),
-        lambda r: tuple(
-            (key, str(value))
-            for key, value in leaves(r.config)
-            if key.split(".")[0] not in _OWN and (key, str(value)) not in needed
-        ),
+        lambda r: _compared(r.cell),
+        lambda r: tuple(_shared(r.config, needed).items()),
     )
+
+
+def unequal(cells: Iterable[Cell]) -> str | None:
+    """The first setting in which cells differ that would be compared; None where none does.
+
+    What `one_configuration` finds afterwards, told before anything is computed.
+    """
+    known = [(cell, cell.config.model_dump(mode="json")) for cell in cells]
+    needed = _needed(config for _, config in known)
+    usual: dict[Hashable, dict[str, str]] = {}
+    for cell, config in known:
+        shared = _shared(config, needed)
+        first = usual.setdefault(_compared(cell), shared)
+        for key in {**first, **shared}:
+            if first.get(key) != shared.get(key):
+                return f"{key} is {first.get(key)} in some and {shared.get(key)} in others"
+    return None
+
+
+def _compared(cell: Cell) -> Hashable:
+    """Equal for cells whose arms stand in one table."""
+    return (cell.config.data.name, cell.variant, cell.development)
+
+
+def _shared(config: Mapping[str, Any], needed: set[tuple[str, str]]) -> dict[str, str]:
+    """The settings that all arms of a table have in common."""
+    return {
+        key: str(value)
+        for key, value in leaves(config)
+        if key.split(".")[0] not in _OWN and (key, str(value)) not in needed
+    }
 
 
 CHECKS: tuple[Callable[[Sequence[Result]], list[Finding]], ...] = (
@@ -235,7 +264,7 @@ CHECKS: tuple[Callable[[Sequence[Result]], list[Finding]], ...] = (
 )
 
 
-def _needed(results: Iterable[Result]) -> set[tuple[str, str]]:
+def _needed(configs: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
     """Settings that some method cannot do without (dropout), as (key, value).
 
     Arms may have them or the usual value, and no third: random beside mc-dropout may be shown on
@@ -243,7 +272,7 @@ def _needed(results: Iterable[Result]) -> set[tuple[str, str]]:
     """
     needed = {
         (key, str(value))
-        for name in {r.config["method"] for r in results}
+        for name in {config["method"] for config in configs}
         if name in METHODS
         for key, value in leaves(METHODS[name].settings)
     }

@@ -229,7 +229,7 @@ def table(c: Comparison) -> list[Row]:
                 versus_random=d,
                 p_holm=float(holm[m]),
                 labels_saved=float("nan")
-                if random is None
+                if random is None or m == random
                 else st.labels_saved(c.labels, mean[m], mean[random]),
                 win_tie_loss={
                     name: (int(found[m, 0]), int(found[m, 1]), int(found[m, 2]))

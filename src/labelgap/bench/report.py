@@ -16,6 +16,7 @@ from labelgap.bench.contrasts import Contrast
 from labelgap.bench.store import Store
 from labelgap.bench.tables import Table
 from labelgap.errors import FolderError
+from labelgap.estimate import duration
 from labelgap.files import write_text
 from labelgap.report import page
 from labelgap.report import style as looks
@@ -91,9 +92,13 @@ def write_report(store: Store) -> Path:
 
 
 def _remove_former(folder: Path, names: set[str]) -> None:
-    """Figures and tables of an earlier report that this one does not have would contradict it."""
+    """Figures and tables of an earlier report that this one does not have would contradict it.
+
+    An embedding stays: it is drawn from features that only the machine of its run has.
+    """
     for file in folder.iterdir():
-        if file.suffix in (".png", ".svg", ".csv") and file.stem not in names:
+        ours = file.suffix in (".png", ".svg", ".csv") and not file.stem.endswith("-embedding")
+        if ours and file.stem not in names:
             file.unlink()
 
 
@@ -354,7 +359,7 @@ def _page(
                 ("Cells", f"{len(collection.finished)}", f"of {len(store.cells)}, all audited"),
                 ("Arms", f"{len({a for c in compared for a in c.arms})}", None),
                 ("Seeds", _range([len(c.seeds) for c in compared]), "that pair the arms"),
-                ("Time", f"{seconds / 3600:.1f} h", "of cells, one after the other"),
+                ("Time", duration(seconds), "of cells, one after the other"),
             ]
         ),
     )

@@ -1,6 +1,7 @@
 """The command line: one function per command, torch imported only by those that compute."""
 
 import sys
+from importlib import import_module
 
 import typer
 
@@ -12,7 +13,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # Rich would take "[default: …]" in a help text for markup and half a second to load.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
 
@@ -35,8 +38,9 @@ def _main(
 
 def main() -> None:
     """Run the command line: what the user can put right is told in two lines, exit status 2."""
-    # Importing registers the commands.
-    from labelgap.cli import bench, catalogue, label_studio, project, run  # noqa: F401
+    # Importing registers the commands, in the order in which the help lists them.
+    for name in ("run", "bench", "catalogue", "project", "label_studio"):
+        import_module(f"labelgap.cli.{name}")
 
     try:
         app()

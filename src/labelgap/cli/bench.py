@@ -19,21 +19,15 @@ if TYPE_CHECKING:
     from labelgap.bench.grid import Cell, Grid
     from labelgap.bench.store import Store
 
-PANEL = "Compare methods"
-GRID, MACHINE = "Grid", "Machine"
 
-DATA_ROOT = typer.Option(None, help="Folder of the data sets' files.", rich_help_panel=GRID)
-SET = typer.Option([], "--set", help="key=value for every cell; repeatable.", rich_help_panel=GRID)
-WORKERS = typer.Option(
-    None, min=1, help="Cells at a time. [default: half the cores]", rich_help_panel=MACHINE
-)
-THREADS = typer.Option(
-    None, min=1, help="Threads of a cell. [default: cores / workers]", rich_help_panel=MACHINE
-)
-DEVICE = typer.Option("auto", help="auto | cpu | cuda | mps.", rich_help_panel=MACHINE)
+DATA_ROOT = typer.Option(None, help="Folder of the data sets' files.")
+SET = typer.Option([], "--set", help="key=value for every cell; repeatable.")
+WORKERS = typer.Option(None, min=1, help="Cells at a time. [default: half the cores]")
+THREADS = typer.Option(None, min=1, help="Threads of a cell. [default: cores / workers]")
+DEVICE = typer.Option("auto", help="auto | cpu | cuda | mps.")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def bench(
     file: Path | None = typer.Argument(None, help="A grid's TOML file, instead of a preset."),
     preset: str | None = typer.Option(
@@ -41,25 +35,19 @@ def bench(
         help="smoke | digits | cpu | cpu-imbalanced | frozen | ablation | paper | "
         "paper-imbalanced. [default: smoke]",
     ),
-    dataset: list[str] = typer.Option([], help="Data sets; repeatable.", rich_help_panel=GRID),
-    method: list[str] = typer.Option(
-        [], help="Methods, or OBJECTIVE+ACQUISITION; repeatable.", rich_help_panel=GRID
-    ),
-    seeds: int | None = typer.Option(
-        None, min=1, help="Seeds 0 … N − 1 for every cell.", rich_help_panel=GRID
-    ),
-    cross: str | None = typer.Option(
-        None, help="full | diagonal, of a grid of pairs.", rich_help_panel=GRID
-    ),
+    dataset: list[str] = typer.Option([], help="Data sets; repeatable."),
+    method: list[str] = typer.Option([], help="Methods, or OBJECTIVE+ACQUISITION; repeatable."),
+    seeds: int | None = typer.Option(None, min=1, help="Seeds 0 … N − 1 for every cell."),
+    cross: str | None = typer.Option(None, help="full | diagonal, of a grid of pairs."),
     set_: list[str] = SET,
     data_root: Path | None = DATA_ROOT,
     out: Path | None = typer.Option(None, help="Folder. [default: runs/bench-<grid>]"),
     workers: int | None = WORKERS,
     threads: int | None = THREADS,
     device: str = DEVICE,
-    engine: str = typer.Option("process", help="process | ray.", rich_help_panel=MACHINE),
+    engine: str = typer.Option("process", help="process | ray."),
     ray_address: str | None = typer.Option(
-        None, help="A Ray cluster. [default: one on this machine]", rich_help_panel=MACHINE
+        None, help="A Ray cluster. [default: one on this machine]"
     ),
     reuse: list[Path] = typer.Option(
         [], help="Folder of another benchmark: take its finished cells of this grid; repeatable."
@@ -76,6 +64,7 @@ def bench(
     grid = _grid(file, preset, overrides)
     others = [_store(folder) for folder in reuse]
     store = Store(out or Path("runs") / f"bench-{grid.name}")
+    _comparable(store, grid.cells)
     store.add(grid.cells, _command())
     with _locked(store):
         if others:
@@ -86,7 +75,7 @@ def bench(
     _ended(store, failures, f"labelgap report {store.root}")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def report(
     folder: Path = typer.Argument(..., help="A benchmark's folder."),
 ) -> None:
@@ -96,7 +85,7 @@ def report(
     typer.echo(f"look at {write_report(_store(folder))}")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def tune(
     method: list[str] = typer.Option(["random", "daal"], help="Methods; repeatable."),
     dataset: str = typer.Option("digits", help="digits | fashion-mnist."),
@@ -169,6 +158,20 @@ def _grid(file: Path | None, preset: str | None, overrides: Mapping[str, Any]) -
     if file is not None:
         return file_grid(file, overrides)
     return preset_grid(preset or "smoke", overrides)
+
+
+def _comparable(store: "Store", cells: Sequence["Cell"]) -> None:
+    """Refuse at once what the audit would refuse when all is computed."""
+    from labelgap.bench.audit import unequal
+    from labelgap.bench.collect import collect
+    from labelgap.errors import ConfigError
+
+    difference = unequal([*(r.cell for r in collect(store).finished), *cells])
+    if difference:
+        raise ConfigError(
+            f"These cells and the finished ones of {store.root} cannot be compared: {difference}.",
+            "Choose another `--out`, or give all arms one setting.",
+        )
 
 
 def _command() -> str:

@@ -76,7 +76,7 @@ def check(
                 failed += 1
                 console.print(f"      {problem}", markup=False)
     if failed:
-        console.print(f"{failed} contracts broken; docs/own-method.md explains each.")
+        console.print(f"{failed} contracts broken; `labelgap.contract` says what each asks.")
         raise typer.Exit(1)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.project import PANEL, PROJECT
+from labelgap.cli.project import PROJECT
 from labelgap.cli.telling import console as _console
 from labelgap.cli.telling import plain as _plain
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from labelgap.project.store import Project
 
 commands = typer.Typer(no_args_is_help=True, help="Let people answer in Label Studio.")
-app.add_typer(commands, name="label-studio", rich_help_panel=PANEL)
+app.add_typer(commands, name="label-studio")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 URL = typer.Option(

@@ -24,15 +24,14 @@ if TYPE_CHECKING:
     from labelgap.project.store import Project
     from labelgap.project.work import Work
 
-PANEL = "Labelling project"
 PROJECT = typer.Option(
     None, "--project", help="The project's folder. [default: this one or its nearest parent]"
 )
 DEVICE = typer.Option("auto", help="auto | cpu | cuda | mps.")
-THREADS = typer.Option(None, help="CPU threads.")
+THREADS = typer.Option(None, min=1, help="CPU threads.")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def init(
     folder: Path = typer.Argument(..., help="The folder of the images."),
     classes: str | None = typer.Option(
@@ -100,7 +99,7 @@ def init(
         hint = (
             ""
             if project.settings.weights
-            else ("; few labels go much further with pretrained ones: labelgap init --weights FILE")
+            else ("; few labels go much further with pretrained ones: labelgap init FOLDER --weights FILE")
         )
         console.print(f"network: {network_of(project)}{hint}")
         if begun.held_out:
@@ -118,7 +117,7 @@ def _need_file(path: Path) -> None:
         raise DataError(f"The weights file {path} does not exist.", "Correct `--weights`.")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def add(project: Path | None = PROJECT) -> None:
     """Take in new images of the folder; find moved ones; report vanished ones."""
     from labelgap.project.begin import keep_labels
@@ -133,7 +132,7 @@ def add(project: Path | None = PROJECT) -> None:
         tell_import(console, keep_labels(p, found))
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def ask(
     n: int = typer.Argument(..., help="How many images to label next."),
     method: str | None = typer.Option(None, help="Another method, from now on."),
@@ -181,7 +180,7 @@ def _work(
     return Work(p, method=method, device=device, progress=progress)
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def train(
     device: str = DEVICE, threads: int | None = THREADS, project: Path | None = PROJECT
 ) -> None:
@@ -200,7 +199,7 @@ def train(
         console.print(next_step(p, project))
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def status(
     quarantine: bool = typer.Option(False, "--quarantine", help="List quarantined files."),
     conflicts: bool = typer.Option(False, "--conflicts", help="List images people disagree on."),
@@ -256,7 +255,7 @@ def status(
         console.print(next_step(p, project))
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def predict(
     out: Path = typer.Option(Path("predictions.csv"), help="A .csv, .jsonl or .parquet file."),
     probabilities: bool = typer.Option(False, "--probabilities", help="A column for each class."),
@@ -278,7 +277,7 @@ def predict(
         console.print(f"{number} predictions → {_plain(out)}")
 
 
-@app.command(name="import", rich_help_panel=PANEL)
+@app.command(name="import")
 def import_(
     file: Path = typer.Argument(..., help="CSV or JSONL: path or id, label, [annotator]."),
     annotator: str = typer.Option("import", help="Who labelled, where the file does not say."),
@@ -310,10 +309,12 @@ def import_(
             console.print(f"{hold_out_imported(p)} labels are held out from now on")
 
 
-@app.command(name="export", rich_help_panel=PANEL)
+@app.command(name="export")
 def export_(
     format: str = typer.Option("csv", help="csv | jsonl | parquet | folders | coco | model | onnx"),
-    out: Path = typer.Option(..., help="The file, or the folder for folders and model."),
+    out: Path | None = typer.Option(
+        None, help="The file, or the folder for folders and model. [default: labels.FORMAT]"
+    ),
     link: bool = typer.Option(False, "--link", help="folders: symbolic links, not copies."),
     project: Path | None = PROJECT,
 ) -> None:
@@ -321,6 +322,8 @@ def export_(
     from labelgap.project.exchange import FORMATS, export
     from labelgap.project.store import Project
 
+    named = {"folders": "labels", "coco": "labels.json", "model": "model", "onnx": "model.onnx"}
+    out = out or Path(named.get(format, f"labels.{format}"))
     if format in ("model", "onnx"):
         from labelgap.project.model import export_model
 
@@ -338,7 +341,7 @@ def export_(
         _console().print(f"{number} labels → {_plain(out)}")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def undo(
     image: str | None = typer.Argument(None, help="Path or id; without it the last answer."),
     annotator: str | None = typer.Option(None, help="Whose answer. [default: anybody's]"),
@@ -370,7 +373,7 @@ def undo(
         _console().print(f"{_plain(p.items.get(event.id).path)} has now: {_plain(now)}")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def backup(
     out: Path | None = typer.Option(None, help="A .zip. [default: .labelgap/backups/<time>.zip]"),
     project: Path | None = PROJECT,
@@ -383,7 +386,7 @@ def backup(
         _console().print(f"backup → {_plain(make(p, out))}")
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def doctor(
     repack: bool = typer.Option(False, "--repack", help="Pack all images anew first."),
     project: Path | None = PROJECT,
@@ -413,7 +416,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command()
 def label(
     port: int = typer.Option(0, min=0, max=65535, help="Port. [default: a free one]"),
     host: str = typer.Option("127.0.0.1", help="Other addresses let other machines in."),

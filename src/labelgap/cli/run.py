@@ -13,73 +13,55 @@ if TYPE_CHECKING:
     from labelgap.config import RunConfig
     from labelgap.data.types import Task
 
-DATA = "Data"
-LOOP = "Loop"
-TRAINING = "Training"
-MACHINE = "Machine"
-
 
 @app.command()
 def run(
     dataset: str | None = typer.Option(
         None,
         help="digits, fashion-mnist, cifar10, cifar100, svhn, or a folder.",
-        rich_help_panel=DATA,
     ),
     method: str | None = typer.Option(
         None, help="A method by name (`labelgap methods`), or a .py file. [default: daal]"
     ),
-    objective: str | None = typer.Option(None, help="What is optimised, of a free pair."),
-    acquisition: str | None = typer.Option(None, help="How items are chosen, of a free pair."),
-    preset: str | None = typer.Option(None, help="smoke | cpu | paper. [default: smoke]"),
-    network: str | None = typer.Option(
-        None, help="resnet | mlp | timm:NAME | embedding.", rich_help_panel=TRAINING
+    objective: str | None = typer.Option(
+        None, help="What is optimised, of a free pair. [default: cross-entropy]"
     ),
+    acquisition: str | None = typer.Option(
+        None, help="How items are chosen, of a free pair. [default: random]"
+    ),
+    preset: str | None = typer.Option(None, help="smoke | cpu | paper. [default: smoke]"),
+    network: str | None = typer.Option(None, help="resnet | mlp | timm:NAME | embedding."),
     freeze: bool = typer.Option(
         False,
         "--freeze",
         help="Train only an adapter on the frozen network's features.",
-        rich_help_panel=TRAINING,
     ),
-    weights: Path | None = typer.Option(
-        None, help="File with the backbone's weights.", rich_help_panel=TRAINING
-    ),
-    initial: int | None = typer.Option(None, help="Initial labels.", rich_help_panel=LOOP),
-    budget: int | None = typer.Option(None, help="Labels a round.", rich_help_panel=LOOP),
-    rounds: int | None = typer.Option(None, help="Queries.", rich_help_panel=LOOP),
-    pool_subset: int | None = typer.Option(
-        None, help="Candidates a round, drawn from the pool.", rich_help_panel=LOOP
-    ),
-    steps: int | None = typer.Option(None, help="Steps a round.", rich_help_panel=TRAINING),
-    epochs: float | None = typer.Option(None, help="Epochs a round.", rich_help_panel=TRAINING),
+    weights: Path | None = typer.Option(None, help="File with the backbone's weights."),
+    initial: int | None = typer.Option(None, help="Initial labels."),
+    budget: int | None = typer.Option(None, help="Labels a round."),
+    rounds: int | None = typer.Option(None, help="Queries."),
+    pool_subset: int | None = typer.Option(None, help="Candidates a round, drawn from the pool."),
+    steps: int | None = typer.Option(None, help="Steps a round."),
+    epochs: float | None = typer.Option(None, help="Epochs a round."),
     seed: int | None = typer.Option(None, help="Seed of every stream. [default: 0]"),
     imbalance: float | None = typer.Option(
-        None, help="Alternate classes keep 1/R of their images.", rich_help_panel=DATA
+        None, help="Alternate classes keep 1/R of their images."
     ),
-    open_set: float | None = typer.Option(
-        None, help="Share of the classes outside the task.", rich_help_panel=DATA
-    ),
-    label_noise: float | None = typer.Option(
-        None, help="Share of wrong answers of the oracle.", rich_help_panel=DATA
-    ),
-    redundancy: int | None = typer.Option(
-        None, help="Near-duplicates of each image in the pool.", rich_help_panel=DATA
-    ),
-    image_size: int | None = typer.Option(None, help="Resize to this side.", rich_help_panel=DATA),
+    open_set: float | None = typer.Option(None, help="Share of the classes outside the task."),
+    label_noise: float | None = typer.Option(None, help="Share of wrong answers of the oracle."),
+    redundancy: int | None = typer.Option(None, help="Near-duplicates of each image in the pool."),
+    image_size: int | None = typer.Option(None, help="Resize to this side."),
     data_root: Path | None = typer.Option(
-        None, help="Folder of the data set's files, or its parent.", rich_help_panel=DATA
+        None, help="Folder of the data set's files, or its parent."
     ),
     download: bool = typer.Option(
         False,
         "--download",
         help="Download the data set (torchvision extra).",
-        rich_help_panel=DATA,
     ),
-    device: str = typer.Option("auto", help="auto | cpu | cuda | mps.", rich_help_panel=MACHINE),
-    precision: str | None = typer.Option(
-        None, help="auto | float32 | bfloat16.", rich_help_panel=MACHINE
-    ),
-    threads: int | None = typer.Option(None, help="CPU threads.", rich_help_panel=MACHINE),
+    device: str = typer.Option("auto", help="auto | cpu | cuda | mps."),
+    precision: str | None = typer.Option(None, help="auto | float32 | bfloat16."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads."),
     out: Path | None = typer.Option(
         None, help="Folder. [default: runs/<dataset>-<method>-s<seed>-<hash>]"
     ),

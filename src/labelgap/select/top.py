@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from scipy.stats import rankdata
 from torch import Tensor
 
 from labelgap.errors import BudgetError, NumericalError
@@ -81,5 +80,7 @@ def ranks(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """
     if len(x) < 2:
         return torch.full_like(x, 0.5, dtype=wide(x.device))
+    from scipy.stats import rankdata  # here, since it takes seconds to load
+
     rank = (rankdata(x.detach().cpu().numpy(), method="average") - 1.0) / (len(x) - 1)
     return torch.from_numpy(rank).to(device=x.device, dtype=wide(x.device))
