@@ -27,6 +27,9 @@ def line(c: Comparison, row: Row, random: Row) -> list[str]:
     """What one setting says of one method, beside random."""
     labels = f"{c.labels[0]:,} → {c.labels[-1]:,} labels"
     peak = None if row.peak_memory is None else row.peak_memory >> 20
+    # Seconds beside other work say more of that than of the method.
+    shared = compare.contention(c) is not None
+    train = f"{row.train_seconds:.1f} (random {random.train_seconds:.1f})"
     return [
         f"{c.name}, {labels}",
         str(row.seeds),
@@ -34,8 +37,8 @@ def line(c: Comparison, row: Row, random: Row) -> list[str]:
         tables.spread(random.aubc),
         tables.difference(row),
         tables.probability(row.p_holm),
-        f"{row.train_seconds:.1f} (random {random.train_seconds:.1f})",
-        f"{row.query_seconds:.2f}",
+        tables.DASH if shared else train,
+        tables.DASH if shared else f"{row.query_seconds:.2f}",
         tables.whole(peak),
     ]
 
@@ -62,8 +65,8 @@ def block(lines: list[list[str]], commands: list[str]) -> str:
     """The generated part of a page."""
     return (
         "Mean ± standard deviation over seeds in per cent; the difference to random is paired by "
-        "seed, with its 95 % interval. Seconds are those of a whole run; on digits other runs "
-        "shared the core, so for the cost see benchmarks/speed/rounds.md.\n\n"
+        "seed, with its 95 % interval. Seconds are those of a whole run, left out where other work "
+        "shared the cores; the cost of a round is in benchmarks/speed/rounds.md.\n\n"
         f"{tables.markdown(HEADERS, lines)}\n"
         "By " + ", ".join(f"`{command}`" for command in commands) + " (benchmarks/results/).\n"
     )

@@ -13,7 +13,10 @@ from labelgap.bench.statistics import Difference, Interval
 from labelgap.errors import FolderError
 from labelgap.streams import Streams
 
+TRAIN_STAGES = ("train", "align")
 QUERY_STAGES = ("score", "select")
+FREE = 1.5
+"""Training of one arm takes about as long for every seed; beyond this ratio something else ran."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +127,13 @@ class Comparison:
         )
 
 
+def contention(c: Comparison) -> float | None:
+    """How many times longer one seed of an arm trained than another; None where cores were free."""
+    train = c.seconds(TRAIN_STAGES)
+    ratio = float((train.max(axis=1) / train.min(axis=1)).max())
+    return ratio if len(c.seeds) > 1 and ratio > FREE else None
+
+
 def comparisons(results: Sequence[Result]) -> list[Comparison]:
     """One for each data set and variant, arms in the order in which they come.
 
@@ -209,7 +219,7 @@ def table(c: Comparison) -> list[Row]:
         for name, place in references.items()
         if place is not None and len(c.seeds) > 1
     }
-    train, query = c.seconds(("train", "align")), c.seconds(QUERY_STAGES)
+    train, query = c.seconds(TRAIN_STAGES), c.seconds(QUERY_STAGES)
     recall = c.minority_recall if c.imbalanced else None
     share = c.minority_share if c.imbalanced else None
     rows = []

@@ -25,8 +25,6 @@ from labelgap.report.markup import Markup, join, tag
 from labelgap.report.style import Theme
 
 PAGE, TEXT = "index.html", "report.md"
-FREE = 1.5
-"""Training of one arm takes about as long for every seed; beyond this ratio something else ran."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +164,11 @@ def _part(store: Store, c: Comparison) -> Part:
 
 def _contended(c: Comparison) -> str:
     """A warning where the clock says more of the machine than of the arms."""
-    seconds = c.seconds(("train", "align"))
-    spread = float((seconds.max(axis=1) / seconds.min(axis=1)).max())
-    if len(c.seeds) < 2 or spread < FREE:
+    ratio = compare.contention(c)
+    if ratio is None:
         return ""
     return (
-        f" The seeds of one arm differ by up to {spread:.1f} times: other work shared the cores, "
+        f" The seeds of one arm differ by up to {ratio:.1f} times: other work shared the cores, "
         "and these seconds are no more than an order of magnitude."
     )
 

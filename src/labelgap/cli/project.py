@@ -99,7 +99,9 @@ def init(
         hint = (
             ""
             if project.settings.weights
-            else ("; few labels go much further with pretrained ones: labelgap init FOLDER --weights FILE")
+            else (
+                "; few labels go further with pretrained ones: labelgap init FOLDER --weights FILE"
+            )
         )
         console.print(f"network: {network_of(project)}{hint}")
         if begun.held_out:
