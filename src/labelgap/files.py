@@ -48,7 +48,7 @@ def write_atomically(
     except OSError as error:
         raise FolderError(
             f"Cannot write {path}: {error.strerror or error}.",
-            "Free space or choose another place with `--out`.",
+            "Free space there, allow writing, or choose another place.",
         ) from error
     finally:
         if temporary is not None and os.path.exists(temporary):

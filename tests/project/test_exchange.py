@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import CLASSES, image_of, make_images
 
-from labelgap.errors import FolderError, UnknownName
+from labelgap.errors import DataError, FolderError, UnknownName
 from labelgap.project.backup import backup
 from labelgap.project.begin import begin
 from labelgap.project.doctor import examine, repack
@@ -198,3 +198,16 @@ def test_doctor_finds_each_damage(project, folder):
     ledger = folder / HOME / "ledger.sqlite"
     ledger.write_bytes(b"no ledger" * 100)
     assert {f.check for f in examine(folder) if f.state == "error"} == {"ledger"}
+
+
+def test_a_label_of_a_quarantined_image_says_why(tmp_path):
+    folder = tmp_path / "images"
+    make_images(folder, 4)
+    (folder / "broken.png").write_bytes(b"no image")
+    table = tmp_path / "labels.csv"
+    table.write_text(f"path,label\nbroken.png,{CLASSES[0]}\n")
+    with (
+        begin(folder, classes=CLASSES).project as project,
+        pytest.raises(DataError, match=r"broken\.png \(quarantined: "),
+    ):
+        import_file(project, table)

@@ -58,6 +58,7 @@ def import_file(project: Project, file: Path, person: str = "import") -> Importe
         raise DataError(f"{file}: no column label.", "Name the columns path, label.")
     paths = project.items.paths()
     count = project.items.count()
+    refused = {file.path: file.reason for file in project.items.files("quarantined")}
     report = Imported()
     given: dict[str, dict[int, tuple[int, str]]] = {}
     twice: set[tuple[str, int]] = set()
@@ -70,7 +71,8 @@ def import_file(project: Project, file: Path, person: str = "import") -> Importe
         label = _label(project, text, f"{file}, row {number}")
         item = _item(project.root, row, paths, count)
         if item is None:
-            report.unmatched.append(name)
+            why = refused.get(name)
+            report.unmatched.append(f"{name} (quarantined: {why})" if why else name)
             continue
         who = row.get("annotator") or person
         known = given.setdefault(who, {})
