@@ -126,8 +126,9 @@ def distinct(case: Case) -> None:
     taken = set(session.labelled()[0].tolist()) | set(free[:8].tolist())
     n = 5 * BUDGET  # of 64: a draw with replacement would repeat one almost surely
     ids = session.ask(n).ids
-    assert len(ids) == len(set(ids.tolist())) == n
-    assert not taken & set(ids.tolist())
+    found = set(ids.tolist())
+    assert len(ids) == len(found) == n, f"{n} asked for: {len(ids)} ids, {len(found)} distinct"
+    assert not taken & found, f"labelled, skipped or held out: {sorted(taken & found)}"
 
 
 @contract("answers within a non-contiguous subset, and finds there what it found at large")
@@ -140,11 +141,13 @@ def subset(case: Case) -> None:
     rows = np.sort(rng.permutation(len(view.candidate_ids))[: len(view.candidate_ids) // 2])
     part = _reordered(view, rows)
     ids = _select(session, part, 5)
-    assert np.isin(ids, part.candidate_ids).all()
+    strangers = sorted(set(ids.tolist()) - set(part.candidate_ids.tolist()))
+    assert not strangers, f"not among the candidates: {strangers}"
     if session.acquisition.kind == "score" and session.acquisition.deterministic:
         best = _select(session, view, 1)[0]
         planted = np.union1d(rows, np.flatnonzero(view.candidate_ids == best))
-        assert _select(session, _reordered(view, planted), 1)[0] == best
+        found = _select(session, _reordered(view, planted), 1)[0]
+        assert found == best, f"{best} is best of all, in a subset that has it {found} is"
 
 
 @contract("does not depend on the order of storage, where it is deterministic")
@@ -217,11 +220,13 @@ def paired(case: Case) -> None:
     settings: dict[str, Any] = {"network": {"dropout": case.config().network.dropout}}
     ours, other = case.fitted(**settings), plain.fitted(**settings)
     facts = [s.ledger.notes("fitted")[0].data for s in (ours, other)]
-    assert facts[0]["initial_weights_sha256"] == facts[1]["initial_weights_sha256"]
+    same = facts[0]["initial_weights_sha256"] == facts[1]["initial_weights_sha256"]
+    assert same, "training began from other weights than random's"
     first, *rest = ours.objective.stages(ours.new_training(0))
     updating = {name for stage in rest for phase in stage.phases for name in phase.modules}
     if ours.config.objective_name == "cross-entropy":
-        assert facts[0]["weights_sha256"] == facts[1]["weights_sha256"]
+        same = facts[0]["weights_sha256"] == facts[1]["weights_sha256"]
+        assert same, "cross-entropy ended in other weights than random's"
     elif "network" not in updating and rest:
         seen: list[str] = []
         again = case.session(**settings)
@@ -247,7 +252,8 @@ def finite(case: Case) -> None:
         logits = view.candidates("logits")
         logits.fill_(-1e4)
         logits[torch.arange(len(logits)), torch.arange(len(logits)) % CLASSES] = 1e4
-        assert len(set(_select(session, view, BUDGET).tolist())) == BUDGET
+        ids = _select(session, view, BUDGET)
+        assert len(set(ids.tolist())) == BUDGET, f"probabilities of 0 and 1 gave the query {ids}"
 
 
 @contract("n = pool, n > pool, an empty pool and a single class: an answer or a named error")
@@ -255,7 +261,8 @@ def borders(case: Case) -> None:
     session = case.fitted()
     view = session.view(1)
     everything = _select(session, view, len(view.candidate_ids))
-    assert sorted(everything.tolist()) == sorted(view.candidate_ids.tolist())
+    whole = sorted(everything.tolist()) == sorted(view.candidate_ids.tolist())
+    assert whole, f"n = pool = {len(view.candidate_ids)} gave {len(set(everything.tolist()))} ids"
     for n in (len(view.candidate_ids) + 1,):
         try:
             session.ask(n)
@@ -264,7 +271,8 @@ def borders(case: Case) -> None:
         raise AssertionError(f"{n} items of {len(view.candidate_ids)} were asked for")
     empty = _reordered(view, np.empty(0, np.int64))
     with suppress(LabelgapError):  # a named error is a right answer too
-        assert len(_select(session, empty, 1)) == 0
+        ids = _select(session, empty, 1)
+        assert len(ids) == 0, f"an empty pool gave the query {ids}"
     with case.fitted(tiny_task(INITIAL + BUDGET)) as exhausted:
         exhausted.tell(Oracle(exhausted.task).answer(exhausted.ask(BUDGET)))
         exhausted.fit()  # nothing is unlabelled any more
@@ -273,7 +281,8 @@ def borders(case: Case) -> None:
         ids = np.flatnonzero(one_class.task.train.labels == 1)[:INITIAL]
         one_class.tell(Oracle(one_class.task).answer(one_class.start_with(ids)))
         one_class.fit()
-        assert len(one_class.ask(BUDGET)) == BUDGET
+        ids = one_class.ask(BUDGET).ids
+        assert len(ids) == BUDGET, f"with one class among the labels {BUDGET} gave {len(ids)} ids"
 
 
 class Fault(Exception):
