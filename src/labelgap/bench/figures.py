@@ -285,7 +285,7 @@ def time_figure(c: Comparison, theme: Theme) -> Figure:
     )  # fmt: skip
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     axes.xaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-    axes.tick_params(axis="x", which="minor", labelsize=8, labelcolor=theme.muted)
+    axes.tick_params(axis="x", which="both", labelsize=9, labelcolor=theme.muted)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol="\u00a0%"))
     axes.set_xlabel("seconds of training and queries in a run (median)")
     what = "balanced accuracy" if c.imbalanced else "accuracy"
