@@ -119,3 +119,10 @@ def test_mistakes_are_told_with_their_cure(tmp_path, monkeypatch, words, said):
         run(*words)
     assert said in str(raised.value)
     assert not (tmp_path / ".labelgap").exists()
+
+
+def test_one_class_alone_is_told_at_once(tmp_path):
+    make_images(tmp_path, 3)
+    said = run("init", tmp_path, "--classes", "cat dog")
+    assert "one class alone" in said
+    assert "separate names by commas" in said

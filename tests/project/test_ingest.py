@@ -11,7 +11,7 @@ import pytest
 from conftest import CLASSES, image_of, make_images
 
 from labelgap.data.images import decode
-from labelgap.errors import ConfigError, FolderError, LedgerError
+from labelgap.errors import FolderError, LedgerError
 from labelgap.project import ingest as module
 from labelgap.project.begin import begin, keep_labels
 from labelgap.project.items import Items
@@ -245,11 +245,3 @@ def test_a_full_disk_keeps_what_was_there(project, folder, monkeypatch):
     monkeypatch.undo()
     assert project.items.count() == 60
     assert project.add().added == 1
-
-
-def test_one_class_alone_is_refused_before_anything_is_made(tmp_path):
-    folder = tmp_path / "images"
-    make_images(folder, 4)
-    with pytest.raises(ConfigError, match="'cat dog'"):
-        begin(folder, classes=["cat dog"])
-    assert not (folder / ".labelgap").exists()

@@ -94,6 +94,11 @@ def init(
             f"[bold]{project.items.count()}[/] images, {len(project.classes)} classes "
             f"({_plain(shown)}), packed at {project.settings.image_size} pixels"
         )
+        if len(project.classes) == 1:
+            console.print(
+                "[yellow]one class alone can be labelled, not trained:[/] separate names by commas, "
+                "--classes cat,dog; a class for the rest can be one"
+            )
         tell_report(console, begun.report)
         tell_import(console, begun.labels)
         hint = (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelgap.errors import ConfigError, DataError, FolderError, UnknownName
+from labelgap.errors import DataError, FolderError, UnknownName
 from labelgap.presets import resolve
 from labelgap.project import sources
 from labelgap.project.exchange import Imported, store_labels
@@ -70,11 +70,6 @@ def begin(
     if use_labels is None:
         use_labels = classes is None
     names = check_classes(classes if classes is not None else sources.classes_of(found))
-    if len(names) == 1:
-        raise ConfigError(
-            f"There is one class alone, {names[0]!r}: nothing to tell apart.",
-            "Separate names by commas: `--classes cat,dog`; a class for the rest can be one.",
-        )
     if use_labels:
         for place in found:
             if place.label is not None and place.label not in names:
