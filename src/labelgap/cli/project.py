@@ -96,8 +96,8 @@ def init(
         )
         if len(project.classes) == 1:
             console.print(
-                "[yellow]one class alone can be labelled, not trained:[/] separate names by commas, "
-                "--classes cat,dog; a class for the rest can be one"
+                "[yellow]one class alone can be labelled, not trained:[/] separate names by "
+                "commas, --classes cat,dog; a class for the rest can be one"
             )
         tell_report(console, begun.report)
         tell_import(console, begun.labels)
