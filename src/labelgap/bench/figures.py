@@ -142,9 +142,9 @@ def one_change(c: Comparison, pairs: Sequence[Contrast], theme: Theme) -> Figure
     """AUBC of an arm minus that of the arm it differs from in one thing."""
     groups: dict[str, list[Line]] = {}
     for pair in pairs:
-        kind = pair.change if pair.change in _CHANGES else "option"
-        title = _CHANGES.get(str(pair.change), "one option changed")
-        look = _look({"query": "query", "training": "training"}.get(str(kind), "both"), theme)
+        change = str(pair.change)
+        title = _CHANGES.get(change, "one option changed")
+        look = _look(change if change in _CHANGES else "both", theme)
         name = f"{pair.arm} − {pair.against}"
         groups.setdefault(title, []).append(Line(name, pair.differences[0], pair.p_holm, look))
     return _forest(c, groups, "difference in AUBC, percentage points", theme)
