@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from views import acquire, array_view, normal
 
 from labelgap.errors import LabelgapError
+from labelgap.select.arrays import wide_mean
 from labelgap.select.coverage import balls, greedy_cover, purity_radius
+from labelgap.select.geometry import closer
 
 
 def plain_greedy(z, known, radius, n, ties):
@@ -39,6 +43,27 @@ def test_a_bit_for_every_ball():
     z, points = normal(700, 3), normal(21, 3, seed=1)
     bits = np.unpackbits(balls(z, points, 1.2), axis=1)[:, :21].astype(bool)
     assert (bits == (cdist(z.double().numpy(), points.double().numpy()) < 1.2)).all()
+
+
+def test_items_that_are_the_points_give_the_same_bits():
+    """Three blocks, the last one ragged: each pair is looked at once and written twice."""
+    z = normal(2_100, 5)
+    assert (balls(z, z, 1.1) == balls(z, z.clone(), 1.1)).all()
+
+
+@given(st.integers(1, 400), st.floats(-100, 100), st.integers(0, 2**32 - 1))
+def test_pairs_at_the_radius_are_told_apart(d, offset, seed):
+    """Float32 products cannot say which of these distances are below; the answer can."""
+    rng = np.random.default_rng(seed)
+    a = (rng.standard_normal((40, d)) + offset).astype(np.float32)
+    step = rng.standard_normal((40, d))
+    step *= rng.uniform(1 - 1e-6, 1 + 1e-6, (40, 1)) / np.linalg.norm(step, axis=1, keepdims=True)
+    b = (a + step).astype(np.float32)
+    z, points = torch.from_numpy(a), torch.from_numpy(b)
+    exact = cdist(a.astype(float), b.astype(float))
+    inside = closer(z, points, wide_mean(z), 1.0)
+    clear = np.abs(exact - 1) > 1e-12
+    assert (inside == (exact < 1))[clear].all()
 
 
 def test_once_all_is_covered_the_rest_is_uniform():

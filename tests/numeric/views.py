@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labelgap.axes import ACQUISITIONS, Acquisition
 from labelgap.config import build
+from labelgap.methods import ACQUISITIONS, Acquisition
 from labelgap.streams import Streams
 from labelgap.view import PoolView
 

@@ -67,8 +67,10 @@ class ProbCover(Acquisition):
         delta = o.delta
         if delta is None:
             delta = purity_radius(both, view.num_classes, o.purity, view.rng("delta"))
-        rows = np.argsort(view.ties(), kind="stable")[: o.sample]
-        points = z[torch.from_numpy(np.sort(rows))]
+        points = z
+        if size > o.sample:
+            rows = np.argsort(view.ties(), kind="stable")[: o.sample]
+            points = z[torch.from_numpy(np.sort(rows))]
         covers = balls(z, points, delta)
         covered = np.zeros(covers.shape[1], dtype=np.uint8)
         if len(known):

@@ -8,14 +8,17 @@ import heapq
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from labelgap.errors import LabelgapError
 from labelgap.select.arrays import ROWS, wide_mean
-from labelgap.select.geometry import accurate
+from labelgap.select.geometry import accurate, closer
 from labelgap.select.kmeans import kmeans
 from labelgap.select.top import check_budget
+
+# Items and points of a block, a multiple of 8: its float32 products are 4 MB.
+_BLOCK = 1024
 
 
 def purity_radius(
@@ -56,15 +59,23 @@ def purity_radius(
 def balls(
     z: Float[Tensor, "n d"], points: Float[Tensor, "m d"], radius: float
 ) -> UInt8[np.ndarray, "n bytes"]:
-    """Bit j of row i: is point j closer to item i than the radius? Packed, eight to a byte."""
-    mean = wide_mean(z)
+    """Bit j of row i: is point j closer to item i than the radius? Packed, eight to a byte.
+
+    Where the points are the items themselves (the same object) each pair is looked at once.
+    """
+    mean, same = wide_mean(z), points is z
     packed = np.empty((len(z), -(-len(points) // 8)), dtype=np.uint8)
-    for start in range(0, len(z), 512):
-        columns = [
-            (accurate(z[start : start + 512], points[i : i + ROWS], mean) < radius**2).numpy()
-            for i in range(0, len(points), ROWS)
-        ]
-        packed[start : start + 512] = np.packbits(np.concatenate(columns, axis=1), axis=1)
+
+    def fill(start: int, column: int, inside: Bool[np.ndarray, "r c"]) -> None:
+        bits = np.packbits(inside, axis=1)
+        packed[start : start + len(bits), column // 8 : column // 8 + bits.shape[1]] = bits
+
+    for i in range(0, len(z), _BLOCK):
+        for j in range(i if same else 0, len(points), _BLOCK):
+            inside = closer(z[i : i + _BLOCK], points[j : j + _BLOCK], mean, radius)
+            fill(i, j, inside)
+            if same and j > i:
+                fill(j, i, inside.T)
     return packed
 
 

@@ -9,8 +9,9 @@ the norms and so the error.
 
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide_mean
@@ -84,6 +85,33 @@ def accurate(
         gap = wide_a[r] - b_[c]
         d2[r, c] = xp.einsum("ij,ij->i", gap, gap)
     return torch.as_tensor(d2)
+
+
+def closer(
+    a: Float[Tensor, "r d"], b: Float[Tensor, "c d"], mean: Float[Tensor, " d"], radius: float
+) -> Bool[np.ndarray, "r c"]:
+    """Is the distance of each pair below the radius? As `accurate` has it, at half the cost.
+
+    Products in the items' own type decide all pairs but those within their rounding of the radius.
+    """
+    narrow = mean.to(a.dtype)
+    xp, (x, y) = views(a - narrow, b - narrow)
+    norms = xp.einsum("ij,ij->i", x, x)[:, None] + xp.einsum("ij,ij->i", y, y)
+    off = x @ y.T
+    off *= -2.0
+    off += norms
+    off -= radius**2
+    # Sums of d products are off by at most d roundings of the sum of their sizes (Higham 2002).
+    norms *= (a.shape[1] + 8) * torch.finfo(a.dtype).eps
+    row, col = xp.where(xp.abs(off) <= norms)
+    inside = torch.as_tensor(off < 0).cpu().numpy()
+    step = max(1, GATHER // max(1, a.shape[1]))
+    for i in range(0, len(row), step):
+        r, c = (torch.as_tensor(index[i : i + step]) for index in (row, col))
+        gap = a[r].to(mean.dtype) - b[c].to(mean.dtype)
+        near = gap.square_().sum(1) < radius**2
+        inside[r.cpu().numpy(), c.cpu().numpy()] = near.cpu().numpy()
+    return inside
 
 
 def accurate_nearest(

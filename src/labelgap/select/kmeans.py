@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.select.arrays import row_norms, views, wide, wide_mean, wide_pieces
+from labelgap.select.arrays import row_norms, views, wide, wide_mean
 from labelgap.select.seeds import greedy_seeds
 from labelgap.select.top import check_budget
 
@@ -45,14 +45,17 @@ def kmeans(
     z = z.detach()
     mean = wide_mean(z).to(z.dtype)
     x = z - mean
-    enough = tolerance * float(row_norms(x).double().mean()) / z.shape[1]
+    norms = row_norms(x)
+    enough = tolerance * float(norms.double().mean()) / z.shape[1]
     centres = x[greedy_seeds(x, k, rng, trials)]
-    cluster, distance = _assign(x, centres)
+    cluster, distance = _assign(x, norms, centres)
+    sums = _Sums(x, k)
     for _ in range(steps):
-        moved = _centres(x, cluster, distance, centres)
+        sums.update(cluster)
+        moved = _centres(x, sums, distance, centres)
         shift = float((moved - centres).double().square().sum())
         centres, before = moved, cluster
-        cluster, distance = _assign(x, centres)
+        cluster, distance = _assign(x, norms, centres)
         if shift <= enough or torch.equal(cluster, before):
             break
     inertia = 0.0
@@ -80,7 +83,7 @@ def representatives(
     centres, _, _ = kmeans(z, k, rng)
     mean = wide_mean(z).to(z.dtype)
     x, c = z.detach() - mean, centres - mean
-    item, distance = _assign(c, x)
+    item, distance = _assign(c, row_norms(c), x)
     chosen = torch.full((k,), -1, dtype=torch.int64, device=z.device)
     free = torch.ones(len(z), dtype=torch.bool, device=z.device)
     waiting = []
@@ -98,29 +101,51 @@ def representatives(
 
 
 def _assign(
-    x: Float[Tensor, "n d"], centres: Float[Tensor, "k d"]
+    x: Float[Tensor, "n d"], norms: Float[Tensor, " n"], centres: Float[Tensor, "k d"]
 ) -> tuple[Int64[Tensor, " n"], Float[Tensor, " n"]]:
     """The nearest centre of each row (the first of equals) and the squared distance to it."""
-    xp, (rows, left, norms) = views(x, -2.0 * centres, row_norms(centres))
+    xp, (rows, left, shift) = views(x, -2.0 * centres, row_norms(centres))
     cluster, distance = [], []
     for i in range(0, len(x), _ROWS):
         product = rows[i : i + _ROWS] @ left.T
-        product += norms
+        product += shift
         cluster.append(xp.argmin(product, 1))
         distance.append(xp.amin(product, 1))
-    found = torch.as_tensor(xp.concatenate(distance)) + row_norms(x)
+    found = torch.as_tensor(xp.concatenate(distance)) + norms
     return torch.as_tensor(xp.concatenate(cluster)), found.clamp_min_(0.0)
 
 
-def _centres(x: Tensor, cluster: Tensor, distance: Tensor, old: Tensor) -> Tensor:
-    """Means of the clusters, summed in float64; empty ones restart at the farthest items."""
-    k, dtype = len(old), wide(x.device)
-    sums = torch.zeros(k, x.shape[1], dtype=dtype, device=x.device)
-    for start, part in wide_pieces(x):
-        sums.index_add_(0, cluster[start : start + len(part)], part)
-    counts = torch.bincount(cluster, minlength=k)
-    centres = (sums / counts.clamp_min(1)[:, None]).to(x.dtype)
-    empty = torch.nonzero(counts == 0).squeeze(1)
+class _Sums:
+    """Sums of the clusters' rows, in float64, and their counts.
+
+    After the first steps few rows change their cluster, and only these are moved.
+    """
+
+    def __init__(self, x: Float[Tensor, "n d"], k: int) -> None:
+        self.x = x
+        self.sums = torch.zeros(k, x.shape[1], dtype=wide(x.device), device=x.device)
+        self.counts = torch.zeros(k, dtype=torch.int64, device=x.device)
+        self.cluster = torch.full((len(x),), -1, dtype=torch.int64, device=x.device)
+
+    def update(self, cluster: Int64[Tensor, " n"]) -> None:
+        moved = torch.nonzero(cluster != self.cluster).squeeze(1)
+        for rows in torch.split(moved, _ROWS):
+            part = self.x[rows].to(self.sums.dtype)
+            self._add(part, cluster[rows], 1)
+            left = self.cluster[rows]
+            if bool((left >= 0).all()):  # all of them, but for the first time
+                self._add(part, left, -1)
+        self.cluster = cluster
+
+    def _add(self, part: Tensor, cluster: Tensor, sign: int) -> None:
+        self.sums.index_add_(0, cluster, part, alpha=sign)
+        self.counts.index_add_(0, cluster, torch.full_like(cluster, sign))
+
+
+def _centres(x: Tensor, sums: _Sums, distance: Tensor, old: Tensor) -> Tensor:
+    """Means of the clusters; empty ones restart at the farthest items."""
+    centres = (sums.sums / sums.counts.clamp_min(1)[:, None]).to(x.dtype)
+    empty = torch.nonzero(sums.counts == 0).squeeze(1)
     if len(empty):
         far = torch.topk(distance, len(empty))
         # With no item off its centre there is nowhere to restart: the cluster stays where it is.
