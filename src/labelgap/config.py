@@ -177,10 +177,14 @@ class RunConfig(Settings):
         return config_hash(self.model_dump(mode="json"))
 
 
+def canonical(tree: Mapping[str, Any]) -> str:
+    """The one JSON text of a configuration tree: equal trees are equal texts."""
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"))
+
+
 def config_hash(tree: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of a configuration tree."""
-    text = json.dumps(tree, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical(tree).encode()).hexdigest()
 
 
 def build(model: type[S], values: Mapping[str, Any], where: str) -> S:

@@ -39,6 +39,9 @@ from labelgap._lock import WriterLock, network_file_system
 from labelgap._replay import BAD_IMAGE, State
 from labelgap.errors import LedgerError, UnknownName
 
+LEDGER = "ledger.sqlite"
+"""Its name in the folder of a run or a project."""
+
 NONE_OF_THESE = -1
 """The label "none of the classes": it counts as an answer and is never trained on."""
 

@@ -24,7 +24,7 @@ from labelgap.errors import BudgetError, LabelgapError
 from labelgap.files import write_atomically
 from labelgap.folder import prepare, read_config
 from labelgap.learner import Learner, Progress, Training
-from labelgap.ledger import Ledger
+from labelgap.ledger import LEDGER, Ledger
 from labelgap.network import Network
 from labelgap.presets import pair_of, resolve
 from labelgap.streams import Streams
@@ -91,7 +91,7 @@ class Session:
             where: Path | str = ":memory:"
             if self.folder is not None:
                 prepare(self.folder, self.config, self.machine)
-                where = self.folder / "ledger.sqlite"
+                where = self.folder / LEDGER
             ledger = Ledger.open(where)
         self.ledger = ledger
         if not ledger.classes:

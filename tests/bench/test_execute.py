@@ -165,6 +165,28 @@ def test_a_damaged_cell_is_named_and_repair_puts_it_into_quarantine(
     assert collect(store).missing == (cell,)
 
 
+@pytest.mark.parametrize("file", ["config.json", "ledger.sqlite"])
+def test_a_damaged_folder_of_an_unfinished_cell_is_put_away_too(
+    stores: tuple[Store, Store], tmp_path: Path, file: str
+) -> None:
+    """A run could not go on in it, time after time."""
+    store = Store(tmp_path / "bench")
+    store.add(small_grid(seeds=1, methods=["random"]).cells, "labelgap bench")
+    (cell,) = store.cells
+    folder = store.folder(cell)
+    folder.mkdir(parents=True)
+    for name in ("config.json", "ledger.sqlite"):
+        (folder / name).write_bytes((stores[0].folder(cell) / name).read_bytes())
+    assert collect(store).missing == (cell,)
+    cut = (folder / file).read_bytes()
+    (folder / file).write_bytes(cut[: len(cut) // 2])
+    (damaged,) = collect(store).damaged
+    assert file in damaged.reason
+    repair(store, [damaged])
+    assert collect(store).missing == (cell,)
+    assert not folder.exists()
+
+
 def test_cells_that_share_a_first_round_wait_for_it() -> None:
     cells = small_grid(seeds=1).cells
     assert first_round(cells[0]) == first_round(cells[1]) != first_round(cells[2])

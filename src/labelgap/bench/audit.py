@@ -12,7 +12,7 @@ from typing import Any
 from labelgap.axes import METHODS
 from labelgap.bench.collect import Result
 from labelgap.bench.grid import Cell
-from labelgap.config import RunConfig
+from labelgap.config import RunConfig, canonical
 from labelgap.errors import LabelgapError
 from labelgap.report.command import leaves
 from labelgap.round0 import LATER
@@ -92,7 +92,7 @@ def one_data_set(results: Sequence[Result]) -> list[Finding]:
         results,
         "same data",
         "the fingerprints of the data differ",
-        lambda r: (_text(r.config["data"]), _backbone(r), r.cell.development, _open(r)),
+        lambda r: (canonical(r.config["data"]), _backbone(r), r.cell.development, _open(r)),
         lambda r: (r.recorded["task_fingerprint"], r.classes),
     )
 
@@ -104,7 +104,7 @@ def one_initial_set(results: Sequence[Result]) -> list[Finding]:
         "same initial set",
         "the initial sets differ",
         lambda r: (
-            _text(r.config["data"]), r.cell.development, r.config["loop"]["initial"],
+            canonical(r.config["data"]), r.cell.development, r.config["loop"]["initial"],
             r.config["loop"]["initial_per_class"], r.config["loop"]["pool_subset"],
             r.config["seed"],
         ),
@@ -129,7 +129,7 @@ def one_start(results: Sequence[Result]) -> list[Finding]:
         "same initial weights",
         "the initial weights differ",
         lambda r: (
-            _text(r.config["data"]), r.cell.development, _text(r.config["network"]),
+            canonical(r.config["data"]), r.cell.development, canonical(r.config["network"]),
             r.config["seed"],
         ),
         lambda r: r.recorded["initial_weights_sha256"],
@@ -143,7 +143,7 @@ def one_first_round(results: Sequence[Result]) -> list[Finding]:
     def first(r: Result) -> Hashable:
         before = {k: v for k, v in r.config.items() if k not in later}
         before["loop"] = {k: v for k, v in before["loop"].items() if k not in LATER["loop"]}
-        return (_text(before), r.cell.development)
+        return (canonical(before), r.cell.development)
 
     return _equal(
         results,
@@ -161,7 +161,7 @@ def one_permutation(results: Sequence[Result]) -> list[Finding]:
         "same pool permutation",
         "the permutations of the pool differ",
         lambda r: (
-            _text(r.config["data"]), r.cell.development, r.config["loop"]["rounds"],
+            canonical(r.config["data"]), r.cell.development, r.config["loop"]["rounds"],
             r.config["seed"],
         ),
         lambda r: r.recorded["pool_permutation_sha256"],
@@ -189,7 +189,7 @@ def no_choice_by_test(results: Sequence[Result]) -> list[Finding]:
         "no choice by test data",
         "one arm has different options on different data sets or seeds",
         lambda r: (r.cell.arm, r.cell.variant, r.config["preset"]),
-        lambda r: (_text(r.config["objective"]), _text(r.config["acquisition"])),
+        lambda r: (canonical(r.config["objective"]), canonical(r.config["acquisition"])),
     )
 
 
@@ -200,7 +200,7 @@ def one_machine(results: Sequence[Result]) -> list[Finding]:
         "versions and machine",
         "versions, device, precision or threads differ",
         lambda r: "all",
-        lambda r: _text(r.machine),
+        lambda r: canonical(r.machine),
     )
     moved = tuple(r.cell.folder for r in results if r.begun_elsewhere)
     if moved:
@@ -306,14 +306,10 @@ def _equal(
 
 def _backbone(r: Result) -> str:
     network = r.config["network"]
-    return _text(network) if network["freeze"] else ""
+    return canonical(network) if network["freeze"] else ""
 
 
 def _open(r: Result) -> Hashable:
     # Which classes are left out of the task is drawn by the seed.
     drawn = ("open_set", "redundancy")
     return r.config["seed"] if any(r.config["data"][key] for key in drawn) else None
-
-
-def _text(tree: Mapping[str, Any]) -> str:
-    return repr(sorted(leaves(tree), key=lambda pair: pair[0]))

@@ -21,9 +21,11 @@ from labelgap import loop
 from labelgap.bench.grid import Cell, current_config
 from labelgap.bench.store import Store
 from labelgap.bench.work import COST
+from labelgap.config import canonical
 from labelgap.errors import DataError, LabelgapError
 from labelgap.files import write_atomically
 from labelgap.folder import CONFIG, differing, read_json
+from labelgap.ledger import LEDGER, Ledger
 from labelgap.session import ids_hash
 
 STAGES = ("train", "align", "score", "select", "evaluate")
@@ -106,7 +108,11 @@ def collect(store: Store) -> Collection:
         if cell.identity in recorded:
             finished.append(result_of(cell, recorded[cell.identity]))
         elif not damaged or damaged[-1].cell is not cell:
-            missing.append(cell)
+            try:
+                _check_begun(folder)
+                missing.append(cell)
+            except LabelgapError as error:
+                damaged.append(Damage(cell, error.cause))
     return Collection(tuple(finished), tuple(damaged), tuple(missing))
 
 
@@ -176,6 +182,14 @@ def read_cell(cell: Cell, folder: Path) -> Result:
     return result_of(cell, _rows_of_folder(cell, folder))
 
 
+def _check_begun(folder: Path) -> None:
+    """Raise what a run that continues in this folder would raise; an absent folder is fine."""
+    if (folder / CONFIG).exists():
+        read_json(folder / CONFIG)
+    if (folder / LEDGER).exists():
+        Ledger.open(folder / LEDGER, read_only=True, allow_network=True).close()
+
+
 def _rows_of_folder(cell: Cell, folder: Path) -> list[dict[str, Any]]:
     result, begun = read_json(folder / loop.RESULT), read_json(folder / CONFIG)
     try:
@@ -204,13 +218,13 @@ def _rows_of_folder(cell: Cell, folder: Path) -> list[dict[str, Any]]:
             "acquisition": result["acquisition"],
             "seed": result["seed"],
             "preset": result["preset"],
-            "config": _text(result["config"]),
+            "config": canonical(result["config"]),
             "development": cell.development,
             "classes": list(result["classes"]),
             **{key: result["audit"][key] for key in AUDITED},
             "queried_distinct": len(np.unique(ids)),
             "queried_initial_sha256": ids_hash(first),
-            "machine": _text({**result["machine"], "versions": result["versions"]}),
+            "machine": canonical({**result["machine"], "versions": result["versions"]}),
             "begun_elsewhere": begun["machine"] != result["machine"],
             "peak_memory": cost.get("peak_memory"),
         }
@@ -253,10 +267,6 @@ def _round_columns(entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _text(tree: Mapping[str, Any]) -> str:
-    return json.dumps(tree, sort_keys=True, separators=(",", ":"))
-
-
 # ---------------------------------------------------------------------- the Parquet file
 
 _SCHEMA = pa.schema(
@@ -294,8 +304,8 @@ def rows_of(result: Result) -> list[dict[str, Any]]:
         "preset": config["preset"],
         "development": result.cell.development,
         "classes": list(result.classes),
-        "config": _text(config),
-        "machine": _text(result.machine),
+        "config": canonical(config),
+        "machine": canonical(result.machine),
         "begun_elsewhere": result.begun_elsewhere,
         "peak_memory": result.peak_memory,
         **result.recorded,

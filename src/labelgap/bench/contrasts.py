@@ -76,7 +76,7 @@ def _telling(c: Comparison, pair: Contrast) -> bool:
 def _ordered(c: Comparison, m: int, n: int) -> tuple[int, int, str | None]:
     """The two arms, the one with more to it first, and what alone they differ in."""
     one, other = _config(c, m), _config(c, n)
-    if _text(one["network"], one["training"]) != _text(other["network"], other["training"]):
+    if any(one[key] != other[key] for key in ("network", "training")):
         return m, n, None
     asks = [arm["acquisition_name"] for arm in (one, other)]
     trains = [arm["objective_name"] for arm in (one, other)]
@@ -87,9 +87,9 @@ def _ordered(c: Comparison, m: int, n: int) -> tuple[int, int, str | None]:
         # The arm in which the part is on.
         key, off, on = keys[0]
         return (n, m, key) if (off, on) == (False, True) else (m, n, key)
-    if trains[0] == trains[1] and _text(one["objective"]) == _text(other["objective"]):
+    if trains[0] == trains[1] and one["objective"] == other["objective"]:
         return (n, m, "query") if asks[0] == "random" else (m, n, "query")
-    if asks[0] == asks[1] and _text(one["acquisition"]) == _text(other["acquisition"]):
+    if asks[0] == asks[1] and one["acquisition"] == other["acquisition"]:
         return (n, m, "training") if trains[0] == "cross-entropy" else (m, n, "training")
     return m, n, None
 
@@ -105,7 +105,3 @@ def _options(one: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[str, 
 
 def _config(c: Comparison, arm: int) -> dict[str, Any]:
     return c.cells[arm][0].config
-
-
-def _text(*trees: dict[str, Any]) -> str:
-    return repr([sorted(leaves(tree), key=lambda pair: pair[0]) for tree in trees])

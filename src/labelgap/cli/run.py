@@ -134,6 +134,7 @@ def _run(
     from labelgap.device import set_threads
     from labelgap.features import load_task_for
     from labelgap.folder import prepare, read_json
+    from labelgap.ledger import LEDGER
     from labelgap.report import write_report
 
     machine, used = machine_of(device, config.precision), set_threads(threads)
@@ -150,7 +151,7 @@ def _run(
     task = load_task_for(config, task, machine, None)
     shown = runs.simulated(config, task)[0]
     screen.begin(shown, warnings)
-    if not (folder / "ledger.sqlite").exists():
+    if not (folder / LEDGER).exists():
         screen.cost(*_costs(config, task, machine))
     with screen.live():
         result = runs.run(

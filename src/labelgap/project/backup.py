@@ -7,6 +7,7 @@ from pathlib import Path
 
 from labelgap.errors import FolderError
 from labelgap.files import write_atomically
+from labelgap.ledger import LEDGER
 from labelgap.project.store import HOME, SETTINGS, Project
 
 _README = """labelgap backup of {root}, {time}
@@ -29,7 +30,7 @@ def backup(project: Project, out: Path | None = None) -> Path:
         raise FolderError(f"{target} is a folder.", "Give --out FILE.zip.")
     with tempfile.TemporaryDirectory(dir=project.home, prefix=".backup-") as name:
         work = Path(name)
-        project.ledger.snapshot(work / "ledger.sqlite")
+        project.ledger.snapshot(work / LEDGER)
         project.ledger.export_jsonl(work / "labels.jsonl")
         project.items.copy(work / "items.sqlite")
 
@@ -37,7 +38,7 @@ def backup(project: Project, out: Path | None = None) -> Path:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[call-overload]
                 archive.writestr("README.txt", _README.format(root=project.root, time=now))
                 archive.write(project.home / SETTINGS, f"{HOME}/{SETTINGS}")
-                for part in ("ledger.sqlite", "items.sqlite"):
+                for part in (LEDGER, "items.sqlite"):
                     archive.write(work / part, f"{HOME}/{part}")
                 archive.write(work / "labels.jsonl", "labels.jsonl")
 

@@ -13,6 +13,7 @@ from labelgap._lock import network_file_system
 from labelgap.data.images import decode
 from labelgap.data.progress import late_progress
 from labelgap.errors import DataError, LabelgapError
+from labelgap.ledger import LEDGER
 from labelgap.project.pixels import CHANNELS
 from labelgap.project.sources import Unreadable
 from labelgap.project.store import HOME, SETTINGS, Project, read_settings
@@ -54,7 +55,7 @@ def _settings(root: Path) -> Finding:
 
 
 def _ledger(home: Path) -> Iterator[Finding]:
-    file = home / "ledger.sqlite"
+    file = home / LEDGER
     try:
         _sqlite.check(file)
         yield Finding("ledger", "ok", "the file is sound")

@@ -13,7 +13,7 @@ from labelgap.config import Settings, build
 from labelgap.data.progress import late_progress
 from labelgap.errors import ConfigError, DataError, FolderError, InUse, UnknownName
 from labelgap.files import write_text
-from labelgap.ledger import Ledger
+from labelgap.ledger import LEDGER, Ledger
 from labelgap.project import sources
 from labelgap.project.ingest import Report, ingest
 from labelgap.project.items import Items
@@ -64,7 +64,7 @@ class Project:
         self.root, self.home = root, root / HOME
         self.settings, self.mode = settings, mode
         try:
-            self.ledger = Ledger.open(self.home / "ledger.sqlite", read_only=mode == "read")
+            self.ledger = Ledger.open(self.home / LEDGER, read_only=mode == "read")
         except InUse as error:
             raise InUse(error.cause, BESIDE) from error
         try:
