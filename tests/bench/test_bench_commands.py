@@ -22,12 +22,12 @@ def test_a_grid_runs_once_is_repaired_and_reported(
     words += ["--method", "random", "--method", "margin", "--seeds", "1", "--device", "cpu"]
     status, text = call(capsys, *words)
     assert status == 0, text
-    assert "2 cells, 0 of them finished" in text
+    assert "2 cells, 0 finished" in text
     assert "at a time" in text
     assert text.count("done") == 2
     status, text = call(capsys, *words)
     assert status == 0
-    assert "2 of them finished" in text
+    assert ", 2 finished" in text
     assert "at a time" not in text
     cell = Store(out).cells[0]
     (Store(out).folder(cell) / "result.json").write_text("{")
@@ -49,8 +49,8 @@ def test_a_grid_runs_once_is_repaired_and_reported(
     del words[at - 1 : at + 1]
     status, text = call(capsys, *words, "--reuse", str(out))
     assert status == 0, text
-    assert "1 cells taken over" in text
-    assert "1 cells, 1 of them finished" in text
+    assert "1 cell taken over" in text
+    assert "1 cell, 1 finished" in text
     (taken,) = collect(Store(other)).finished
     assert taken.cell.arm == "cross-entropy+random"
     same = next(r for r in collect(Store(out)).finished if r.cell.arm == "random")

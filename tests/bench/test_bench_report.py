@@ -142,7 +142,7 @@ def test_unfinished_cells_are_named_and_an_empty_benchmark_is_refused(tmp_path: 
     write_results(store.results, found[:-1])
     write_report(store)
     text = (store.root / "report" / "report.md").read_text()
-    assert "1 of 9 cells are not finished" in text
+    assert "Not finished and in no number, 1 of 9 cells" in text
     assert found[-1].cell.folder in text
     store.results.unlink()
     with pytest.raises(FolderError, match="no finished cell"):

@@ -23,6 +23,7 @@ from labelgap.report import style as looks
 from labelgap.report.embedding import embedding_figure, panels
 from labelgap.report.markup import Markup, join, tag
 from labelgap.report.style import Theme
+from labelgap.wording import counted
 
 PAGE, TEXT = "index.html", "report.md"
 
@@ -259,13 +260,13 @@ def _state(store: Store, collection: Collection, compared: Sequence[Comparison])
     lines = []
     if collection.missing:
         lines.append(
-            f"{len(collection.missing)} of {len(store.cells)} cells are not finished and in no "
-            f"number: {_names(c.folder for c in collection.missing)}."
+            f"Not finished and in no number, {len(collection.missing)} of "
+            f"{counted(len(store.cells), 'cell')}: {_names(c.folder for c in collection.missing)}."
         )
     if collection.damaged:
         lines.append(
-            f"{len(collection.damaged)} cells' folders are damaged (`--repair` runs them again); "
-            "only what was recorded of them before is in the numbers: "
+            f"Damaged, {counted(len(collection.damaged), 'folder')} (`--repair` runs the cells "
+            "again; only what was recorded of them before is in the numbers): "
             f"{_names(d.cell.folder for d in collection.damaged)}."
         )
     lines += [
@@ -307,9 +308,9 @@ def _audited(collection: Collection) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in first.machine.get("versions", {}).items())
     where = f"{first.machine.get('device')}, {first.machine.get('precision')}"
     return (
-        f"{len(collection.finished)} cells passed {len(audit.CHECKS)} checks: "
+        f"{counted(len(collection.finished), 'cell')} passed {len(audit.CHECKS)} checks: "
         + ", ".join(c.__name__.replace("_", " ") for c in audit.CHECKS)
-        + f". Machine: {where}, {first.machine.get('threads')} threads a cell; {versions}."
+        + f". Machine: {where}, {counted(first.machine['threads'], 'thread')} a cell; {versions}."
     )
 
 
@@ -321,7 +322,10 @@ def _markdown(
     text += [f"> {line}\n" for line in _state(store, collection, compared)]
     for part in parts:
         text.append(f"## {part.comparison.name}\n")
-        text.append(f"{len(part.comparison.seeds)} seeds, {len(part.comparison.arms)} arms.\n")
+        text.append(
+            f"{counted(len(part.comparison.seeds), 'seed')}, "
+            f"{counted(len(part.comparison.arms), 'arm')}.\n"
+        )
         for title, headers, rows in part.written:
             text.append(f"### {title}\n\n{tables.markdown(headers, rows)}")
         text += [f"![{s.alt}]({s.name}.png)\n\n{s.caption}\n" for s in part.figures]
@@ -387,7 +391,10 @@ def _page(
 
 def _section(part: Part) -> Markup:
     c = part.comparison
-    lead = f"{len(c.seeds)} seeds, {len(c.arms)} arms, {c.labels[0]:,} to {c.labels[-1]:,} labels"
+    lead = (
+        f"{counted(len(c.seeds), 'seed')}, {counted(len(c.arms), 'arm')}, "
+        f"{c.labels[0]:,} to {c.labels[-1]:,} labels"
+    )
     if c.imbalanced:
         lead += "; all columns but the plain accuracy are of balanced accuracy"
     first, *others = part.figures
@@ -431,7 +438,7 @@ def _trace(store: Store, results: Sequence[Result], compared: Sequence[Compariso
         "Where each number comes from",
         page.code("\n".join(store.commands)),
         page.fold(
-            f"All {len(rows)} cells and their commands",
+            f"All {counted(len(rows), 'cell')} with their commands",
             page.table(
                 "Cells",
                 ["cells", "seed", "AUBC", "folder", "command"],

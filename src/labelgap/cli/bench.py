@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
+from labelgap.wording import counted
 
 if TYPE_CHECKING:
     from labelgap.bench.collect import Result
@@ -68,7 +69,7 @@ def bench(
     store.add(grid.cells, _command())
     with _locked(store):
         if others:
-            typer.echo(f"{take(store, others)} cells taken over")
+            typer.echo(f"{counted(take(store, others), 'cell')} taken over")
         failures = _run(
             store, grid.cells, device, workers, threads, data_root, engine, ray_address, repair
         )
@@ -80,9 +81,10 @@ def report(
     folder: Path = typer.Argument(..., help="A benchmark's folder."),
 ) -> None:
     """Audit a benchmark, then draw figures, tables and one page into FOLDER/report/."""
-    from labelgap.bench.report import write_report
+    store = _store(folder)
+    from labelgap.bench.report import write_report  # draws: loaded once there is what to draw
 
-    typer.echo(f"look at {write_report(_store(folder))}")
+    typer.echo(f"look at {write_report(store)}")
 
 
 @app.command()
@@ -243,7 +245,7 @@ def _run(
         board.say("damaged cells are left alone; `--repair` runs them again")
     names = {cell.identity for cell in wanted}
     todo = [cell for cell in before.missing if cell.identity in names]
-    board.say(f"{len(wanted)} cells, {len(wanted) - len(todo)} of them finished → {store.root}")
+    board.say(f"{counted(len(wanted), 'cell')}, {len(wanted) - len(todo)} finished → {store.root}")
     if not todo:
         write_results(store.results, before.finished)
         return []
@@ -252,7 +254,7 @@ def _run(
     total = sum(seconds.values())
     board.say(
         f"about {duration(total)} of cells, {duration(total / capacity)} with {capacity} at a "
-        f"time, {threads} threads each; a shared first round makes it less"
+        f"time, {counted(threads, 'thread')} each; a shared first round makes it less"
     )
     clock = Clock(seconds, capacity)
 
@@ -311,9 +313,10 @@ def _ended(store: "Store", failures: Sequence["Failure"], next_: str) -> None:
     for failure in failures:
         console.print(f"failed: {failure.cell.folder}: {failure.error}")
         console.print(f"        {store.failure(failure.cell)}")
-    console.print(f"next: {next_}" if not failures else f"{len(failures)} cells failed; {next_}")
     if failures:
+        console.print(f"{counted(len(failures), 'cell')} failed; {next_}")
         raise typer.Exit(1)
+    console.print(f"next: {next_}")
 
 
 def _show(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

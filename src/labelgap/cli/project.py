@@ -18,6 +18,7 @@ from labelgap.cli.telling import (
 )
 from labelgap.cli.telling import console as _console
 from labelgap.cli.telling import plain as _plain
+from labelgap.wording import counted
 
 if TYPE_CHECKING:
     from labelgap.learner import Progress
@@ -229,7 +230,7 @@ def status(
             return
         s = status_of(p)
         console.print(
-            f"[bold]{_plain(p.root)}[/]: {s.items} images, {s.labelled} labelled "
+            f"[bold]{_plain(p.root)}[/]: {counted(s.items, 'image')}, {s.labelled} labelled "
             f"({s.held_out} of them held out), {s.outstanding} waiting to be labelled"
         )
         said = [f"{k} {reason}" for reason, k in sorted(s.skipped.items())]
@@ -411,7 +412,7 @@ def doctor(
     if repack:
         with Project.open(root) as p:
             rows, failed = pack_anew(p)
-        console.print(f"{rows} images packed, {len(failed)} of them without their file")
+        console.print(f"{counted(rows, 'image')} packed, {len(failed)} of them without their file")
     colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
     findings = examine(root)
     for f in findings:

@@ -135,7 +135,6 @@ def _run(
     from labelgap.features import load_task_for
     from labelgap.folder import prepare, read_json
     from labelgap.ledger import LEDGER
-    from labelgap.report import write_report
 
     machine, used = machine_of(device, config.precision), set_threads(threads)
     folder = out or runs.default_folder(config)
@@ -162,6 +161,8 @@ def _run(
             progress=screen.progress,
             listen=screen.listen,
         )
+    from labelgap.report import write_report  # what draws takes seconds to load
+
     write_report(folder, shown)
     screen.finished(result)
 

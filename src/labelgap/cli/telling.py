@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labelgap.wording import counted
+
 if TYPE_CHECKING:
     from labelgap.learner import Progress
     from labelgap.project.exchange import Imported
@@ -35,18 +37,18 @@ def tell_report(console: Any, report: "Report") -> None:
     if report.duplicates:
         first = report.duplicates[0]
         console.print(
-            f"{len(report.duplicates)} files have the contents of others and are one image with "
-            f"them, e.g. {plain(first[0])} = {plain(first[1])}"
+            f"{counted(len(report.duplicates), 'file')} with the contents of others, one image "
+            f"with them: e.g. {plain(first[0])} = {plain(first[1])}"
         )
     for old, new in report.moved[:SHOWN]:
         console.print(f"moved: {plain(old)} → {plain(new)}")
     if report.vanished:
         console.print(
-            f"[yellow]{len(report.vanished)} files vanished[/] (their labels are kept), e.g. "
-            f"{plain(report.vanished[0])}"
+            f"[yellow]{counted(len(report.vanished), 'file')} vanished[/] (labels are kept), "
+            f"e.g. {plain(report.vanished[0])}"
         )
     if report.quarantined:
-        console.print(f"[yellow]{len(report.quarantined)} files are quarantined:[/]")
+        console.print(f"[yellow]quarantined: {counted(len(report.quarantined), 'file')}[/]")
         for path, reason, detail in report.quarantined[:SHOWN]:
             more = f" ({detail})" if detail else ""
             console.print(f"  {plain(path)}: {reason}{plain(more)}")
@@ -57,17 +59,16 @@ def tell_report(console: Any, report: "Report") -> None:
 def tell_import(console: Any, report: "Imported") -> None:
     if report.stored or report.same:
         same = f", {report.same} were there already" if report.same else ""
-        console.print(f"{report.stored} labels stored{same}")
+        console.print(f"{counted(report.stored, 'label')} stored{same}")
     if report.unmatched:
         console.print(
-            f"[yellow]{len(report.unmatched)} labels name no image or class of this project[/], "
-            "e.g. "
-            f"{plain(report.unmatched[0])}"
+            f"[yellow]{counted(len(report.unmatched), 'label')} without an image or class of this "
+            f"project[/], e.g. {plain(report.unmatched[0])}"
         )
     if report.ambiguous:
         console.print(
-            f"[yellow]{len(report.ambiguous)} images have two labels and were left out[/], e.g. "
-            f"{plain(report.ambiguous[0])}"
+            f"[yellow]left out for having two labels: {counted(len(report.ambiguous), 'image')}"
+            f"[/], e.g. {plain(report.ambiguous[0])}"
         )
     for path, before, now in report.differing[:SHOWN]:
         console.print(f"[yellow]differs:[/] {plain(path)} was {plain(before)}, now {plain(now)}")
@@ -92,15 +93,15 @@ def tell_regions(console: Any, p: "Project", regions: list[dict[str, Any]]) -> N
         return
     size, share = (sum(r[key] for r in regions) for key in ("size", "share"))
     console.print(
-        f"{size} unlabelled images ({100 * share:.0f} %) are of kinds that the labels of the last "
-        "training do not cover:"
+        f"{counted(size, 'unlabelled image')} ({100 * share:.0f} %) of kinds that the labels of "
+        "the last training do not cover:"
     )
     for region in regions[:SHOWN]:
         names = ", ".join(f"{p.classes[k]} ({count})" for k, count in region["predicted"])
         paths = ", ".join(p.items.get(i).path for i in region["examples"][:3])
         console.print(
-            f"  {region['size']} images, {region['labelled'] or 'none'} labelled among them, "
-            f"predicted {plain(names)}: {plain(paths)}"
+            f"  {counted(region['size'], 'image')}, {region['labelled'] or 'none'} labelled among "
+            f"them, predicted {plain(names)}: {plain(paths)}"
         )
     if len(regions) > SHOWN:
         console.print(f"  … {len(regions)} such groups in all")

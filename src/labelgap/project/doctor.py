@@ -17,6 +17,7 @@ from labelgap.ledger import LEDGER
 from labelgap.project.pixels import CHANNELS
 from labelgap.project.sources import Unreadable
 from labelgap.project.store import HOME, SETTINGS, Project, read_settings
+from labelgap.wording import counted
 
 SAMPLED = 200
 """Files whose contents are compared with their hash."""
@@ -74,32 +75,33 @@ def _ledger(home: Path) -> Iterator[Finding]:
 def _items(project: Project) -> Iterator[Finding]:
     state = project.items.check()
     n = project.items.count()
-    yield Finding("items", "ok" if state == "ok" else "error", f"{n} items; {state}",
+    yield Finding("items", "ok" if state == "ok" else "error", f"{counted(n, 'item')}; {state}",
                   "" if state == "ok" else "Restore a backup.")  # fmt: skip
     labels = project.ledger.labels
     strange = [i for i in labels if i >= n]
     if strange:
         yield Finding(
-            "labels", "error", f"{len(strange)} labels are of items that do not exist",
+            "labels", "error", f"{counted(len(strange), 'label')} of items that do not exist",
             "items.sqlite and ledger.sqlite are of different backups; restore both from one.",
         )  # fmt: skip
     else:
-        yield Finding("labels", "ok", f"{len(labels)} labels")
+        yield Finding("labels", "ok", counted(len(labels), "label"))
     size = project.pixels.file.stat().st_size if project.pixels.file.exists() else 0
     if size < n * project.pixels.row:
         have = size // project.pixels.row
         yield Finding("pixels", "error", f"{have} of {n} packed images are there",
                       "labelgap doctor --repack")  # fmt: skip
     else:
-        yield Finding("pixels", "ok", f"{size / 1e6:.0f} MB for {n} images")
+        yield Finding("pixels", "ok", f"{size / 1e6:.0f} MB for {counted(n, 'image')}")
 
 
 def _files(project: Project) -> Iterator[Finding]:
     items = project.items.all()
     gone = [i for i in items if not i.present]
     if gone:
+        text = f"{counted(len(gone), 'item')} without a file now, e.g. {gone[0].path}"
         yield Finding(
-            "files", "warning", f"{len(gone)} items have no file any more, e.g. {gone[0].path}",
+            "files", "warning", text,
             "Their labels are kept. Put the files back, or anywhere into the folder, and run "
             "`labelgap add`.",
         )  # fmt: skip
@@ -120,15 +122,16 @@ def _files(project: Project) -> Iterator[Finding]:
         yield Finding("contents", "warning", f"{text}, e.g. {(absent + changed)[0]}",
                       "labelgap add")  # fmt: skip
     else:
-        yield Finding("contents", "ok", f"{looked} files have the contents that were labelled")
+        text = f"{counted(looked, 'file')} with the contents that were labelled"
+        yield Finding("contents", "ok", text)
     bad = project.items.files("quarantined")
     if bad:
-        text = f"{len(bad)} files are no usable images, e.g. {bad[0].path}: {bad[0].reason}"
+        text = f"no usable image: {counted(len(bad), 'file')}, e.g. {bad[0].path}: {bad[0].reason}"
         yield Finding("quarantine", "warning", text, "labelgap status --quarantine")
     conflicts = project.ledger.conflicts()
     if conflicts:
-        yield Finding("conflicts", "warning", f"on {len(conflicts)} images people disagree",
-                      "labelgap status --conflicts")  # fmt: skip
+        text = f"people disagree on {counted(len(conflicts), 'image')}"
+        yield Finding("conflicts", "warning", text, "labelgap status --conflicts")
 
 
 def _disk(project: Project) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from labelgap.project.loopback import is_loopback
 from labelgap.project.server.app import make_app
 from labelgap.project.server.desk import Desk
 from labelgap.project.store import Project
+from labelgap.wording import counted
 
 KEPT = "server.json"
 WILDCARDS = ("0.0.0.0", "::")
@@ -44,7 +45,11 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
             "the only key, and it travels unencrypted. Use a trusted network, or an SSH tunnel."
         )
     waiting = len(project.ledger.outstanding_ids())
-    what = f"{waiting} images to label" if waiting else "nothing to label yet; ask for images"
+    what = (
+        f"{counted(waiting, 'image')} to label"
+        if waiting
+        else "nothing to label yet; ask for images"
+    )
     console.print(f"{what} at [bold]{link}[/]  (Ctrl-C ends)")
     if browser:
         webbrowser.open(link)
