@@ -38,6 +38,8 @@ def test_from_a_folder_to_an_export(tmp_path, monkeypatch):
         writer.writerows([path, truth[path], "anna"] for path in asked)
     assert "20 labels stored" in run("import", tmp_path / "mine.csv")
     assert "0 labels stored, 20 were there already" in run("import", tmp_path / "mine.csv")
+    (tmp_path / "none.csv").write_text("path,label\n")
+    assert "no row in" in run("import", tmp_path / "none.csv")
     assert "16 labels, accuracy" in run("train")
     assert "4 images to label (4 new" in run("ask", 4, "--method", "entropy")
     with Project.open(mode="read") as p:

@@ -68,6 +68,7 @@ def init(
     """Make a labelling project of a folder of images."""
     from labelgap.cli.values import tree_of
     from labelgap.project.begin import begin
+    from labelgap.project.store import SETTINGS
 
     names = [n.strip() for n in classes.split(",")] if classes is not None else None
     if weights not in (None, "hub"):
@@ -102,13 +103,12 @@ def init(
             )
         tell_report(console, begun.report)
         tell_import(console, begun.labels)
-        hint = (
-            ""
-            if project.settings.weights
-            else (
-                "; few labels go further with pretrained ones: labelgap init FOLDER --weights FILE"
+        hint = ""
+        if not project.settings.weights:
+            hint = (
+                "; few labels go further with pretrained ones: `--weights FILE` in a new folder's "
+                f'init, "weights" in {_plain(project.home / SETTINGS)} here'
             )
-        )
         console.print(f"network: {network_of(project)}{hint}")
         if begun.held_out:
             console.print(
@@ -297,15 +297,17 @@ def import_(
     project: Path | None = PROJECT,
 ) -> None:
     """Take labels from a file; repeating it changes nothing."""
-    from labelgap.project.exchange import import_file
+    from labelgap.project.exchange import Imported, import_file
     from labelgap.project.store import Project
 
     with Project.open(project) as p:
         console = _console()
         report = import_file(p, file, annotator)
+        if report == Imported():
+            console.print(f"[yellow]no row in {_plain(file)}[/]: nothing to take")
         tell_import(console, report)
         if report.without_label:
-            console.print(f"{report.without_label} rows have no label")
+            console.print(f"{counted(report.without_label, 'row')} without a label")
         if report.stored and not holdout:
             console.print(
                 "they are for training; where they are of a random sample, `--holdout` makes a "
