@@ -92,7 +92,7 @@ def _panels(
 
 def _brief(arms: Sequence[str]) -> list[str]:
     """Names of arms for small panels: "+ AS" is that query on plain training."""
-    return [arm.removeprefix("cross-entropy").strip() or arm for arm in arms]
+    return [arm.removeprefix("cross-entropy ") for arm in arms]
 
 
 def _band(
