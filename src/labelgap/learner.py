@@ -145,8 +145,8 @@ class Learner:
     def _augmented(self, ids: Ids, rng: np.random.Generator, kind: str) -> Tensor:
         raw = self.inputs(self.task.train, ids)
         if self.task.train.is_images and self.settings.augment:
-            if kind == "strong":
-                raw = strong(raw, self.task.augment, rng)
+            if kind in ("strong", "warped"):
+                raw = strong(raw, self.task.augment, rng, geometry=kind == "warped")
             else:
                 raw = augment(raw, self.task.augment, rng)
         return normalise(raw, self.task.mean, self.task.std)

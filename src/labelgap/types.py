@@ -128,7 +128,8 @@ class Stage:
     refresh: (every, function): called with the step at steps 0, every, 2·every, …; what it
         computes must live in buffers, so that a checkpoint holds it.
     unlabelled_batch: unlabelled images per step; 0 for none.
-    views: further augmentations of the unlabelled batch: name -> "weak" | "strong".
+    views: further augmentations of the unlabelled batch: name -> "weak" | "strong" |
+        "warped" (strong, with changes of geometry).
 
     Modules that no phase of the stage updates are in eval mode throughout it.
     """
@@ -140,7 +141,7 @@ class Stage:
     refresh: tuple[tuple[int, Callable[[int], None]], ...] = ()
     batch_size: int = 64
     unlabelled_batch: int = 0
-    views: Mapping[str, Literal["weak", "strong"]] = field(default_factory=dict)
+    views: Mapping[str, Literal["weak", "strong", "warped"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class FixMatchOptions(Settings):
     """Unlabelled batch, threshold, weight and the averaged weights."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"ratio": 7.0, "ema": 0.999, "threshold": 0.95, "weight": 1.0}
+        "paper": {"ratio": 7.0, "ema": 0.999, "threshold": 0.95, "weight": 1.0, "geometry": True}
     }
     ratio: float = setting(
         1.0, "μ: unlabelled images per labelled one", source="Sohn et al. 2020, §4: 7", gt=0
@@ -50,6 +50,12 @@ class FixMatchOptions(Settings):
         evidence="as threshold",
         ge=0,
         search=(0.1, 3.0, "log"),
+    )
+    geometry: bool = setting(
+        False,
+        "the strong view is also turned, sheared or moved; not for digits, where that can change "
+        "the class",
+        source="Sohn et al. 2020, appendix D.2: RandAugment",
     )
     ema: float = setting(
         0.0,
@@ -97,7 +103,9 @@ class FixMatch(Objective):
             unlabelled_batch=size,
             refresh=[(1, lambda step: _follow(training, o.ema, step))] if o.ema > 0 else [],
         )
-        stages = [replace(stage, views={STRONG: "strong"} if size else {})]
+        stages = [
+            replace(stage, views={STRONG: "warped" if o.geometry else "strong"} if size else {})
+        ]
         if o.ema > 0:
             # No phase: the one step only puts the average in the network's place.
             stages.append(

@@ -1,0 +1,65 @@
+"""Strong augmentation: warps against scipy, their law, and what leaves them alone."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import affine_transform
+
+from labelgap.data import Augment
+from labelgap.data.strong import random_affine, strong, warp
+
+SPEC = Augment(pad=0, flip=False)
+
+
+def images(b, side=16, channels=3, seed=0):
+    draw = np.random.default_rng(seed).integers(0, 256, (b, side, side, channels), dtype=np.uint8)
+    return torch.from_numpy(draw)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_warp_is_scipys_affine_transform(seed):
+    x = images(8, seed=seed).float()
+    fill = torch.full((8, 1, 1, 1), 100.0)
+    maps = random_affine(8, np.random.default_rng(seed))
+    found = warp(x, maps, fill).numpy()
+    side = x.shape[1]
+    centre = (side - 1) / 2
+    for image, m, mine in zip(x.numpy(), maps.numpy().astype(float), found, strict=True):
+        # affine_grid maps (x, y) in [-1, 1]; scipy maps (row, column) in pixels.
+        matrix = np.array([[m[1, 1], m[1, 0]], [m[0, 1], m[0, 0]]])
+        moved = np.array([m[1, 2], m[0, 2]]) * side / 2
+        offset = centre + moved - matrix @ np.full(2, centre)
+        for c in range(3):
+            theirs = affine_transform(
+                image[:, :, c], matrix, offset, order=1, mode="grid-constant", cval=100.0
+            )
+            np.testing.assert_allclose(mine[:, :, c], theirs, atol=2e-2)
+
+
+def test_half_are_left_alone_and_the_rest_are_one_of_five():
+    maps = random_affine(20_000, np.random.default_rng(0)).double().numpy()
+    same = (maps == np.eye(2, 3)).all(axis=(1, 2))
+    assert abs(same.mean() - 0.5) < 0.02
+    turned = np.abs(maps[:, 0, 1] + maps[:, 1, 0]) < 1e-6
+    turned &= maps[:, 0, 1] != 0
+    others = [np.abs(maps[:, i, j]) > 0 for i, j in ((0, 1), (1, 0), (0, 2), (1, 2))]
+    kinds = [turned, others[0] & ~turned, others[1] & ~turned, others[2], others[3]]
+    assert (sum(k.astype(int) for k in kinds) + same == 1).all()
+    for kind in kinds:
+        assert abs(kind.mean() - 0.1) < 0.01
+    angle = np.arctan2(maps[turned, 1, 0], maps[turned, 0, 0])
+    assert math.radians(29) < np.abs(angle).max() <= math.radians(30)
+    assert abs(np.median(angle)) < 0.03
+
+
+def test_geometry_is_off_unless_asked_for_and_repeats_with_its_stream():
+    x = images(64)
+    plain = strong(x, SPEC, np.random.default_rng(5))
+    assert torch.equal(plain, strong(x, SPEC, np.random.default_rng(5), geometry=False))
+    warped = strong(x, SPEC, np.random.default_rng(5), geometry=True)
+    assert torch.equal(warped, strong(x, SPEC, np.random.default_rng(5), geometry=True))
+    assert warped.dtype == torch.uint8
+    assert warped.shape == x.shape
+    assert not torch.equal(warped, plain)
