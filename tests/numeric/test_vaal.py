@@ -14,6 +14,7 @@ from labelgap.methods._vae_stage import vae_loss
 from labelgap.methods.cross_entropy import CrossEntropy
 from labelgap.methods.ll4al import Ll4al, Ll4alOptions
 from labelgap.methods.ta_vaal import TaVaal, TaVaalOptions
+from labelgap.methods.vaal import VaalOptions
 from labelgap.presets import resolve
 from labelgap.session import Session
 
@@ -58,10 +59,19 @@ def test_loss_is_the_evidence_lower_bound() -> None:
     pixels = 3 * 6 * 6
     expected = (kl - (likelihood - best)) * 2 / pixels
     assert float(vae_loss(x, y, mean, log_variance)) == pytest.approx(float(expected))
-    published = vae_loss(x, y, mean, log_variance, beta=0.5, published=True)
+    published = vae_loss(x, y, mean, log_variance, beta=0.5, published="sum")
     # The published code adds the two sets' means of the squared error, and all items' KL.
     of_sets = sum((x[half] - y[half]).square().mean() for half in (slice(2), slice(2, 4)))
     assert float(published) == pytest.approx(float(of_sets + 0.5 * 4 * kl))
+    # TA-VAAL's: of each set the mean over items and dimensions.
+    published = vae_loss(x, y, mean, log_variance, beta=0.5, published="mean")
+    kls = sum(divergence[half].mean() for half in (slice(2), slice(2, 4)))
+    assert float(published) == pytest.approx(float(of_sets + 0.5 * kls))
+
+
+def test_each_method_has_its_own_codes_form() -> None:
+    assert VaalOptions.published == "sum"
+    assert TaVaalOptions.published == "mean"
 
 
 def reconstruction_error(session: Session) -> tuple[float, float]:

@@ -33,6 +33,8 @@ class VaeSettings(Settings):
             "vae_lr": 5e-4,
         },
     }
+    published: ClassVar[Literal["sum", "mean"]] = "sum"
+    """How the code of the method adds up its KL divergence."""
     latent: int = setting(32, "latent dimensions", source=SINHA, ge=1)
     vae_width: int = setting(
         16, "channels of the first convolution (they double at each)", source=f"{SINHA}: 128", ge=1
@@ -42,8 +44,7 @@ class VaeSettings(Settings):
     scaling: Literal["elbo", "published"] = setting(
         "elbo",
         "MSE, KL divergence and adversarial term all per item, in the ELBO's proportion; "
-        "published: a mean over pixels for each set, a sum over the batch, a mean over items, and "
-        "the posterior collapses",
+        "published: as the method's own code adds them up (VAAL's posterior collapses)",
         source="docs/methods/vaal.md",
     )
     beta: float = setting(
@@ -60,7 +61,7 @@ class VaeSettings(Settings):
         1.0,
         "weight of fooling the discriminator",
         source=SINHA,
-        evidence="as beta",
+        evidence="as beta; weights from 4 to 256 lose (benchmarks/tuning/one-at-a-time-vaal.md)",
         ge=0,
         search=(0.01, 1.0, "log"),
     )

@@ -5,7 +5,7 @@ latent code came from; the discriminator learns to tell.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -26,21 +26,24 @@ def vae_loss(
     mean: Float[Tensor, "b z"],
     log_variance: Float[Tensor, "b z"],
     beta: float = 1.0,
-    published: bool = False,
+    published: Literal["sum", "mean"] | None = None,
 ) -> Float[Tensor, ""]:
     """MSE + KL divergence, in the proportion of the evidence lower bound.
 
     With P values per item, −ELBO of a decoder of unit variance is P/2 · MSE + KL + constant, so
     the loss is MSE + β · 2/P · KL, KL summed over dimensions and averaged over items.
 
-    `x` holds as many labelled as unlabelled items. The published form adds the MSE of both sets
-    (twice the mean over all) and the KL of the *whole batch*: b · P/4 times as much for the same
-    MSE.
+    `x` holds as many labelled as unlabelled items. The published forms add the MSE of both sets
+    (twice the mean over all), and in VAAL's code ("sum") the KL of the *whole batch*: b · P/4 times
+    as much for the same MSE; in TA-VAAL's ("mean") each set's KL as a mean over items *and*
+    dimensions.
     """
     divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
     error = F.mse_loss(reconstruction, x)
-    if published:
+    if published == "sum":
         return 2 * error + beta * divergence
+    if published == "mean":
+        return 2 * error + beta * 2 * divergence / mean.numel()
     return error + beta * 2.0 * divergence / x.numel()
 
 
@@ -75,7 +78,7 @@ def vae_stage(
             mean, log_variance = vae.encode(x)
             noise = _normal(training.rng("code", batch.step), mean)
             reconstruction = vae.decode(mean + noise * (0.5 * log_variance).exp(), r)
-            published = o.scaling == "published"
+            published = o.published if o.scaling == "published" else None
             loss = vae_loss(x, reconstruction, mean, log_variance, o.beta, published)
             batch.shared["codes"] = mean.detach()
             if o.adversarial == 0:

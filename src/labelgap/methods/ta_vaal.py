@@ -5,7 +5,7 @@ enters the decoder beside the code and the discriminator beside the mean code.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -41,6 +41,7 @@ class RankerOptions(Ll4alOptions):
 class TaVaalOptions(VaeSettings):
     """VAAL's, and the ranker's."""
 
+    published: ClassVar[Literal["sum", "mean"]] = "mean"
     ranker: RankerOptions = RankerOptions()
 
 
