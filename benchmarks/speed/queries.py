@@ -1,6 +1,6 @@
 """Seconds of a query at N = 10,000 and 50,000: d = 512, K = 10, 1,000 labelled, budget 1,000.
 
-    python benchmarks/speed/queries.py [METHOD ...] [--given OUTPUT] [--out FILE]
+    python benchmarks/speed/queries.py [NAME ...] [--given OUTPUT] [--out FILE]
 
 The view is made from synthetic arrays (`labelgap.synthetic`), so what is timed is the acquisition
 alone: no pass of a network, no embedding; ISAL's network is an adapter on the features. CPU time
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from labelgap.config import build
 from labelgap.device import set_threads
-from labelgap.methods import ACQUISITIONS
+from labelgap.methods import ACQUISITIONS, METHODS, Acquisition
 from labelgap.synthetic import synthetic_view
 
 BUDGET = 1000
@@ -50,6 +50,11 @@ def resident() -> float:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def acquisition(name: str) -> type[Acquisition]:
+    """That of a method, or the acquisition of this name."""
+    return ACQUISITIONS[METHODS[name].acquisition if name in METHODS else name]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("methods", nargs="*", default=[])
@@ -60,7 +65,7 @@ def main() -> None:
     args = parser.parse_args()
     threads = set_threads(args.threads)
     options = dict(item.split("=", 1) for item in args.set)
-    needs = {need for name in args.methods for need in ACQUISITIONS[name].needs} | set(args.given)
+    needs = {need for name in args.methods for need in acquisition(name).needs} | set(args.given)
     rows = [
         f"| method{', given ' + ', '.join(args.given) if args.given else ''} | N | seconds "
         f"({threads} threads) | CPU seconds | grown by MB |",
@@ -69,7 +74,7 @@ def main() -> None:
     for n in (10_000, 50_000):
         pool = synthetic_view(n, needs)
         for name in ["random", *args.methods]:
-            cls = ACQUISITIONS[name]
+            cls = acquisition(name)
             made = cls(build(cls.Options, options if name != "random" else {}, name))
             made.select(synthetic_view(500, needs, labelled=50), 5)  # loads libraries
             with Peak() as peak:
@@ -77,7 +82,7 @@ def main() -> None:
                 made.select(pool, BUDGET)
                 seconds = time.process_time() - started
                 elapsed = time.perf_counter() - elapsed
-            rows.append(f"| {name} | {n:,} | {elapsed:.3f} | {seconds:.3f} | {peak.most:.0f} |")
+            rows.append(f"| {name} | {n:,} | {elapsed:.4f} | {seconds:.4f} | {peak.most:.0f} |")
     text = "\n".join(rows) + "\n"
     sys.stdout.write(text)
     if args.out:
