@@ -75,10 +75,14 @@ class Characteristic(nn.Module):
         deviation = likelihood.std() if len(likelihood) > 1 else torch.ones(())
         self.get_buffer("scale").copy_(deviation.clamp_min(1e-6))
 
-    def standardised(self, z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-        """(log p(z; ψ) − mean) / deviation."""
-        likelihood = self.mixture.log_likelihood(z)
-        return (likelihood - self.get_buffer("centre")) / self.get_buffer("scale")
+    def statistics(
+        self, z: Float[Tensor, "b d"], temperature: float
+    ) -> tuple[Float[Tensor, "b k"], Float[Tensor, " b"]]:
+        """p(y|z; ψ), and (log p(z; ψ) − mean) / deviation, from one pass of the densities."""
+        joint = self.mixture.component_log_density(z)
+        likelihood = torch.logsumexp(joint, dim=1) - self.get_buffer("centre")
+        posterior = torch.log_softmax(joint / temperature, dim=1).exp()
+        return posterior, likelihood / self.get_buffer("scale")
 
 
 def statistics_width(feature_dim: int, num_classes: int, statistics: bool) -> int:
@@ -105,12 +109,9 @@ def critic_input(
     if labelled is None or unlabelled is None:
         return z
     source = z if through_statistics else z.detach()
-    columns = [z]
-    for psi in (labelled, unlabelled):
-        columns.append(psi.mixture.log_posterior(source, temperature).exp())
-    for psi in (labelled, unlabelled):
-        columns.append(psi.standardised(source)[:, None])
-    return torch.cat(columns, dim=1)
+    found = [psi.statistics(source, temperature) for psi in (labelled, unlabelled)]
+    posteriors, likelihoods = zip(*found, strict=True)
+    return torch.cat([z, *posteriors, *(p[:, None] for p in likelihoods)], dim=1)
 
 
 def gradient_penalty(

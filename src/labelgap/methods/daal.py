@@ -375,7 +375,7 @@ class _Parts:
         self._set("psi_unlabelled", psi_u, both)
 
     def forward(self, batch: Batch) -> None:
-        """One pass of both sets, shared by the critic's and the features' turns."""
+        """One pass of both sets to the critic's inputs, shared by both players' turns."""
         network, u = self.t.network, batch.unlabelled()
         if self.o.batch_norm == "joint":
             out = network(torch.cat([batch.x, u]))
@@ -384,19 +384,16 @@ class _Parts:
         else:
             labelled, unlabelled = network(batch.x), network(u)
             z_l, z_u, logits = labelled.features, unlabelled.features, labelled.logits
-        batch.shared.update(z_l=z_l.float(), z_u=z_u.float(), logits=logits)
-
-    def _critic(self, z: Tensor) -> Tensor:
-        scores: Tensor = self.t.modules["critic"](_critic_input(self.o, self.t.modules, z))
-        return scores
+        batch.shared.update(z_l=z_l.float(), logits=logits)
+        with torch.autocast(self.t.device.type, enabled=False):
+            for name, z in (("h_l", z_l), ("h_u", z_u)):
+                batch.shared[name] = _critic_input(self.o, self.t.modules, z.float())
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """−(E_U[D] − E_L[D]) + λ · penalty, features constant."""
         o, critic = self.o, self.t.modules["critic"]
         with torch.autocast(self.t.device.type, enabled=False):
-            h_l, h_u = (
-                _critic_input(o, self.t.modules, batch.shared[k].detach()) for k in ("z_l", "z_u")
-            )
+            h_l, h_u = batch.shared["h_l"].detach(), batch.shared["h_u"].detach()
             gap = distance(critic(h_l), critic(h_u))
             rng = self.t.rng("penalty", batch.step)
             columns = batch.shared["z_l"].shape[1] if o.penalty_over == "features" else None
@@ -404,12 +401,13 @@ class _Parts:
 
     def feature_loss(self, batch: Batch) -> Tensor:
         """L_CE + w · (E_U[D] − E_L[D]) (+ α · L_GMM)."""
-        o, z_l, z_u = self.o, batch.shared["z_l"], batch.shared["z_u"]
+        o, critic = self.o, self.t.modules["critic"]
         loss = cross_entropy(batch.shared["logits"], batch.y)
         with torch.autocast(self.t.device.type, enabled=False):
-            loss = loss + o.adversarial * distance(self._critic(z_l), self._critic(z_u))
+            gap = distance(critic(batch.shared["h_l"]), critic(batch.shared["h_u"]))
+            loss = loss + o.adversarial * gap
         if o.reg and o.reg_in_alignment:
-            loss = loss + o.alpha * self.regulariser(z_l, batch.y)
+            loss = loss + o.alpha * self.regulariser(batch.shared["z_l"], batch.y)
         return loss
 
     def alignment_stage(self) -> Stage:
