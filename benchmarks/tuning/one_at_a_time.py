@@ -24,7 +24,6 @@ SEEDS = 3
 _FOOLING: tuple[Tree, ...] = (
     {"objective": {"adversarial": 0.0}},
     {"objective": {"adversarial": 4.0}},
-    # Half of a digit's 64 values: the published weight against the error's sum, not its mean.
     {"objective": {"adversarial": 32.0}},
     {"objective": {"adversarial": 256.0}},
 )
@@ -94,7 +93,8 @@ def main() -> None:
             print(name(change), found.round(2), gain.round(2), flush=True)
             lines.append((name(change), found, gain))
     text = [
-        f"# One key at a time\n\n`python benchmarks/tuning/one_at_a_time.py --method {method}`:",
+        "# One key at a time\n\n`python benchmarks/tuning/one_at_a_time.py --method "
+        f"{method} --out {out}`:",
         f"{method} on digits, preset `smoke`, 300 training images outside the pool, seeds 1000 to",
         "1002. AUBC in per cent, and the difference to the defaults seed by seed.\n",
         "| change | AUBC | difference | by seed |",

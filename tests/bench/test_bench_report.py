@@ -1,5 +1,6 @@
 """Comparisons, tables, figures and the page of an audited benchmark."""
 
+import base64
 import csv
 import math
 from dataclasses import replace
@@ -125,6 +126,19 @@ def test_one_seed_gives_figures_and_says_that_there_are_no_tests(tmp_path: Path)
     assert row["aubc low"] == ""
     assert row["aubc mean"] != ""
     assert not (store.root / "report" / "penalties.png").exists()
+
+
+def test_an_embedding_drawn_elsewhere_stays_on_the_page(tmp_path: Path) -> None:
+    """Its features are not committed; the picture is."""
+    store = stored(tmp_path, results(1))
+    picture = tmp_path / "report" / "digits-embedding.png"
+    looks = b"\x89PNG of another machine"
+    picture.parent.mkdir()
+    picture.write_bytes(looks)
+    page = write_report(store).read_text()
+    assert base64.b64encode(looks).decode() in page
+    assert picture.read_bytes() == looks
+    assert "(digits-embedding.png)" in (tmp_path / "report" / "report.md").read_text()
 
 
 def test_a_failed_audit_leaves_no_report(tmp_path: Path) -> None:

@@ -32,11 +32,12 @@ PAGE, TEXT = "index.html", "report.md"
 class Shown:
     """A figure: the name of its files, how it is drawn, and what it says without eyes.
 
+    draw: or the file that an earlier report has drawn, which is shown as it is.
     wide: needs the whole width of the page.
     """
 
     name: str
-    draw: Callable[[Theme], Figure]
+    draw: Callable[[Theme], Figure] | Path
     alt: str
     caption: str
     wide: bool = False
@@ -81,7 +82,8 @@ def write_report(store: Store) -> Path:
     drawn = [*(s for part in parts for s in part.figures), *across]
     made = _tables(collection, compared, parts)
     for shown in drawn:
-        looks.save(shown.draw, folder / f"{shown.name}.png")
+        if not isinstance(shown.draw, Path):
+            looks.save(shown.draw, folder / f"{shown.name}.png")
     for table in made:
         write_text(folder / f"{table.name}.csv", table.csv())
     _remove_former(folder, {shown.name for shown in drawn} | {table.name for table in made})
@@ -91,13 +93,9 @@ def write_report(store: Store) -> Path:
 
 
 def _remove_former(folder: Path, names: set[str]) -> None:
-    """Figures and tables of an earlier report that this one does not have would contradict it.
-
-    An embedding stays: it is drawn from features that only the machine of its run has.
-    """
+    """Figures and tables of an earlier report that this one does not have would contradict it."""
     for file in folder.iterdir():
-        ours = file.suffix in (".png", ".svg", ".csv") and not file.stem.endswith("-embedding")
-        if ours and file.stem not in names:
+        if file.suffix in (".png", ".svg", ".csv") and file.stem not in names:
             file.unlink()
 
 
@@ -175,7 +173,15 @@ def _contended(c: Comparison) -> str:
 
 
 def _embedding(store: Store, c: Comparison) -> Shown | None:
-    """Before and after alignment, of the first cell that has an alignment and its features."""
+    """Before and after alignment, of the first cell that has an alignment and its features.
+
+    Only the machine of its run has these: elsewhere the picture that is there already stays.
+    """
+    name = f"{_slug(c.name)}-embedding"
+    said = (
+        "t-SNE does not keep distances; the figure under each panel is measured in the full "
+        "feature space."
+    )
     for row in c.cells:
         cache = store.folder(row[0].cell) / "cache"
         files = cache / "embedding-before.npz", cache / "embedding-after.npz"
@@ -188,13 +194,16 @@ def _embedding(store: Store, c: Comparison) -> Shown | None:
                 "dataset": c.data,
             }
             return Shown(
-                f"{_slug(c.name)}-embedding",
+                name,
                 partial(embedding_figure, laid, facts),
                 f"t-SNE of features before and after alignment, {row[0].cell.arm} on {c.name}.",
-                f"Last round of {row[0].cell.folder}. t-SNE does not keep distances; the figure "
-                "under each panel is measured in the full feature space.",
+                f"Last round of {row[0].cell.folder}. {said}",
                 wide=True,
             )
+    kept = store.root / "report" / f"{name}.png"
+    if kept.exists():
+        alt = f"t-SNE of features before and after alignment on {c.name}."
+        return Shown(name, kept, alt, f"Drawn where these cells ran. {said}", wide=True)
     return None
 
 
@@ -422,6 +431,8 @@ def _beside(shown: Sequence[Shown]) -> Markup:
 
 
 def _picture(shown: Shown) -> Markup:
+    if isinstance(shown.draw, Path):
+        return page.picture_file(shown.draw, shown.alt, shown.caption)
     return page.picture(shown.draw, shown.alt, shown.caption)
 
 

@@ -6,6 +6,7 @@ be mailed, archived, and opened without a network.
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
@@ -75,6 +76,12 @@ def picture(
             *sources,
         ]
     image = tag("picture", *sources, tag("img", src=source(draw, LIGHT), alt=alt))
+    return tag("figure", image, tag("figcaption", caption) if caption is not None else None)
+
+
+def picture_file(path: Path, alt: str, caption: Child = None) -> Markup:
+    """A figure that is a file already, the same in every theme."""
+    image = tag("img", src=data_uri(path.read_bytes(), _KINDS[path.suffix[1:]]), alt=alt)
     return tag("figure", image, tag("figcaption", caption) if caption is not None else None)
 
 
