@@ -134,6 +134,20 @@ def gradient_penalty(
     return penalty
 
 
+def critic_loss(
+    critic: Callable[[Tensor], Tensor],
+    labelled: Float[Tensor, "b i"],
+    unlabelled: Float[Tensor, "b i"],
+    penalty: float,
+    rng: np.random.Generator,
+    columns: int | None = None,
+) -> Float[Tensor, ""]:
+    """−(E_U[D] − E_L[D]) + λ · `gradient_penalty`: what the critic descends, inputs constant."""
+    h_l, h_u = labelled.detach(), unlabelled.detach()
+    gap = distance(critic(h_l), critic(h_u))
+    return penalty * gradient_penalty(critic, h_l, h_u, rng, columns) - gap
+
+
 def distance(
     critic_labelled: Float[Tensor, " b"], critic_unlabelled: Float[Tensor, " u"]
 ) -> Float[Tensor, ""]:

@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 
 from labelgap.errors import ConfigError, UnknownName
 
-PAPER = "paper"
 S = TypeVar("S", bound="Settings")
 
 

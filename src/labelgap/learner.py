@@ -1,13 +1,15 @@
 """Training and prediction: stages of alternating phases, one chunked pass for all outputs."""
 
-import copy
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -16,12 +18,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from labelgap.axes import STANDARD_OUTPUTS, Objective
-from labelgap.config import TrainingSettings
+from labelgap.config import TrainingSettings, canonical
 from labelgap.data.augment import augment, normalise
 from labelgap.data.strong import strong
 from labelgap.data.types import Split, Task
 from labelgap.device import Machine
-from labelgap.errors import NumericalError
+from labelgap.errors import FolderError, NumericalError
 from labelgap.files import write_atomically
 from labelgap.network import Network, dropout_modules
 from labelgap.streams import Streams
@@ -107,9 +109,27 @@ class Training:
             warmup=s.warmup,
         )
 
-    def rng(self, purpose: str, step: int = 0) -> np.random.Generator:
-        """A generator of this round for a purpose of the objective's own."""
-        return self.streams.numpy(f"objective/{purpose}", self.round, step)
+    def rng(self, purpose: str, step: int = 0, turn: int = 0) -> np.random.Generator:
+        """A generator of this round for a purpose of the objective's own; each turn has its own."""
+        name = f"objective/{purpose}/{turn}" if turn else f"objective/{purpose}"
+        return self.streams.numpy(name, self.round, step)
+
+    def identity(self, objective: Objective) -> str:
+        """Equal for trainings that do the same from the same start: whose a checkpoint is."""
+        facts: dict[str, Any] = {
+            "round": self.round,
+            "seed": self.streams.seed,
+            "objective": objective.name,
+            "options": objective.options.model_dump(mode="json"),
+            "settings": self.settings.model_dump(mode="json"),
+            "preset": self.preset,
+        }
+        for name, module in {"network": self.network, **self.modules}.items():
+            facts[name] = {k: list(v.shape) for k, v in module.state_dict().items()}
+        digest = hashlib.sha256(canonical(facts).encode())
+        for array in (self.labelled_ids, self.labels, self.unlabelled_ids):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 class Learner:
@@ -202,8 +222,9 @@ class Learner:
 
         Parameters
         ----------
-        checkpoint: written at most every 60 s and read if it exists, so that a killed training
-            continues; removed by the caller once the trained weights are safe.
+        checkpoint: written at most every 60 s and read if it exists and is of this very training
+            (`Training.identity`), so that a killed one continues; removed by the caller once the
+            trained weights are safe.
         on_stage: called with a stage's name when it has ended.
 
         Raises
@@ -211,14 +232,15 @@ class Learner:
         NumericalError: a loss that is NaN or infinite, naming stage, phase and step.
         """
         stages = objective.stages(training)
-        saved = _load_checkpoint(checkpoint, self.machine.device)
+        kept = Checkpoint(checkpoint, training.identity(objective)) if checkpoint else None
+        saved = kept.load(self.machine.device) if kept else None
         seconds: dict[str, float] = dict(saved["seconds"]) if saved else {}
         first = int(saved["stage"]) if saved else 0
         for index in range(first, len(stages)):
             stage = stages[index]
             state = saved if saved and index == first else None
             started = time.perf_counter() - seconds.get(stage.name, 0.0)
-            self._run_stage(training, stage, index, state, checkpoint, seconds, progress, started)
+            self._run_stage(training, stage, index, state, kept, seconds, progress, started)
             self.machine.synchronise()
             seconds[stage.name] = time.perf_counter() - started
             if on_stage:
@@ -234,7 +256,7 @@ class Learner:
         stage: Stage,
         index: int,
         saved: dict[str, Any] | None,
-        checkpoint: Path | None,
+        checkpoint: "Checkpoint | None",
         seconds: dict[str, float],
         progress: Progress | None,
         started: float,
@@ -252,9 +274,7 @@ class Learner:
                 progress(stage.name, step, stage.steps)
             if checkpoint and time.monotonic() - last_saved > CHECKPOINT_SECONDS:
                 so_far = {**seconds, stage.name: time.perf_counter() - started}
-                _save_checkpoint(
-                    checkpoint, {**runner.state(), "stage": index, "step": step, "seconds": so_far}
-                )
+                checkpoint.save({**runner.state(), "stage": index, "step": step, "seconds": so_far})
                 last_saved = time.monotonic()
 
     # ------------------------------------------------------------------ prediction
@@ -403,7 +423,7 @@ class StageRunner:
                 rate = learning_rate(phase.optimiser, step, stage.steps)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                for _ in range(phase.repeats):
+                for batch.turn in range(phase.repeats):
                     self._turn(phase, optimiser, params, batch)
 
     def _turn(
@@ -496,20 +516,34 @@ def snapshot(modules: Mapping[str, nn.Module]) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def _save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    write_atomically(path, lambda file: torch.save(state, file))
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the state of a training that may be killed is kept, and which training it is.
 
+    Another training's state is as good as none: it has other labels, or other players.
+    """
 
-def _load_checkpoint(path: Path | None, device: torch.device) -> dict[str, Any] | None:
-    if path is None or not path.exists():
-        return None
-    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    return state
+    path: Path
+    identity: str
 
+    def save(self, state: Mapping[str, Any]) -> None:
+        content = {**state, "identity": self.identity}
+        write_atomically(self.path, lambda file: torch.save(content, file))
 
-def throwaway(training: Training) -> Training:
-    """A deep copy whose training disturbs nothing: for timing real steps."""
-    clone = copy.copy(training)
-    clone.network = copy.deepcopy(training.network)
-    clone.modules = {k: copy.deepcopy(m) for k, m in training.modules.items()}
-    return clone
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The state of this very training, if it was kept.
+
+        Raises
+        ------
+        FolderError: a file that cannot be read.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError, BadZipFile) as error:
+            raise FolderError(
+                f"{self.path} cannot be read: {error}.",
+                "Remove it: this round's training starts again.",
+            ) from error
+        return state if state.get("identity") == self.identity else None

@@ -55,7 +55,7 @@ class Streams:
 
         Breaks ties so that shuffled storage or a planted subset changes no answer.
         """
-        # SplitMix64 of (id xor key): a keyed hash, so an item's draw belongs to the item.
+        # SplitMix64 of (id + key): a keyed hash, so an item's draw belongs to the item.
         x = ids.astype(np.uint64) + np.uint64(self._key(purpose, round, 0) & _MASK)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)

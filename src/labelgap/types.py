@@ -63,12 +63,14 @@ class Batch:
     `x`, `y`, `ids` are labelled; `u`, `u_ids` unlabelled (None in stages that use none);
     `u_views` are further augmentations of the same unlabelled images, by name.
     `shared` is filled by `Stage.forward` with what the phases of one step have in common.
+    `turn` counts the repeats of a phase within the step.
     """
 
     x: Tensor
     y: Tensor
     ids: Tensor
     step: int
+    turn: int = 0
     u: Tensor | None = None
     u_ids: Tensor | None = None
     u_views: dict[str, Tensor] = field(default_factory=dict)

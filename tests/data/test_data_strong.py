@@ -63,3 +63,42 @@ def test_geometry_is_off_unless_asked_for_and_repeats_with_its_stream():
     assert warped.dtype == torch.uint8
     assert warped.shape == x.shape
     assert not torch.equal(warped, plain)
+
+
+def test_brightness_reaches_from_two_fifths_to_eight_fifths_and_contrast_leaves_a_plain_image():
+    x = torch.full((4000, 8, 8, 1), 60, dtype=torch.uint8)
+    values = strong(x, SPEC, np.random.default_rng(0)).flatten(1)
+    assert (values == values[:, :1]).all()  # the hole is filled with the mean
+    seen = values[:, 0].double().numpy()
+    assert 23 <= seen.min() < 26
+    assert 94 < seen.max() <= 96
+    assert abs(np.median(seen) - 60) < 1.5
+
+
+def test_a_quarter_of_the_bright_images_is_solarised():
+    """255 at any brightness above 1: only a solarised one is dark."""
+    x = torch.full((8000, 4, 4, 1), 255, dtype=torch.uint8)
+    seen = strong(x, SPEC, np.random.default_rng(1)).flatten(1)[:, 0].double().numpy()
+    # Half are at 255, a quarter of these turn to 0.
+    assert abs((seen == 0).mean() - 0.5 * 0.25) < 0.02
+    assert abs((seen == 255).mean() - 0.5 * 0.75) < 0.02
+
+
+def test_contrast_widens_and_narrows_and_the_hole_is_a_rectangle_of_half_the_side_at_most():
+    side = 24
+    stripes = 100 + 20 * (torch.arange(side) % 2).to(torch.uint8)
+    x = stripes.view(1, 1, side, 1).expand(2000, side, side, 1).contiguous()
+    out = strong(x, SPEC, np.random.default_rng(2)).squeeze(3).double()
+    low, high = out.flatten(1).amin(1), out.flatten(1).amax(1)
+    # Below 128 nothing is solarised.
+    out, low, high = (v[high < 128] for v in (out, low, high))
+    ratio = ((high - low) / (high + low) / (20 / 220)).numpy()
+    assert 0.3 < np.quantile(ratio, 0.02) < 0.5
+    assert 1.4 < np.quantile(ratio, 0.98) < 1.7
+    hole = ((out > low[:, None, None]) & (out < high[:, None, None])).numpy()
+    found = np.flatnonzero(hole.any(axis=(1, 2)))
+    assert len(found) > 0.9 * len(out)
+    for image in hole[found]:
+        rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
+        assert image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+        assert max(len(rows), len(columns)) <= side / 2 + 1

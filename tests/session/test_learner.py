@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from labelgap import learner as learning
+from labelgap._events import QueryItem
 from labelgap.contract import INITIAL, Case, tiny_task
-from labelgap.errors import NumericalError
+from labelgap.errors import FolderError, NumericalError
 from labelgap.learner import StageRunner, learning_rate
 from labelgap.methods import METHODS
 from labelgap.network import ResNet, Shortcut
@@ -182,3 +183,49 @@ def test_narrow_shortcuts_have_the_gradients_of_a_strided_convolution() -> None:
     torch.testing.assert_close(
         shortcut.weight.grad[:, :, 0, 0], torch.einsum("bohw,bchw->oc", g, kept)
     )
+
+
+def test_a_checkpoint_of_other_labels_or_another_round_is_not_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training was killed, and more labels came: all of the steps are to see them."""
+    monkeypatch.setattr(learning, "CHECKPOINT_SECONDS", 0.0)
+
+    def labelled(folder: Path | None) -> Session:
+        session = Case(METHODS["random"]).session(folder=folder)
+        session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
+        return session
+
+    def stop(stage: str, step: int, of: int) -> None:
+        if step == of:
+            raise Killed
+
+    def more(session: Session) -> str:
+        held = session.unlabelled_ids()[:5]
+        session.ledger.asked(0, [QueryItem(int(i)) for i in held])
+        session.tell(Oracle(session.task).answer(session.ask(5)))
+        session.fit()
+        return weights_hash(session.training.network)
+
+    session = labelled(tmp_path)
+    session.progress = stop
+    with pytest.raises(Killed):
+        session.fit()
+    assert (tmp_path / "checkpoint.pt").exists()
+    session.progress = None
+    assert more(session) == more(labelled(None))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    session = Case(METHODS["random"]).session(folder=tmp_path)
+    session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK half a file")
+    with pytest.raises(FolderError, match=r"checkpoint\.pt cannot be read"):
+        session.fit()
+
+
+def test_every_turn_of_a_step_draws_its_own_numbers() -> None:
+    training = Case(METHODS["random"]).fitted().training
+    draws = [training.rng("penalty", 3, turn).random() for turn in range(3)]
+    assert len(set(draws)) == 3
+    assert draws[0] == training.rng("penalty", 3).random()

@@ -76,7 +76,7 @@ def vae_stage(
         x, r = batch.shared["both"], batch.shared.get("condition")
         with torch.autocast(training.device.type, enabled=False):
             mean, log_variance = vae.encode(x)
-            noise = _normal(training.rng("code", batch.step), mean)
+            noise = _normal(training.rng("code", batch.step, batch.turn), mean)
             reconstruction = vae.decode(mean + noise * (0.5 * log_variance).exp(), r)
             published = o.published if o.scaling == "published" else None
             loss = vae_loss(x, reconstruction, mean, log_variance, o.beta, published)

@@ -1,11 +1,14 @@
-"""WAAL's critic, and what it descends: as corrected here, and as published (Shui et al. 2020)."""
+"""WAAL's critic, and what it descends in the released code (Shui et al. 2020).
+
+As corrected it descends `labelgap.alignment.critic_loss`.
+"""
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelgap.alignment import distance, gradient_penalty
+from labelgap.alignment import gradient_penalty
 
 
 class WaalCritic(nn.Module):
@@ -43,18 +46,6 @@ class WaalCritic(nn.Module):
         """D in [0, 1], as the query weighs it; `centre` is 0 where the sigmoid is trained with."""
         scores: Tensor = (self.layers(z).squeeze(1) - self.get_buffer("centre")).sigmoid()
         return scores
-
-
-def critic_loss(
-    critic: nn.Module,
-    labelled: Float[Tensor, "b d"],
-    unlabelled: Float[Tensor, "b d"],
-    penalty: float,
-    rng: np.random.Generator,
-) -> Float[Tensor, ""]:
-    """−(E_U[D] − E_L[D]) + λ · mean (‖∇D‖ − 1)²: what the critic descends, features constant."""
-    h_l, h_u = labelled.detach(), unlabelled.detach()
-    return penalty * gradient_penalty(critic, h_l, h_u, rng) - distance(critic(h_l), critic(h_u))
 
 
 def published_critic_loss(

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from labelgap.axes import Acquisition, acquisition, method
 from labelgap.config import Settings, setting
 from labelgap.methods.coreset import cover_query, gaps
-from labelgap.select.divergence import symmetric_kl
+from labelgap.select.arrays import wide
+from labelgap.select.divergence import FLOOR, symmetric_kl
 from labelgap.select.geometry import Euclidean
 from labelgap.select.kcenter import k_center_by
 from labelgap.select.top import check_budget
@@ -65,7 +66,7 @@ class Policy(nn.Module):
 
 def mean_divergence(log_p: Float[Tensor, "b k"]) -> float:
     """Mean symmetric KL over all ordered pairs: Σ_k cov(p_k, log p_k), linear in the items."""
-    q = log_p.double().clamp_min(-18.42)  # the floor of `symmetric_kl`
+    q = log_p.to(wide(log_p.device)).clamp_min(FLOOR)
     p = q.exp()
     return float(((p * q).mean(0) - p.mean(0) * q.mean(0)).sum())
 
@@ -74,10 +75,10 @@ def reward(
     o: CdalOptions, log_p: Float[Tensor, "n k"], space: Euclidean, picks: Int64[Tensor, " b"]
 ) -> float:
     """Divergence among the picks, and how near every item has one: the authors' code's weights."""
-    near = torch.full((len(space),), torch.inf)
+    near = torch.full((len(space),), torch.inf, device=space.device)
     for some in torch.split(picks, _COLUMNS):
         near = torch.minimum(near, space.nearest(some))
-    coverage = torch.exp(-near.double().mean() / 50)
+    coverage = torch.exp(-near.to(wide(near.device)).mean() / 50)
     return o.diversity * mean_divergence(log_p[picks]) + o.coverage * float(coverage)
 
 

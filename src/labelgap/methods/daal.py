@@ -5,6 +5,7 @@ unlabelled features with a critic that sees mixture statistics (DA, §2.3).
 Acquisition (AS, §2.4): likelihood gap + β · critic, balanced by pseudo-label, spread by k-means.
 """
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,8 +19,8 @@ from labelgap.alignment import (
     Characteristic,
     Critic,
     critic_input,
+    critic_loss,
     distance,
-    gradient_penalty,
     statistics_width,
 )
 from labelgap.axes import Acquisition, Objective, acquisition, method, objective
@@ -273,7 +274,7 @@ class Daal(Objective):
                 supervised_stage(
                     training,
                     part.regularised_loss,
-                    refresh=[(o.reg_refresh, part.refresh_labelled)],
+                    refresh=[(part.reg_every, part.refresh_labelled)],
                 )
             )
         else:
@@ -314,9 +315,11 @@ class _Parts:
 
     def __init__(self, options: DaalOptions, training: "Training") -> None:
         self.o, self.t = options, training
-        # On a step at which ψ_L has just been refitted.
-        every = options.reg_refresh
-        self.reg_from = every * round(options.reg_start * training.steps / every)
+        # Reg begins on a step at which ψ_L has just been refitted, never before its share; a short
+        # stage refits that often at least.
+        begin, every = options.reg_start * training.steps, options.reg_refresh
+        self.reg_every = min(every, math.ceil(begin)) if begin else every
+        self.reg_from = self.reg_every * math.ceil(begin / self.reg_every)
         self.temperature = posterior_temperature(options.temperature, training.network.feature_dim)
 
     # -- Reg ---------------------------------------------------------------------------------
@@ -345,12 +348,18 @@ class _Parts:
         self._set("psi_labelled", self.o.fit(z, hot, self.t.rng("EM batches", step)), z)
 
     def regulariser(self, z: Tensor, y: Tensor) -> Tensor:
-        """L_GMM = −log p(y|z; ψ_L), ψ_L constant (§2.2)."""
+        """L_GMM = −log p(y|z; ψ_L), ψ_L constant (§2.2), over items whose class ψ_L knows.
+
+        A class of few labels may be missing in the sample that ψ_L was fitted on: its component
+        has no weight, and −log 0 says nothing of z.
+        """
         psi = self.t.modules["psi_labelled"]
         assert isinstance(psi, Characteristic)
         with torch.autocast(z.device.type, enabled=False):
             posterior = psi.mixture.log_posterior(z.float(), self.temperature)
-            return -posterior.gather(1, y[:, None]).mean()
+            unknown = psi.mixture.empty[y]
+            losses = (-posterior.gather(1, y[:, None]).squeeze(1)).masked_fill(unknown, 0.0)
+            return losses.sum() / (~unknown).sum().clamp_min(1)
 
     def regularised_loss(self, batch: Batch) -> Tensor:
         """L_CE + α · L_GMM."""
@@ -394,10 +403,9 @@ class _Parts:
         o, critic = self.o, self.t.modules["critic"]
         with torch.autocast(self.t.device.type, enabled=False):
             h_l, h_u = batch.shared["h_l"].detach(), batch.shared["h_u"].detach()
-            gap = distance(critic(h_l), critic(h_u))
-            rng = self.t.rng("penalty", batch.step)
+            rng = self.t.rng("penalty", batch.step, batch.turn)
             columns = batch.shared["z_l"].shape[1] if o.penalty_over == "features" else None
-            return o.penalty * gradient_penalty(critic, h_l, h_u, rng, columns) - gap
+            return critic_loss(critic, h_l, h_u, o.penalty, rng, columns)
 
     def feature_loss(self, batch: Batch) -> Tensor:
         """L_CE + w · (E_U[D] − E_L[D]) (+ α · L_GMM)."""
@@ -524,6 +532,8 @@ class DaalAcquisition(Acquisition):
             subset = subset[representatives(z, n, view.rng("k-means"))]
         elif o.balance:
             subset = balanced_candidates(score, pseudo, view.num_classes, n, view.ties())
+        else:
+            subset = top(score, n, view.ties())
         subset = subset[torch.argsort(score[subset], descending=True, stable=True)]
         rows = subset.numpy()
         return Query(
@@ -622,9 +632,7 @@ def fit_critic(
                 group["lr"] = 0.1 * lr
         h_l = labelled[torch.from_numpy(rng.integers(0, len(labelled), batch))]
         h_u = unlabelled[torch.from_numpy(rng.integers(0, len(unlabelled), batch))]
-        loss = penalty * gradient_penalty(critic, h_l, h_u, rng) - distance(
-            critic(h_l), critic(h_u)
-        )
+        loss = critic_loss(critic, h_l, h_u, penalty, rng)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

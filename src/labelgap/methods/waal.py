@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from labelgap.alignment import critic_loss
 from labelgap.axes import Acquisition, Objective, acquisition, method, objective
 from labelgap.config import Settings, setting
 from labelgap.learner import cross_entropy
-from labelgap.methods._waal_critic import WaalCritic, critic_loss, published_critic_loss
+from labelgap.methods._waal_critic import WaalCritic, published_critic_loss
 from labelgap.methods.cross_entropy import supervised_stage
 from labelgap.methods.uncertainty import top_query
 from labelgap.network import Network
@@ -99,7 +100,7 @@ class Waal(Objective):
 
         def critic_turn(batch: Batch) -> Tensor:
             z_l, z_u = batch.shared["z_l"], batch.shared["z_u"]
-            rng = training.rng("penalty", batch.step)
+            rng = training.rng("penalty", batch.step, batch.turn)
             with torch.autocast(training.device.type, enabled=False):
                 if published:
                     return published_critic_loss(critic, z_l, z_u, o.alpha, gamma, rng)

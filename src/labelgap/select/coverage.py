@@ -42,7 +42,7 @@ def purity_radius(
     rows = rng.permutation(len(z))[:sample]
     centres = torch.from_numpy(np.sort(rows))
     mean = wide_mean(z)
-    nearest = torch.full((len(centres),), torch.inf, dtype=torch.float64)
+    nearest = torch.full((len(centres),), torch.inf, dtype=mean.dtype, device=z.device)
     for start in range(0, len(z), ROWS):
         part = slice(start, start + ROWS)
         d2 = accurate(z[centres], z[part], mean)
@@ -53,7 +53,7 @@ def purity_radius(
             "The radius of ProbCover cannot be found: the embedding is a single cluster.",
             "Give it: `--set acquisition.delta=0.5`.",
         )
-    return float(np.quantile(nearest.sqrt().numpy(), 1.0 - purity, method="lower"))
+    return float(np.quantile(nearest.sqrt().cpu().numpy(), 1.0 - purity, method="lower"))
 
 
 def balls(

@@ -8,11 +8,11 @@ from labelgap.linalg import matmul
 from labelgap.select.arrays import wide
 
 # log of the smallest probability told from 0: the 1e-8 of CDAL's published code.
-_FLOOR = -18.420680743952367
+FLOOR = -18.420680743952367
 
 
 def symmetric_kl(
-    log_p: Float[Tensor, "n k"], log_q: Float[Tensor, "m k"], floor: float = _FLOOR
+    log_p: Float[Tensor, "n k"], log_q: Float[Tensor, "m k"], floor: float = FLOOR
 ) -> Float[Tensor, "n m"]:
     """½ KL(p ‖ q) + ½ KL(q ‖ p) of every row with every other, in nats, float64.
 

@@ -95,7 +95,7 @@ def _accept(
     geometry: Geometry, d2: Tensor, proposals: Int64[Tensor, " m"], rng: np.random.Generator
 ) -> list[int]:
     """Thin the proposals, in order, to the law that also counts those accepted before."""
-    old = d2[proposals].double().cpu().numpy()
+    old = d2[proposals].cpu().double().numpy()
     among = geometry.pairs(proposals, proposals).cpu().numpy()
     bars = rng.random(len(old)) * old
     now, accepted = old.copy(), []

@@ -46,14 +46,14 @@ def kmeans(
     mean = wide_mean(z).to(z.dtype)
     x = z - mean
     norms = row_norms(x)
-    enough = tolerance * float(norms.double().mean()) / z.shape[1]
+    enough = tolerance * float(norms.to(wide(x.device)).mean()) / z.shape[1]
     centres = x[greedy_seeds(x, k, rng, trials)]
     cluster, distance = _assign(x, norms, centres)
     sums = _Sums(x, k)
     for _ in range(steps):
         sums.update(cluster)
         moved = _centres(x, sums, distance, centres)
-        shift = float((moved - centres).double().square().sum())
+        shift = float((moved - centres).to(wide(x.device)).square().sum())
         centres, before = moved, cluster
         cluster, distance = _assign(x, norms, centres)
         if shift <= enough or torch.equal(cluster, before):

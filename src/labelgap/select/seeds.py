@@ -85,5 +85,5 @@ def greedy_seeds(
 
 
 def _numbers(d2: Any, at: Int64[Tensor, " m"]) -> Float[np.ndarray, " m"]:
-    values: Float[np.ndarray, " m"] = torch.as_tensor(d2)[at].double().cpu().numpy()
+    values: Float[np.ndarray, " m"] = torch.as_tensor(d2)[at].cpu().double().numpy()
     return values
