@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from bench_small import made
 
-from labelgap.bench.audit import AuditError, audit, require
+from labelgap.bench.audit import AuditError, audit, require, unequal
 from labelgap.bench.collect import Result, read_results, result_of, write_results
-from labelgap.errors import DataError
+from labelgap.bench.compare import comparisons
+from labelgap.errors import DataError, FolderError
 
 
 def paired_results() -> list[Result]:
@@ -93,6 +94,43 @@ def test_the_first_round_is_compared_within_an_objective_only() -> None:
     (found,) = audit(results)
     assert found.check == "same first round"
     assert found.cells == (results[1].cell.folder,)
+
+
+def edited() -> list[Result]:
+    """An arm that was margin for five seeds, then entropy for three: neither has options."""
+    methods = {"margin": 5, "entropy": 3}
+    return [made("mine", s, method=m) for m, seeds in methods.items() for s in range(seeds)]
+
+
+def test_an_arm_that_is_two_methods_is_found_and_refused_before_it_runs() -> None:
+    apart = [r for r in edited() if (r.cell.config.seed < 3) == (r.cell.config.method == "entropy")]
+    (found,) = audit(apart)
+    assert found.check == "no choice by test data"
+    assert set(found.cells) == {r.cell.folder for r in apart if r.cell.config.method == "margin"}
+    said = unequal(r.cell for r in apart)
+    assert said == "acquisition_name of the arm 'mine' is margin in some and entropy in others"
+    assert unequal(r.cell for r in paired_results()) is None
+
+
+def test_two_results_of_one_arm_and_seed_are_found_and_both_named() -> None:
+    results = edited()
+    found = [f for f in audit(results) if f.check == "one result a seed"]
+    assert [set(f.cells) for f in found] == [
+        {r.cell.folder for r in results if r.cell.config.seed == seed} for seed in range(3)
+    ]
+    with pytest.raises(FolderError, match=f"{results[0].cell.folder} and .*with seed 0"):
+        comparisons(results)
+
+
+def test_one_computation_under_two_configurations_is_one_result_too_many() -> None:
+    one = made("mine", 0, method="margin")
+    config = one.cell.config.model_copy(update={"method": None})
+    other = replace(one, cell=replace(one.cell, config=config))
+    (found,) = audit([one, other])
+    assert found.check == "one result a seed"
+    assert unequal([one.cell, other.cell]) == (
+        f"{one.cell.folder} and {other.cell.folder} are of one arm and seed"
+    )
 
 
 def test_of_two_that_differ_both_are_named() -> None:

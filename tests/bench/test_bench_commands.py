@@ -1,16 +1,21 @@
 """`labelgap bench`, `report` and `tune` as a user meets them."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bench_small import SMALL, queries, small_grid
+from bench_small import SMALL, made, queries, small_grid
 from console import call
 
-from labelgap.bench.collect import collect
-from labelgap.bench.execute import execute
+from labelgap._lock import WriterLock
+from labelgap.bench.collect import collect, write_results
+from labelgap.bench.execute import Failure, execute
 from labelgap.bench.grid import Cell
 from labelgap.bench.store import Store
 from labelgap.bench.work import Job
+from labelgap.cli.bench import _comparable, _locked
+from labelgap.errors import ConfigError
 
 
 def test_a_grid_runs_once_is_repaired_and_reported(
@@ -55,6 +60,72 @@ def test_a_grid_runs_once_is_repaired_and_reported(
     assert taken.cell.arm == "cross-entropy+random"
     same = next(r for r in collect(Store(out)).finished if r.cell.arm == "random")
     assert taken.accuracy.tolist() == same.accuracy.tolist()
+
+
+@pytest.mark.parametrize("command", ["bench", "tune"])
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_command_refused_since_the_folder_is_in_use_leaves_no_trace_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, begun: bool
+) -> None:
+    store = Store(tmp_path / "bench")
+    if begun:
+        store.add(small_grid(seeds=1).cells, "labelgap bench")
+    lock = store.lock()
+    before = {file.name: file.read_bytes() for file in store.root.iterdir()}
+    status, text = call(capsys, command, "--out", str(store.root))
+    assert status == 2
+    assert "in use" in text
+    assert {file.name: file.read_bytes() for file in store.root.iterdir()} == before
+    lock.release()
+
+
+def test_a_command_reads_the_folder_as_the_lock_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program may have added cells and ended just before the lock was taken."""
+    root, take = tmp_path / "bench", Store.lock
+
+    def late(store: Store) -> WriterLock:
+        Store(root).add(small_grid(seeds=1).cells, "the other's")
+        return take(store)
+
+    monkeypatch.setattr(Store, "lock", late)
+    with _locked(root) as store:
+        assert store.commands == ["the other's"]
+        store.add(small_grid(seeds=2).cells, "this one's")
+    assert Store(root).commands == ["the other's", "this one's"]
+
+
+def test_an_arm_that_became_another_method_is_refused_and_a_renamed_one_is_not(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path / "bench")
+    finished = [made("mine", seed, method="margin") for seed in range(3)]
+    store.add(tuple(r.cell for r in finished), "labelgap bench")
+    write_results(store.results, finished)
+    edited = [made("mine", seed, method="entropy").cell for seed in range(2)]
+    with pytest.raises(ConfigError, match="arm 'mine' is margin in some and entropy in others"):
+        _comparable(store, edited)
+    renamed = [replace(r.cell, arm="margin") for r in finished]
+    _comparable(store, [*renamed, *edited])
+
+
+def test_what_failed_is_told_where_a_tuning_cannot_be_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(store: Store, cells: Sequence[Cell], *rest: object) -> list[Failure]:
+        defaults, *others = cells
+        arm = made(others[0].arm, others[0].config.seed, method="daal")
+        write_results(store.results, [replace(arm, cell=others[0])])
+        return [Failure(defaults, "out of luck")]
+
+    monkeypatch.setattr("labelgap.cli.bench._run", run)
+    words = ["tune", "--method", "daal", "--trials", "2", "--seeds", "1"]
+    words += ["--set", "loop.initial=40", "--set", "loop.budget=20", "--set", "loop.rounds=4"]
+    status, text = call(capsys, *words, "--out", str(tmp_path / "tune"))
+    assert status == 2
+    assert "out of luck" in text
+    assert "daal #1 cannot be judged" in text
 
 
 WRONG = [

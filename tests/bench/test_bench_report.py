@@ -14,7 +14,7 @@ from scipy import stats
 from labelgap.bench import compare, figures, tables
 from labelgap.bench.audit import AuditError
 from labelgap.bench.collect import Result, write_results
-from labelgap.bench.report import write_report
+from labelgap.bench.report import PAGE, TEXT, _is_made, write_report
 from labelgap.bench.store import Store
 from labelgap.errors import FolderError
 from labelgap.report import style
@@ -116,6 +116,37 @@ def test_the_report_is_whole_and_its_numbers_lead_to_commands(tmp_path: Path) ->
         tables.spread(compare.table(compare.comparisons(results(imbalance=10))[0])[1].aubc) in text
     )
     assert "penalties.png" in text
+
+
+@pytest.mark.parametrize("imbalance", [1, 10])
+def test_the_summary_is_the_mean_of_the_cells_that_it_names(tmp_path: Path, imbalance: int) -> None:
+    alone = made("random", 7, imbalance=imbalance)  # a seed that pairs with nothing
+    store = stored(tmp_path / "bench", [*results(imbalance=imbalance), alone])
+    html = write_report(store).read_text()
+    cells = rows_of(store.root / "report" / "cells.csv")
+    judged = "accuracy" if imbalance == 1 else "balanced accuracy"
+    assert {row["judged by"] for row in cells} == {judged}
+    for row in rows_of(store.root / "report" / "summary.csv"):
+        areas = [float(r["aubc"]) for r in cells if r["cells"] == row["cells"]]
+        assert row["judged by"] == judged
+        assert len(areas) == 3
+        assert np.mean(areas) == pytest.approx(float(row["aubc mean"]), abs=1e-12)
+        assert all(f"{area:.4f}" in html for area in areas)
+    (last,) = (float(r["aubc"]) for r in cells if r["seed"] == "7")
+    assert last == pytest.approx(alone.aubc - (0 if imbalance == 1 else 0.05), abs=1e-12)
+
+
+def test_a_report_takes_away_its_own_former_files_and_nobody_elses(tmp_path: Path) -> None:
+    store = stored(tmp_path / "bench", results())
+    folder = write_report(store).parent
+    written = {file.name for file in folder.iterdir()}
+    assert all(_is_made(file) for file in folder.iterdir() if file.name not in (PAGE, TEXT))
+    former = {"rounds-imbalanced.csv", "ranks.svg", "svhn-curves.png", "svhn-one-change.svg"}
+    own = {"notes.csv", "for-the-talk.png", "digits-curves-edited.svg", "my-contrasts.csv"}
+    for name in former | own:
+        (folder / name).write_text("")
+    write_report(store)
+    assert {file.name for file in folder.iterdir()} == written | own
 
 
 def test_one_seed_gives_figures_and_says_that_there_are_no_tests(tmp_path: Path) -> None:

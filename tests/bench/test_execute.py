@@ -17,6 +17,7 @@ from labelgap.bench.execute import Clock, execute, first_round
 from labelgap.bench.grid import Cell
 from labelgap.bench.store import Store
 from labelgap.bench.work import Job, attempt
+from labelgap.cli.board import Board
 from labelgap.errors import FolderError, LedgerError
 
 
@@ -203,10 +204,29 @@ def test_a_failed_cell_stops_no_other_and_a_lost_one_is_tried_again(tmp_path: Pa
     assert {f.cell.folder for f in failures} == {names[0], names[2]}
     assert "3 times" in next(f.error for f in failures if f.cell.folder == names[2])
     assert store.failure(store.cells[0]).read_text().startswith("as planned")
+    assert "3 times" in store.failure(store.cells[2]).read_text()
     assert log.count("done") == 4
-    assert log.count("lost") == 4
+    assert log.count("lost") == 3  # the third loss of a cell is told as its failure
+    assert log.count("failed") == 2
     assert engine.most == 2
     assert engine.closed
+
+
+def test_the_last_loss_of_a_worker_counts_as_a_failure_on_the_board(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, board = Store(tmp_path / "bench"), Board()
+    store.add(small_grid(seeds=1, methods=["random", "margin"]).cells, "labelgap bench")
+    clock = Clock({cell.identity: 10.0 for cell in store.cells}, workers=1)
+    board.begin(store.cells, clock)
+    engine = Inline({store.cells[0].folder: ["lost"] * 3})
+    # The round of the engine has no accuracy, which the board would show.
+    engine.events = lambda timeout: [e for e in Inline.events(engine, 0) if e.kind != "round"]
+    assert len(execute(store, store.cells, engine, job_in(store), board)) == 1
+    said = capsys.readouterr().out
+    assert said.count("it is tried again") == 2
+    assert f"failed    1/2 {store.cells[0].folder}" in said
+    assert clock.left() == 0
 
 
 def test_no_cell_starts_beside_another_while_memory_is_short(tmp_path: Path) -> None:
@@ -272,6 +292,9 @@ def test_the_store_keeps_commands_and_refuses_other_folders(tmp_path: Path) -> N
     (tmp_path / "other" / "thesis.tex").write_text("")
     with pytest.raises(FolderError, match="not empty"):
         Store(tmp_path / "other").add(small_grid().cells, "one")
+    with pytest.raises(FolderError, match="not empty"):
+        Store(tmp_path / "other").lock()
+    assert len(list((tmp_path / "other").iterdir())) == 1  # no lock is left there either
     (root / "grid.json").write_text('{"schema": 1, "commands": []}')
     with pytest.raises(FolderError, match="damaged"):
         Store(root)

@@ -1,6 +1,7 @@
 """Tuning: equal trials, declared ranges, and no test images."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 from bench_small import made
 
 from labelgap.bench import tune
+from labelgap.bench.collect import Result
 from labelgap.bench.grid import Cell
 from labelgap.bench.store import Store
 from labelgap.bench.work import task_of
 from labelgap.data import load
-from labelgap.errors import ConfigError, UnknownName
+from labelgap.errors import ConfigError, FolderError, UnknownName
 
 SETTINGS = {"training": {"steps": 5}, "loop": {"initial": 20, "budget": 5, "rounds": 1}}
 
@@ -118,6 +120,38 @@ def test_the_best_trials_alone_are_judged_on_a_second_data_set(tmp_path: Path) -
     gains = {row[1]: row[5] for row in table.rows}
     assert best["trial"] == max(gains, key=gains.__getitem__) == 1
     assert best["gain"] == pytest.approx(gains[1])
+
+
+def tried(gains: dict[int, float], first: int = 1000) -> list[Result]:
+    return [
+        made(f"daal #{k}", first + s, method="daal", gain=gain)
+        for k, gain in gains.items()
+        for s in range(2)
+    ]
+
+
+def test_trials_are_not_judged_without_the_defaults(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(FolderError, match=r"daal #1 cannot .* \(daal #0\) .* no seed\."):
+        tune.write_tuned(store, tried({1: 0.2, 2: 0.1}), 3)
+    apart = [*tried({0: 0.0}), *tried({1: 0.2}, first=1002)]
+    with pytest.raises(FolderError, match=r"daal #1 cannot .* none of its seeds"):
+        tune.write_tuned(store, apart, 3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_that_the_earlier_tuning_lacks_is_named(tmp_path: Path) -> None:
+    first, second = Store(tmp_path / "first"), Store(tmp_path / "second")
+    tune.write_tuned(first, tried({0: 0.0, 1: 0.2}), 3)
+    earlier = tune.Earlier.read(first.root, 2)
+    with pytest.raises(FolderError, match="Trial 2 of daal has no gain in the earlier tuning"):
+        tune.write_tuned(second, tried({0: 0.0, 2: 0.1}), 3, earlier)
+    assert not second.root.exists()
+    # Written when the defaults had failed and nobody noticed.
+    record = first.root / tune.TUNED
+    record.write_text(json.dumps({"trials": 3, "gains": {"daal": {"1": math.nan}}}))
+    with pytest.raises(FolderError, match="Trial 0 of daal has no gain"):
+        tune.Earlier.read(first.root, 2).kept("daal")
 
 
 def test_effects_average_the_gains_of_each_choice_and_of_both_halves_of_a_range() -> None:

@@ -11,15 +11,16 @@ from typing import Any
 
 from labelgap.axes import METHODS
 from labelgap.bench.collect import Result
+from labelgap.bench.execute import first_round
 from labelgap.bench.grid import Cell
 from labelgap.config import RunConfig, canonical
 from labelgap.errors import LabelgapError
 from labelgap.report.command import leaves
-from labelgap.round0 import LATER
 
 _MOST_NAMED = 8
 
-_OWN = ("method", "objective_name", "acquisition_name", "objective", "acquisition", "seed")
+_METHOD = ("objective_name", "acquisition_name", "objective", "acquisition")
+_OWN = ("method", *_METHOD, "seed")
 """What arms and seeds differ in; everything else is equal in a comparison."""
 
 
@@ -138,18 +139,11 @@ def one_start(results: Sequence[Result]) -> list[Finding]:
 
 def one_first_round(results: Sequence[Result]) -> list[Finding]:
     """Cells of one objective and seed had the same network before their first query."""
-    later = {key for key, value in LATER.items() if value is True}
-
-    def first(r: Result) -> Hashable:
-        before = {k: v for k, v in r.config.items() if k not in later}
-        before["loop"] = {k: v for k, v in before["loop"].items() if k not in LATER["loop"]}
-        return (canonical(before), r.cell.development)
-
     return _equal(
         results,
         "same first round",
         "the trained weights of round 0 differ",
-        first,
+        lambda r: first_round(r.cell),
         lambda r: r.recorded["round0_weights_sha256"],
     )
 
@@ -172,8 +166,8 @@ def no_choice_by_test(results: Sequence[Result]) -> list[Finding]:
     """Nothing was chosen by test accuracy: no curve was cut short, no arm tuned per data set.
 
     A run itself cannot choose by test data (its session has no test labels before it evaluates).
-    What remains is people's doing, and leaves traces: runs stopped early, and options of one arm
-    that differ between data sets or seeds.
+    What remains is people's doing, and leaves traces: runs stopped early, and one arm whose pair
+    or options differ between data sets or seeds.
     """
     found = [
         Finding(
@@ -187,10 +181,22 @@ def no_choice_by_test(results: Sequence[Result]) -> list[Finding]:
     return found + _equal(
         results,
         "no choice by test data",
-        "one arm has different options on different data sets or seeds",
-        lambda r: (r.cell.arm, r.cell.variant, r.config["preset"]),
-        lambda r: (canonical(r.config["objective"]), canonical(r.config["acquisition"])),
+        "one arm has different pairs or options on different data sets or seeds",
+        lambda r: _arm(r.cell),
+        lambda r: frozenset(_pair(r.cell).items()),
     )
+
+
+def one_result_a_seed(results: Sequence[Result]) -> list[Finding]:
+    """No arm has two results of one seed, of which a table would show one and hide the other."""
+    return [
+        Finding(
+            "one result a seed",
+            f"{len(cells)} results of {cells[0].arm!r} with seed {cells[0].config.seed}",
+            tuple(cell.folder for cell in cells),
+        )
+        for cells in _twice(r.cell for r in results)
+    ]
 
 
 def one_machine(results: Sequence[Result]) -> list[Finding]:
@@ -221,23 +227,51 @@ def one_configuration(results: Sequence[Result]) -> list[Finding]:
 
 
 def unequal(cells: Iterable[Cell]) -> str | None:
-    """The first setting in which cells differ that would be compared; None where none does.
+    """What first forbids to compare these cells; None where nothing does.
 
-    What `one_configuration` finds afterwards, told before anything is computed.
+    What the audit finds in their configurations afterwards, told before anything is computed.
     """
     known = [(cell, cell.config.model_dump(mode="json")) for cell in cells]
     needed = _needed(config for _, config in known)
+    return (
+        _unlike((_compared(cell), _shared(config, needed)) for cell, config in known)
+        or _unlike((_arm(cell), _pair(cell)) for cell, _ in known)
+        or next((f"{first.folder} and {second.folder} are of one arm and seed"
+                 for first, second, *_ in _twice(cell for cell, _ in known)), None)
+    )  # fmt: skip
+
+
+def _unlike(grouped: Iterable[tuple[Hashable, dict[str, str]]]) -> str | None:
+    """The first key that has two values in one group."""
     usual: dict[Hashable, dict[str, str]] = {}
-    for cell, config in known:
-        shared = _shared(config, needed)
-        first = usual.setdefault(_compared(cell), shared)
-        for key in {**first, **shared}:
-            if first.get(key) != shared.get(key):
-                return f"{key} is {first.get(key)} in some and {shared.get(key)} in others"
+    for group, values in grouped:
+        first = usual.setdefault(group, values)
+        for key in {**first, **values}:
+            if first.get(key) != values.get(key):
+                return f"{key} is {first.get(key)} in some and {values.get(key)} in others"
     return None
 
 
-def _compared(cell: Cell) -> Hashable:
+def _arm(cell: Cell) -> Hashable:
+    """Equal for cells that a reader takes for one method."""
+    return (cell.arm, cell.variant, cell.config.preset)
+
+
+def _pair(cell: Cell) -> dict[str, str]:
+    """The method itself. Many pairs have no options, so their names are compared too."""
+    config = cell.config.model_dump(mode="json", include=set(_METHOD))
+    return {f"{key} of the arm {cell.arm!r}": str(value) for key, value in leaves(config)}
+
+
+def _twice(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Cells that claim one place of a table, where there are several."""
+    places: dict[Hashable, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        places[(*_compared(cell), cell.arm, cell.config.seed)].append(cell)
+    return [claim for claim in places.values() if len(claim) > 1]
+
+
+def _compared(cell: Cell) -> tuple[str, str, int]:
     """Equal for cells whose arms stand in one table."""
     return (cell.config.data.name, cell.variant, cell.development)
 
@@ -259,6 +293,7 @@ CHECKS: tuple[Callable[[Sequence[Result]], list[Finding]], ...] = (
     one_first_round,
     one_permutation,
     no_choice_by_test,
+    one_result_a_seed,
     one_machine,
     one_configuration,
 )

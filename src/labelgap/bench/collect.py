@@ -43,7 +43,7 @@ class Result:
 
     per_class: recall of each class.  counts: labels asked for of each class in the round.
     seconds: by stage.  recorded: what the run itself put down for its audit, and what its
-    queries.jsonl says (`distinct_labels`, `initial_set_sha256`).
+    queries.jsonl says (`queried_distinct`, `queried_initial_sha256`).
     """
 
     cell: Cell

@@ -139,13 +139,20 @@ def comparisons(results: Sequence[Result]) -> list[Comparison]:
 
     Raises
     ------
-    FolderError: arms that have no seed in common cannot be compared.
+    FolderError: arms that have no seed in common cannot be compared; nor can two results of one
+        arm and seed, of which one would hide the other.
     """
     groups: dict[tuple[str, str], dict[str, dict[int, Result]]] = {}
     for r in results:
         config = r.cell.config
         arms = groups.setdefault((config.data.name, r.cell.variant), {})
-        arms.setdefault(r.cell.arm, {})[config.seed] = r
+        other = arms.setdefault(r.cell.arm, {}).setdefault(config.seed, r)
+        if other is not r:
+            raise FolderError(
+                f"{other.cell.folder} and {r.cell.folder} are both {r.cell.arm!r} with seed "
+                f"{config.seed}.",
+                "Give them different arms, or put them into folders of their own.",
+            )
     made, unpaired = [], []
     for (data, variant), arms in groups.items():
         most = max(len(of) for of in arms.values())

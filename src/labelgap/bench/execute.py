@@ -81,8 +81,8 @@ def execute(
                 store.failure(cell).unlink(missing_ok=True)
                 engine.start(job_of(cell))
                 observer.started(cell)
-            for event in engine.events(1.0):
-                schedule.note(event)
+            for told in engine.events(1.0):
+                event = schedule.note(told)
                 if event.kind == "failed":
                     _write_failure(store, event.cell, event.facts)
                 elif event.kind == "done":
@@ -90,9 +90,7 @@ def execute(
                 observer.happened(event)
     finally:
         engine.close()
-    for failure in schedule.lost:
-        _write_failure(store, failure.cell, {"error": failure.error})
-    return schedule.failures + schedule.lost
+    return schedule.failures
 
 
 def _write_failure(store: Store, cell: Cell, facts: Mapping[str, Any]) -> None:
@@ -115,7 +113,6 @@ class _Schedule:
         self._trained: set[str] = set()
         self.attempts: dict[str, int] = {}
         self.failures: list[Failure] = []
-        self.lost: list[Failure] = []
         self.need = LEAST_MEMORY
 
     def next(self) -> Cell | None:
@@ -131,7 +128,8 @@ class _Schedule:
             return cell
         return None
 
-    def note(self, event: Event) -> None:
+    def note(self, event: Event) -> Event:
+        """What the event is to those who watch: the last loss of a worker fails the cell."""
         cell, group = event.cell, first_round(event.cell)
         if event.kind == "round" or event.kind == "done":
             self._trained.add(group)
@@ -143,15 +141,16 @@ class _Schedule:
             del self.running[cell.identity]
         if event.kind == "done":
             self.need = max(self.need, event.facts.get("peak_memory") or 0)
-        elif event.kind == "failed":
-            self.failures.append(Failure(cell, event.facts["error"]))
         elif event.kind == "lost":
             tries = self.attempts[cell.identity]
             if tries < ATTEMPTS:
                 self.pending.insert(0, cell)
             else:
                 error = f"{event.facts['error']} So it went {tries} times."
-                self.lost.append(Failure(cell, error))
+                event = Event(cell, "failed", {"error": error})
+        if event.kind == "failed":
+            self.failures.append(Failure(cell, event.facts["error"]))
+        return event
 
 
 @dataclass

@@ -26,6 +26,14 @@ from labelgap.report.style import Theme
 from labelgap.wording import counted
 
 PAGE, TEXT = "index.html", "report.md"
+OF_A_SETTING = (
+    CURVES, MINORITY, DIFFERENCES, ONE_CHANGE, TIME, EMBEDDING
+) = (
+    "-curves", "-minority", "-differences", "-one-change", "-time", "-embedding"
+)  # fmt: skip
+"""Every figure that a setting may have: how the names of its files end."""
+ACROSS = PENALTIES, RANKS = "penalties", "ranks"
+"""Every figure over all settings, by the name of its files."""
 
 
 @dataclass(frozen=True)
@@ -93,21 +101,32 @@ def write_report(store: Store) -> Path:
 
 
 def _remove_former(folder: Path, names: set[str]) -> None:
-    """Figures and tables of an earlier report that this one does not have would contradict it."""
+    """Figures and tables of an earlier report that this one does not have would contradict it.
+
+    Other files in the folder are somebody's own.
+    """
     for file in folder.iterdir():
-        if file.suffix in (".png", ".svg", ".csv") and file.stem not in names:
+        if _is_made(file) and file.stem not in names:
             file.unlink()
+
+
+def _is_made(file: Path) -> bool:
+    """Whether a report makes files of this name."""
+    if file.suffix == ".csv":
+        return file.stem in tables.NAMES
+    drawn = file.stem in ACROSS or file.stem.endswith(OF_A_SETTING)
+    return drawn and file.suffix in (".png", ".svg")
 
 
 def _part(store: Store, c: Comparison) -> Part:
     rows, pairs = compare.table(c), contrasts.every(c)
     parts = contrasts.of_one_change(c, pairs)
     name, best = _slug(c.name), max(rows, key=lambda row: row.aubc.mean)
-    what = "balanced accuracy" if c.imbalanced else "accuracy"
+    what = tables.measure(c)
     said = f"Highest area under the curve: {best.arm}, {tables.spread(best.aubc)} %."
     shown = [
         Shown(
-            f"{name}-curves",
+            name + CURVES,
             lambda theme: figures.curves(c, c.main, f"test {what}", theme),
             f"{what} against labels on {c.name} for {', '.join(c.arms)}. {said}",
             f"Mean {what} on the test set over seeds. {said}",
@@ -116,7 +135,7 @@ def _part(store: Store, c: Comparison) -> Part:
     if c.imbalanced:
         shown.append(
             Shown(
-                f"{name}-minority",
+                name + MINORITY,
                 lambda theme: figures.minority(c, theme),
                 f"Share of the minority classes in each query on {c.name}.",
                 "Labels of the minority classes in each round's query; round 0 is the initial "
@@ -127,7 +146,7 @@ def _part(store: Store, c: Comparison) -> Part:
     if any(row.versus_random for row in rows):
         shown.append(
             Shown(
-                f"{name}-differences",
+                name + DIFFERENCES,
                 lambda theme: figures.differences(c, rows, theme),
                 "Differences to random in area under the curve: "
                 + "; ".join(f"{r.arm} {tables.difference(r)}" for r in rows if r.versus_random),
@@ -138,7 +157,7 @@ def _part(store: Store, c: Comparison) -> Part:
     if parts:
         shown.append(
             Shown(
-                f"{name}-one-change",
+                name + ONE_CHANGE,
                 lambda theme: figures.one_change(c, parts, theme),
                 "What one change adds to the rest, in area under the curve: "
                 + "; ".join(f"{p.arm} against {p.against} {tables.points(p.differences[0])}"
@@ -149,7 +168,7 @@ def _part(store: Store, c: Comparison) -> Part:
         )  # fmt: skip
     shown.append(
         Shown(
-            f"{name}-time",
+            name + TIME,
             lambda theme: figures.time_figure(c, theme),
             f"Time against final {what} on {c.name}.",
             "Evaluation is left out of the time; a shared first round counts in full for each. "
@@ -177,7 +196,7 @@ def _embedding(store: Store, c: Comparison) -> Shown | None:
 
     Only the machine of its run has these: elsewhere the picture that is there already stays.
     """
-    name = f"{_slug(c.name)}-embedding"
+    name = _slug(c.name) + EMBEDDING
     said = (
         "t-SNE does not keep distances; the figure under each panel is measured in the full "
         "feature space."
@@ -213,7 +232,7 @@ def _across(compared: Sequence[Comparison]) -> list[Shown]:
     if penalties:
         shown.append(
             Shown(
-                "penalties",
+                PENALTIES,
                 lambda theme: figures.penalty_matrix(penalties, theme),
                 "Matrix of pairwise penalties; the numbers are in penalties.csv.",
                 "Share of rounds at which the row's method beats the column's (two-sided paired t "
@@ -223,7 +242,7 @@ def _across(compared: Sequence[Comparison]) -> list[Shown]:
     if ranks and ranks.difference is not None:
         shown.append(
             Shown(
-                "ranks",
+                RANKS,
                 lambda theme: figures.critical_difference(ranks, theme),
                 "Critical-difference diagram of mean ranks over data sets.",
                 f"Friedman p {tables.probability(ranks.p or 0.0)}.",
@@ -257,7 +276,7 @@ def _by_headers(found: Sequence[Table]) -> list[Table]:
     made = [_joined(plain)]
     if rest:
         joined = _joined(rest)
-        made.append(Table("rounds-imbalanced", joined.headers, joined.rows))
+        made.append(Table(tables.ROUNDS_IMBALANCED, joined.headers, joined.rows))
     return made
 
 
@@ -301,14 +320,14 @@ def _names(names: Any, most: int = 6) -> str:
 
 
 HOW = (
-    "Mean ± standard deviation over seeds (ddof = 1), in per cent. AUBC is the mean height of the "
-    "curve over labels. Differences to random are paired by seed: BCa bootstrap intervals from "
-    "ten seeds on, Student's t below; p by the paired t test, Holm's correction over the arms of "
-    "the table. Labels saved: labels left when the mean curve first reaches random's final value. "
-    "w/t/l: rounds won, tied and lost (paired t, 0.05). Seeds for 1 pt: seeds with which the "
-    "observed spread of the difference shows 1 point of AUBC with power 0.8, uncorrected; of few "
-    "seeds the spread itself is known badly. Round 0 precedes every query: arms of one training "
-    "are equal there."
+    "Mean ± standard deviation over seeds (ddof = 1), in per cent. AUBC is the mean height of the"
+    " curve over labels. Differences to random are paired by seed: studentised bootstrap "
+    "intervals from ten seeds on, Student's t below; p by the paired t test, Holm's correction "
+    "over the arms of the table. Labels saved: labels left when the mean curve first reaches "
+    "random's final value. w/t/l: rounds won, tied and lost (paired t, 0.05). Seeds for 1 pt: "
+    "seeds with which the observed spread of the difference shows 1 point of AUBC with power 0.8,"
+    " uncorrected; of few seeds the spread itself is known badly. Round 0 precedes every query: "
+    "arms of one training are equal there."
 )
 
 

@@ -62,12 +62,11 @@ class Store:
         return list(self._cells.values())
 
     def add(self, cells: tuple[Cell, ...], command: str) -> None:
-        """Add cells; those that are there keep their results and take the new name."""
-        if not self.commands and self.root.exists() and any(self.root.iterdir()):
-            raise FolderError(
-                f"{self.root} is not empty and is no benchmark of labelgap.",
-                "Choose another `--out`.",
-            )
+        """Add cells; those that are there keep their results and take the new name.
+
+        Hold the lock from before the store was read, or another program's cells are lost.
+        """
+        self._refuse_other()
         for cell in cells:
             self._cells[cell.identity] = cell
             self._folders.setdefault(cell.identity, cell.folder)
@@ -89,8 +88,25 @@ class Store:
         write_text(self.root / ".gitignore", "".join(f"{name}\n" for name in _PRIVATE))
 
     def lock(self) -> WriterLock:
-        """One program at a time works on a benchmark's folder."""
+        """One program at a time works on a benchmark's folder, which is made if need be.
+
+        Raises
+        ------
+        FolderError: the folder holds something else.  InUse: another program has the lock.
+        """
+        self._refuse_other()
+        self.root.mkdir(parents=True, exist_ok=True)
         return WriterLock(self.root / GRID)
+
+    def _refuse_other(self) -> None:
+        # The lock of grid.json and its half-written copy carry its name: a benchmark that begins.
+        if (self.root / GRID).exists() or not self.root.exists():
+            return
+        if any(GRID not in file.name for file in self.root.iterdir()):
+            raise FolderError(
+                f"{self.root} is not empty and is no benchmark of labelgap.",
+                "Choose another `--out`.",
+            )
 
     # ------------------------------------------------------------------ places
 

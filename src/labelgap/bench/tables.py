@@ -22,6 +22,13 @@ Written = tuple[str, list[str], list[list[str]]]
 
 DASH = "–"
 
+NAMES = (
+    SUMMARY, ROUNDS, ROUNDS_IMBALANCED, CELLS, CONTRASTS, PENALTIES, RANKS
+) = (
+    "summary", "rounds", "rounds-imbalanced", "cells", "contrasts", "penalties", "ranks"
+)  # fmt: skip
+"""Every table that a report may have, by the name of its file."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -55,6 +62,11 @@ def group(c: Comparison, arm: str) -> str:
     return f"{c.name} / {arm}"
 
 
+def measure(c: Comparison) -> str:
+    """What the arms of a setting are judged by."""
+    return "balanced accuracy" if c.imbalanced else "accuracy"
+
+
 def summary(c: Comparison, rows: Sequence[Row]) -> Table:
     """One row an arm, every number of the page."""
     headers: list[str] = ["setting", "arm", "seeds", "judged by"]
@@ -71,7 +83,7 @@ def summary(c: Comparison, rows: Sequence[Row]) -> Table:
     for row in rows:
         d = row.versus_random
         line: list[Any] = [row.setting, row.arm, row.seeds]
-        line.append("balanced accuracy" if c.imbalanced else "accuracy")
+        line.append(measure(c))
         for interval in (row.aubc, row.early, row.late, row.final):
             line += _numbers(interval)
         line += [*_numbers(d.interval), d.interval.kind, d.p] if d else [None] * 6
@@ -83,7 +95,7 @@ def summary(c: Comparison, rows: Sequence[Row]) -> Table:
         line.append(row.plain_accuracy.mean)
         line += [i.mean if i else None for i in (row.minority_recall, row.minority_share)]
         lines.append([*line, group(c, row.arm)])
-    return Table("summary", tuple(headers), lines)
+    return Table(SUMMARY, tuple(headers), lines)
 
 
 DUELS = ("random", "margin", "badge")
@@ -104,15 +116,16 @@ def rounds(c: Comparison) -> Table:
             for found in values.values():
                 line += _numbers(st.t_interval(found[m, :, r]))
             lines.append([*line, group(c, arm)])
-    return Table("rounds", (*headers, "cells"), lines)
+    return Table(ROUNDS, (*headers, "cells"), lines)
 
 
 def cells(results: Sequence[Result], compared: Sequence[Comparison]) -> Table:
     """One row a cell: where it is, what it says, and the command that repeats it."""
     used = {r.cell.identity: group(c, r.cell.arm) for c in compared for row in c.cells for r in row}
+    judged = {name: area for c in compared for name, area in _areas(c).items()}
     headers = (
-        "cells", "arm", "dataset", "variant", "seed", "aubc", "final accuracy", "labels",
-        "seconds", "folder", "identity", "command",
+        "cells", "arm", "dataset", "variant", "seed", "judged by", "aubc", "final accuracy",
+        "labels", "seconds", "folder", "identity", "command",
     )  # fmt: skip
     lines = [
         [
@@ -121,7 +134,7 @@ def cells(results: Sequence[Result], compared: Sequence[Comparison]) -> Table:
             r.cell.config.data.name,
             r.cell.variant,
             r.cell.config.seed,
-            r.aubc,
+            *judged.get(r.cell.identity, ("accuracy", r.aubc)),
             float(r.accuracy[-1]),
             int(r.labels[-1]),
             r.total_seconds,
@@ -131,14 +144,23 @@ def cells(results: Sequence[Result], compared: Sequence[Comparison]) -> Table:
         ]
         for r in results
     ]
-    return Table("cells", headers, lines)
+    return Table(CELLS, headers, lines)
+
+
+def _areas(c: Comparison) -> dict[str, tuple[str, float]]:
+    """By cell: what the setting is judged by, and the area whose mean the summary has."""
+    found = {}
+    for r in [*(r for row in c.cells for r in row), *c.left_out]:
+        curve = r.balanced if c.imbalanced else r.accuracy
+        found[r.cell.identity] = measure(c), float(c.areas(curve[None, None])[0, 0, 0])
+    return found
 
 
 def penalties(p: Penalties) -> Table:
     """The matrix; the last row is the column's mean over the others."""
     lines: Cells = [[arm, *map(float, p.matrix[m])] for m, arm in enumerate(p.arms)]
     foot = p.matrix.sum(axis=0) / max(1, len(p.arms) - 1)
-    return Table("penalties", ("beats", *p.arms), [*lines, ["is beaten", *map(float, foot)]])
+    return Table(PENALTIES, ("beats", *p.arms), [*lines, ["is beaten", *map(float, foot)]])
 
 
 def contrasts(c: Comparison, pairs: Sequence[Contrast]) -> Table:
@@ -153,14 +175,14 @@ def contrasts(c: Comparison, pairs: Sequence[Contrast]) -> Table:
         for d in pair.differences:
             line += [*_numbers(d.interval), d.p]
         lines.append([*line, f"{group(c, pair.arm)}; {group(c, pair.against)}"])
-    return Table("contrasts", (*headers, "cells"), lines)
+    return Table(CONTRASTS, (*headers, "cells"), lines)
 
 
 def ranks(r: Ranks) -> Table:
     """Mean ranks, best first."""
     order = np.argsort(r.ranks)
     lines: Cells = [[r.arms[k], float(r.ranks[k]), r.data_sets] for k in order]
-    return Table("ranks", ("arm", "mean rank", "data sets"), lines)
+    return Table(RANKS, ("arm", "mean rank", "data sets"), lines)
 
 
 def _numbers(i: Interval) -> list[float]:

@@ -19,7 +19,7 @@ from labelgap.bench.grid import Cell
 from labelgap.bench.store import Store
 from labelgap.bench.tables import Table
 from labelgap.config import Settings, TrainingSettings
-from labelgap.errors import ConfigError, UnknownName
+from labelgap.errors import ConfigError, FolderError, UnknownName
 from labelgap.files import write_text
 from labelgap.folder import read_json
 from labelgap.presets import Tree, merge, resolve
@@ -149,7 +149,8 @@ class Earlier:
         """Raises FolderError if there is no finished tuning in the folder."""
         content = read_json(folder / TUNED)
         gains = {
-            method: {int(k): gain for k, gain in found.items()}
+            # NaN: a record of trials whose defaults had failed.
+            method: {int(k): gain for k, gain in found.items() if math.isfinite(gain)}
             for method, found in content["gains"].items()
         }
         return cls(content["trials"], keep, gains)
@@ -157,13 +158,26 @@ class Earlier:
     def kept(self, method: str) -> list[int]:
         """The defaults and the `keep` best other trials.
 
-        Raises UnknownName for a method that was not tuned there.
+        Raises UnknownName for a method that was not tuned there, FolderError where its defaults
+        were not judged.
         """
         if method not in self.gains:
             raise UnknownName("method", method, self.gains, "the earlier tuning")
         found = self.gains[method]
+        self.gain(method, 0)
         others = sorted((k for k in found if k), key=lambda k: (-found[k], k))
         return [0, *others[: self.keep]]
+
+    def gain(self, method: str, trial: int) -> float:
+        """Raises FolderError naming a trial that was not judged there."""
+        found = self.gains.get(method, {})
+        if trial not in found:
+            raise FolderError(
+                f"Trial {trial} of {method} has no gain in the earlier tuning, so its gains "
+                "cannot be added up.",
+                "Finish the earlier tuning, or tune its best trials into a new `--out`.",
+            )
+        return found[trial]
 
 
 def check_equal(store: Store, number: int) -> None:
@@ -190,6 +204,11 @@ def write_tuned(
     A trial's gain is its area under the accuracy curve on the development split above that of the
     defaults, paired by seed; between equal gains the earlier trial wins, the defaults first. With
     an earlier tuning the gains on both data sets are added up.
+
+    Raises
+    ------
+    FolderError: a trial that cannot be judged, since no seed of the defaults is finished beside
+        it, or since the earlier tuning lacks it; nothing is written then.
     """
     areas: dict[str, dict[int, dict[int, float]]] = {}
     for r in results:
@@ -202,10 +221,9 @@ def write_tuned(
     for method, found in sorted(areas.items()):
         values = {t.number: t.values for t in trials(method, number)}
         for k, runs in sorted(found.items()):
-            both = sorted(set(runs) & set(found.get(0, {})))
-            gain = float(np.mean([runs[s] - found[0][s] for s in both])) if both else math.nan
+            gain = _gain(store, Trial(method, k, values[k]), runs, found.get(0, {}))
             gains.setdefault(method, {})[k] = gain
-            before = earlier.gains[method][k] if earlier else 0.0
+            before = earlier.gain(method, k) if earlier else 0.0
             total, area = gain + before, list(runs.values())
             sd = float(np.std(area, ddof=1)) if len(area) > 1 else math.nan
             score = float(np.mean(area))
@@ -227,6 +245,21 @@ def write_tuned(
     write_text(store.root / "trials.csv", table.csv())
     write_text(store.root / "effects.csv", effects(gains, number).csv())
     return table
+
+
+def _gain(
+    store: Store, trial: Trial, runs: Mapping[int, float], defaults: Mapping[int, float]
+) -> float:
+    """The mean area above that of the defaults, over the seeds that both have."""
+    both = sorted(set(runs) & set(defaults))
+    if not both:
+        raise FolderError(
+            f"{store.root}: {trial.arm} cannot be judged: the defaults ({trial.method} #0) are "
+            f"finished with {'none of its seeds' if defaults else 'no seed'}.",
+            f"Put right what is said in {store.root / 'failed'}, then repeat the command: it runs "
+            "what is missing.",
+        )
+    return float(np.mean([runs[s] - defaults[s] for s in both]))
 
 
 def effects(gains: Mapping[str, Mapping[int, float]], number: int) -> Table:

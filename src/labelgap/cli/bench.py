@@ -14,6 +14,8 @@ from labelgap.cli import app
 from labelgap.wording import counted
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from labelgap.bench.collect import Result
     from labelgap.bench.engines import Engine
     from labelgap.bench.execute import Failure
@@ -59,21 +61,20 @@ def bench(
 ) -> None:
     """Run a grid of data sets × methods × seeds; finished cells are never run again."""
     from labelgap.bench.collect import reuse as take
-    from labelgap.bench.store import Store
 
     overrides = _overrides(dataset, method, seeds, cross, set_)
     grid = _grid(file, preset, overrides)
     others = [_store(folder) for folder in reuse]
-    store = Store(out or Path("runs") / f"bench-{grid.name}")
-    _comparable(store, grid.cells)
-    store.add(grid.cells, _command())
-    with _locked(store):
+    with _locked(out or Path("runs") / f"bench-{grid.name}") as store:
+        _comparable(store, grid.cells)
+        store.add(grid.cells, _command())
         if others:
             typer.echo(f"{counted(take(store, others), 'cell')} taken over")
         failures = _run(
             store, grid.cells, device, workers, threads, data_root, engine, ray_address, repair
         )
-    _ended(store, failures, f"labelgap report {store.root}")
+    _tell(store, failures)
+    _ended(failures, f"labelgap report {store.root}")
 
 
 @app.command()
@@ -108,21 +109,20 @@ def tune(
     """Random search over the declared ranges, judged on training images outside the pool."""
     from labelgap.bench import tune as tuning
     from labelgap.bench.collect import collect
-    from labelgap.bench.store import Store
 
     settings = _overrides([], [], None, None, set_).get("settings", {})
     before = tuning.Earlier.read(earlier, keep) if earlier else None
     if before:
         trials = before.trials
     cells = tuple(tuning.cells(method, dataset, trials, seeds, settings, preset, before))
-    store = Store(out or Path("runs") / f"tune-{dataset}")
-    tuning.check_equal(store, trials)
-    store.add(cells, _command())
-    with _locked(store):
+    with _locked(out or Path("runs") / f"tune-{dataset}") as store:
+        tuning.check_equal(store, trials)
+        store.add(cells, _command())
         failures = _run(store, cells, device, workers, threads, data_root, "process", None, False)
-    table = tuning.write_tuned(store, collect(store).finished, trials, before)
+        _tell(store, failures)  # first: without the defaults no trial can be judged
+        table = tuning.write_tuned(store, collect(store).finished, trials, before)
     _show(table.headers, table.rows)
-    _ended(store, failures, str(store.root / tuning.TUNED))
+    _ended(failures, str(store.root / tuning.TUNED))
 
 
 # ---------------------------------------------------------------------- flags
@@ -168,11 +168,13 @@ def _comparable(store: "Store", cells: Sequence["Cell"]) -> None:
     from labelgap.bench.collect import collect
     from labelgap.errors import ConfigError
 
-    difference = unequal([*(r.cell for r in collect(store).finished), *cells])
+    # A finished cell takes the name that its arm has now.
+    known = {cell.identity: cell for cell in [*(r.cell for r in collect(store).finished), *cells]}
+    difference = unequal(known.values())
     if difference:
         raise ConfigError(
             f"These cells and the finished ones of {store.root} cannot be compared: {difference}.",
-            "Choose another `--out`, or give all arms one setting.",
+            "Choose another `--out`, give all arms one setting, or a changed arm another name.",
         )
 
 
@@ -196,10 +198,13 @@ def _store(folder: Path) -> "Store":
 
 
 @contextmanager
-def _locked(store: "Store") -> Iterator[None]:
-    lock = store.lock()
+def _locked(root: Path) -> Iterator["Store"]:
+    """A benchmark as no other program changes it meanwhile: locked first, then read."""
+    from labelgap.bench.store import Store
+
+    lock = Store(root).lock()
     try:
-        yield
+        yield Store(root)
     finally:
         lock.release()
 
@@ -306,13 +311,22 @@ def _engine(
     raise UnknownName("engine", name, ("process", "ray"))
 
 
-def _ended(store: "Store", failures: Sequence["Failure"], next_: str) -> None:
+def _plain() -> "Console":
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    return Console(highlight=False, soft_wrap=True, markup=False)
+
+
+def _tell(store: "Store", failures: Sequence["Failure"]) -> None:
+    """What failed, and where its trace is."""
+    console = _plain()
     for failure in failures:
         console.print(f"failed: {failure.cell.folder}: {failure.error}")
         console.print(f"        {store.failure(failure.cell)}")
+
+
+def _ended(failures: Sequence["Failure"], next_: str) -> None:
+    console = _plain()
     if failures:
         console.print(f"{counted(len(failures), 'cell')} failed; {next_}")
         raise typer.Exit(1)
