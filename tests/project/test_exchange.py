@@ -146,6 +146,81 @@ def test_defusing_is_undone(text):
     assert not defused(text).startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
+def test_a_label_that_comes_while_the_rows_are_made_waits(labelled, monkeypatch):
+    ledger = labelled.ledger
+    before, real = label_rows(labelled), ledger.events
+
+    def meanwhile(after=0):
+        yield from real(after)
+        ledger.answer(40, 1, person="anna")
+
+    monkeypatch.setattr(ledger, "events", meanwhile)
+    assert label_rows(labelled) == before
+    monkeypatch.undo()
+    assert [r["id"] for r in label_rows(labelled)] == [*(r["id"] for r in before), 40]
+
+
+def test_a_label_that_is_corrected_while_the_rows_are_made_is_not_lost(labelled, monkeypatch):
+    ledger = labelled.ledger
+    before, real = label_rows(labelled), ledger.opinions
+
+    def meanwhile(id):
+        if id == 4:
+            ledger.answer(4, 0, person="anna")
+        return real(id)
+
+    monkeypatch.setattr(ledger, "opinions", meanwhile)
+    assert label_rows(labelled) == before
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("what", ["deleted", "deleted, added", "cropped, added"])
+def test_folders_name_the_file_that_is_missing_and_leave_nothing(labelled, tmp_path, what, link):
+    path, out = labelled.root / "im0002.png", tmp_path / "deep" / "sorted"
+    original = path.read_bytes()
+    if "deleted" in what:
+        path.unlink()
+    else:
+        image_of(0, np.random.default_rng(5)).save(path)
+    if "added" in what:
+        labelled.add()
+    with pytest.raises(DataError, match=r"^im0002\.png of the labelled item 2 .*labelgap add"):
+        export(labelled, out, "folders", link=link)
+    assert not out.exists()
+    path.write_bytes(original)
+    os.utime(path, ns=(1, 1))
+    labelled.add()
+    assert export(labelled, out, "folders", link=link) == 13
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_folders_that_fail_half_way_can_be_tried_again(labelled, tmp_path, monkeypatch, there):
+    out, copied = tmp_path / "sorted", []
+    if there:
+        out.mkdir()
+
+    def full(source, target):
+        copied.append(target)
+        if len(copied) == 5:
+            raise OSError(28, "No space left on device")
+        target.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr("labelgap.project.exchange.shutil.copy2", full)
+    with pytest.raises(FolderError, match="No space left"):
+        export(labelled, out, "folders")
+    assert list(out.iterdir()) == [] if there else not out.exists()
+    monkeypatch.undo()
+    assert export(labelled, out, "folders") == 13
+
+
+def test_an_image_edited_in_place_keeps_its_path_in_the_table(labelled, tmp_path):
+    image_of(0, np.random.default_rng(5)).save(labelled.root / "im0002.png")
+    labelled.add()
+    export(labelled, tmp_path / "labels.csv", "csv")
+    rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
+    assert [row["path"] for row in rows] == [f"im{i:04d}.png" for i in range(13)]
+
+
 def test_unknown_format(project, tmp_path):
     with pytest.raises(UnknownName, match="csv"):
         export(project, tmp_path / "x", "xlsx")
@@ -198,6 +273,23 @@ def test_doctor_finds_each_damage(project, folder):
     ledger = folder / HOME / "ledger.sqlite"
     ledger.write_bytes(b"no ledger" * 100)
     assert {f.check for f in examine(folder) if f.state == "error"} == {"ledger"}
+
+
+def test_packing_anew_on_a_full_disk_names_the_cure(project, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("labelgap.project.pixels.os.fsync", full)
+    with pytest.raises(FolderError, match=r"No space left.*labelgap doctor --repack"):
+        repack(project)
+    monkeypatch.undo()
+    before = project.pixels.open(60).copy()
+    project.pixels.file.unlink()
+    (project.root / "im0059.png").unlink()
+    assert repack(project) == (60, ["im0059.png"])
+    rows = project.pixels.open(60)
+    np.testing.assert_array_equal(rows[:59], before[:59])
+    assert not rows[59].any()
 
 
 def test_a_label_of_a_quarantined_image_says_why(tmp_path):

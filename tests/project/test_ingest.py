@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -53,6 +54,7 @@ def test_moved_vanished_changed_and_new_files(project, folder):
     report = project.add()
     assert report.moved == [("im0003.png", "deep/moved.png")]
     assert report.vanished == ["im0004.png"]
+    assert report.changed == ["im0005.png"]
     assert report.duplicates == []
     assert report.added == 2
     now = project.items.paths()
@@ -66,6 +68,56 @@ def test_moved_vanished_changed_and_new_files(project, folder):
     again = project.add()
     assert again.added == 0
     assert again.known > 0
+
+
+def check_path(project, id, path, present):
+    for item in (project.items.get(id), project.items.all()[id]):
+        assert (item.path, item.present) == (path, present)
+
+
+def test_an_image_edited_in_place_leaves_its_path_to_its_item(project, folder):
+    path = folder / "im0005.png"
+    original = path.read_bytes()
+    for k in range(2):
+        image_of(2, np.random.default_rng(70 + k)).save(path)
+        assert project.add().changed == ["im0005.png"]
+        check_path(project, 5, "im0005.png", False)
+        check_path(project, 60, "im0005.png", k == 0)
+        assert project.item_of("im0005.png") == 60 + k
+    assert project.add().changed == []
+    path.write_bytes(b"no image")  # quarantined now
+    report = project.add()
+    assert (report.changed, len(report.quarantined)) == (["im0005.png"], 1)
+    check_path(project, 61, "im0005.png", False)
+    path.write_bytes(original)
+    os.utime(path, ns=(1, 1))
+    assert project.add().changed == []
+    check_path(project, 5, "im0005.png", True)
+
+
+def test_an_image_that_was_renamed_to_edit_a_copy_has_moved(project, folder):
+    shutil.copy(folder / "im0005.png", folder / "original.png")
+    image_of(2, np.random.default_rng(70)).save(folder / "im0005.png")
+    report = project.add()
+    assert report.moved == [("im0005.png", "original.png")]
+    assert (report.changed, report.vanished, report.duplicates) == ([], [], [])
+    check_path(project, 5, "original.png", True)
+
+
+def test_a_project_of_an_older_version_is_read_and_goes_on(project, folder):
+    project.items._database.execute("DROP TABLE former")
+    project.items._database.execute("DELETE FROM files WHERE item = 5")  # as it was lost then
+    project.close()
+    with Project.open(folder, "read") as old:
+        check_path(old, 5, "", False)
+        check_path(old, 6, "im0006.png", True)
+    image_of(2, np.random.default_rng(70)).save(folder / "im0006.png")
+    with Project.open(folder) as now:
+        assert now.add().changed == ["im0006.png"]
+        check_path(now, 5, "im0005.png", True)
+        check_path(now, 6, "im0006.png", False)
+    with Project.open(folder, "read") as read:
+        check_path(read, 6, "im0006.png", False)
 
 
 def test_adding_twice_changes_nothing(project):

@@ -160,6 +160,63 @@ def test_a_project_in_other_hands_is_tried_again(served, place, stub):
     assert labels_in(root) == {4: 2}
 
 
+def test_an_unforeseen_error_is_told_and_the_worker_lives_on(served, place, stub, monkeypatch):
+    browser, worker, said = served
+    root, here, client = place
+    with Project.open(root) as project:
+        stub.annotate(tasks_of(project, client, here)[4][0], "blue")
+    real, calls = backend.pull, []
+
+    def odd(*given):
+        calls.append(given)
+        if len(calls) == 1:
+            raise KeyError("an odd payload")
+        return real(*given)
+
+    monkeypatch.setattr(backend, "pull", odd)
+    body = {"action": "ANNOTATION_CREATED"}
+    assert browser.post("/webhook", json=body, headers=AUTH).status_code == 201
+    assert worker.idle(60)
+    assert labels_in(root) == {4: 2}  # tried again by itself
+    assert "Traceback" in said[0]
+    assert "KeyError: 'an odd payload'" in said[0]
+    assert "Tried again" in said[0]
+
+
+def test_a_training_that_is_refused_is_not_tried_again(served):
+    browser, worker, said = served  # there are no labels
+    body = {"action": "START_TRAINING"}
+    assert browser.post("/webhook", json=body, headers=AUTH).status_code == 201
+    assert worker.idle(60)
+    assert len(said) == 2
+    assert said[1].endswith("Not tried again.")
+    assert "Traceback" not in said[1]
+
+
+def test_a_training_that_breaks_is_dropped_and_one_that_waits_is_not(served, place, monkeypatch):
+    from labelgap.project.work import Work
+
+    browser, worker, said = served
+    calls = []
+
+    def breaks(self):
+        calls.append(self)
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(Work, "train", breaks)
+    with Project.open(place[0]):
+        worker.want("train")
+        assert not worker.idle(0.5)
+    assert worker.idle(60)
+    assert "Tried again" in said[0]  # while another program had the project
+    assert len(calls) == 1
+    assert "RuntimeError: CUDA out of memory" in said[-1]
+    assert said[-1].endswith("Not tried again.")
+    assert browser.post("/webhook", json={"action": "ANNOTATION_CREATED"}, headers=AUTH)
+    assert worker.idle(60)
+    assert "0 new labels" in said[-1]
+
+
 def test_strangers_get_nothing(served):
     browser, worker, said = served
     wrong = {"authorization": backend.authorization("guess")}

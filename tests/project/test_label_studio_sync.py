@@ -11,7 +11,7 @@ from label_studio_stub import LEGACY, PERSONAL, Stub, parsed, result_of
 from PIL import Image
 
 from labelgap._events import QueryItem
-from labelgap.errors import ConfigError, LedgerError
+from labelgap.errors import ConfigError, DataError, LedgerError
 from labelgap.ledger import NONE_OF_THESE
 from labelgap.project.begin import begin
 from labelgap.project.label_studio.client import Client, LabelStudioError
@@ -317,6 +317,15 @@ def test_images_by_a_link_are_quoted(tmp_path, stub, client):
     with begin(folder, classes=CLASSES, config=QUICK).project as project:
         address = prefixed(project, "https://images.example.org/x/")
         assert address(project.items.get(0)) == "https://images.example.org/x/a%20b%23c%3F.png"
+
+
+def test_no_link_to_a_file_that_has_other_contents_now(project, stub, client):
+    Image.new("RGB", (12, 12), "white").save(project.root / "im0000.png")
+    project.add()
+    address = prefixed(project, "https://images.example.org/x/")
+    with pytest.raises(DataError, match=r"im0000\.png .* has other contents now"):
+        address(project.items.get(0))
+    assert address(project.items.get(60)).endswith("/im0000.png")
 
 
 def test_a_file_that_was_replaced_is_not_shown_for_the_item(project, stub, client):

@@ -5,7 +5,15 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from labelgap.project.quality import Gain, Point, Share, exact_interval, gain, kappa
+from labelgap.project.quality import (
+    Gain,
+    Point,
+    Share,
+    exact_interval,
+    gain,
+    held_out_labels,
+    kappa,
+)
 from labelgap.project.stopping import verdict
 
 
@@ -50,7 +58,39 @@ def test_gain_is_paired():
 def test_gain_interval_widens_with_fewer_labels():
     few, many = Gain(5, 1, 20).interval, Gain(50, 10, 200).interval
     assert few[1] - few[0] > many[1] - many[0]
-    assert Gain(0, 0, 300).interval == pytest.approx((-0.01, 0.01))
+    assert np.isnan(Gain(0, 0, 0).interval).all()
+
+
+def test_gain_interval_is_that_of_two_shares_at_half_the_error():
+    better, worse = (stats.binomtest(k, 90).proportion_ci(0.975, "exact") for k in (7, 3))
+    expected = better.low - worse.high, better.high - worse.low
+    np.testing.assert_allclose(Gain(7, 3, 90).interval, expected, atol=1e-9)
+    limit = 1 - 0.0125 ** (1 / 300)  # nothing changed among 300
+    assert Gain(0, 0, 300).interval == pytest.approx((-limit, limit))
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0.03, 0.0), (0.03, 0.01), (0.0, 0.02), (0.2, 0.1)])
+def test_gain_interval_covers_at_least_as_often_as_it_says(better, worse):
+    n, shares = 60, (better, worse, 1 - better - worse)
+    counts = [(b, w, n - b - w) for b in range(n + 1) for w in range(n + 1 - b)]
+    weights = stats.multinomial.pmf(counts, n, shares)
+    intervals = np.array([Gain(b, w, n).interval for b, w, _ in counts])
+    covered = (intervals[:, 0] <= better - worse) & (better - worse <= intervals[:, 1])
+    assert weights @ covered >= 0.95
+
+
+def test_one_change_among_few_tells_no_more_than_none():
+    low, high = Gain(0, 0, 100).interval
+    assert Gain(0, 1, 100).interval[1] > 0.03
+    changed = Gain(0, 1, 100).interval
+    assert changed[1] - changed[0] >= high - low
+
+
+def test_the_sign_of_a_gain_is_the_exact_sign_test():
+    for b in range(12):
+        for w in range(12):
+            p = stats.binomtest(b, b + w, alternative="greater").pvalue if b + w else 1.0
+            assert Gain(b, w, 200).certain == (p < 0.025), (b, w)
 
 
 def test_verdicts():
@@ -72,3 +112,42 @@ def test_verdicts():
     assert verdict(noisy, few).kind == "cannot tell"
     falling = [network(10, 0.9), network(20, 0.8), network(30, 0.6)]
     assert verdict(falling, truth).kind == "not helping"
+
+
+def changes(n, better, worse):
+    """Three networks on n images of class 0: the last one is right on `better` images more and
+    wrong on `worse` others."""
+    before = [1] * better + [0] * (n - better)
+    after = [0] * (n - worse) + [1] * worse
+    return [point(10, before), point(20, before), point(30, after)], dict.fromkeys(range(n), 0)
+
+
+def test_one_image_that_became_wrong_does_not_stop_the_labelling():
+    assert verdict(*changes(100, 0, 1)).kind == "cannot tell"
+    assert verdict(*changes(1000, 0, 30)).kind == "not helping"
+
+
+def test_a_gain_whose_sign_alone_is_certain_is_told_without_an_interval():
+    told = verdict(*changes(200, 8, 0))
+    assert told.gain.interval[0] < 0
+    assert told.kind == "helping"
+    assert "8 of 200 held-out predictions became right and 0 wrong" in told.sentence
+    assert "95 %" not in told.sentence
+
+
+def test_labels_that_come_while_the_held_out_ones_are_read_wait(project, monkeypatch):
+    ledger = project.ledger
+    ledger.hold_out([1, 2, 3])
+    ledger.answer(1, 2, person="anna")
+    ledger.answer(3, -1, person="anna")
+    real = ledger.labelled_ids
+
+    def meanwhile(which="train"):
+        ledger.answer(2, 0, person="bert")
+        ledger.answer(3, 1, person="bert")
+        return real(which)
+
+    monkeypatch.setattr(ledger, "labelled_ids", meanwhile)
+    assert held_out_labels(ledger) == {1: 2}
+    monkeypatch.undo()
+    assert held_out_labels(ledger) == {1: 2, 2: 0, 3: 1}

@@ -6,14 +6,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 
+import numpy as np
 import pytest
 import uvicorn
-from conftest import CLASSES
+from conftest import CLASSES, image_of
 from rich.console import Console
 from starlette.testclient import TestClient
 
 from labelgap._events import QueryItem
 from labelgap.project.loopback import is_loopback
+from labelgap.project.quality import TRAINED
 from labelgap.project.server.app import STATIC, make_app
 from labelgap.project.server.desk import Desk
 from labelgap.project.server.security import MAX_BODY
@@ -258,6 +260,15 @@ def test_a_file_swapped_for_a_link_is_not_followed(client, folder, tmp_path, ask
     assert shown == client.get("/image/1?view=trained").content  # what was packed of it
 
 
+def test_an_image_edited_in_place_is_shown_as_it_was_labelled(client, folder, asked):
+    image_of(0, np.random.default_rng(5)).save(folder / "im0001.png")
+    asked.add()
+    for view in ("full", "small"):
+        shown = client.get(f"/image/1?view={view}").content
+        assert shown == client.get("/image/1?view=trained").content
+        assert shown != client.get(f"/image/60?view={view}").content
+
+
 # ---------------------------------------------------------------------------------- answers
 
 REQUESTS = {
@@ -339,6 +350,19 @@ def test_skip_undo_and_history(client, asked):
     send(client, [{"kind": "undo", "id": a, "request": "request-0003"}])
     assert asked.ledger.labels == {}
     assert client.get("/api/state?person=anna").json()["done"] == 1
+
+
+def test_the_accuracy_follows_a_held_out_label_that_is_corrected(client, asked):
+    ledger = asked.ledger
+    ledger.hold_out([5, 6])
+    for item in (5, 6):
+        ledger.answer(item, 1, person="anna")
+    facts = {"labels": 9, "watched": [5, 6], "predicted": [1, 1], "regions": []}
+    ledger.note(TRAINED, facts, round=0)
+    for label, right in ((1, 1.0), (2, 0.5), (1, 1.0)):
+        ledger.answer(6, label, person="anna")
+        accuracy = client.get("/api/state?person=anna").json()["accuracy"]
+        assert (accuracy["value"], accuracy["total"]) == (right, 2)
 
 
 def test_two_people_get_other_images_and_disagree_in_the_open(client, asked):

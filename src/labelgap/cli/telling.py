@@ -47,6 +47,11 @@ def tell_report(console: Any, report: "Report") -> None:
             f"[yellow]{counted(len(report.vanished), 'file')} vanished[/] (labels are kept), "
             f"e.g. {plain(report.vanished[0])}"
         )
+    if report.changed:
+        console.print(
+            f"[yellow]{counted(len(report.changed), 'file')} with other contents now[/] (the "
+            f"labels of the old ones are kept), e.g. {plain(report.changed[0])}"
+        )
     if report.quarantined:
         console.print(f"[yellow]quarantined: {counted(len(report.quarantined), 'file')}[/]")
         for path, reason, detail in report.quarantined[:SHOWN]:

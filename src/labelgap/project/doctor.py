@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from labelgap import _sqlite
 from labelgap._lock import network_file_system
@@ -22,6 +23,7 @@ from labelgap.wording import counted
 SAMPLED = 200
 """Files whose contents are compared with their hash."""
 _LOW = 500 << 20
+_CHUNK = 64  # images packed between two waits for the disk
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,11 @@ def repack(project: Project) -> tuple[int, list[str]]:
     """Pack the pixels anew from the files; returns how many rows, and the paths that failed.
 
     An item whose file is gone or changed gets a black row if it has none: its id must stay.
+
+    Raises `FolderError` where the disk is full; repeating it packs everything anew.
     """
     failed = []
+    ready: dict[int, UInt8[np.ndarray, "h w c"]] = {}
     items = project.items.all()
     size = project.pixels.file.stat().st_size if project.pixels.file.exists() else 0
     with late_progress("Packing images", len(items)) as advance:
@@ -156,11 +161,15 @@ def repack(project: Project) -> tuple[int, list[str]]:
                 if hashlib.sha256(data).hexdigest() != item.sha256:
                     raise Unreadable("other contents")
                 pixels = decode((item.path, data), CHANNELS, None, project.pixels.side)
-                project.pixels.replace_row(item.id, pixels)
+                ready[item.id] = pixels
             except (Unreadable, DataError):
                 failed.append(item.path)
                 if size < (item.id + 1) * project.pixels.row:
                     side = project.pixels.side
                     blank = np.zeros((side, side, CHANNELS), dtype=np.uint8)
-                    project.pixels.replace_row(item.id, blank)
+                    ready[item.id] = blank
+            if len(ready) == _CHUNK:
+                project.pixels.replace_rows(ready)
+                ready = {}
+        project.pixels.replace_rows(ready)
     return len(items), failed

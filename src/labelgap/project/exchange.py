@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from labelgap._events import Event
 from labelgap.errors import DataError, FolderError, UnknownName
 from labelgap.files import write_text
 from labelgap.ledger import NONE_OF_THESE, Ledger
@@ -147,33 +149,42 @@ def name_of(label: int, classes: tuple[str, ...]) -> str:
 
 def label_rows(project: Project) -> list[Row]:
     """One row for each label in force, by item: path, label, annotator, time (UTC), round."""
-    last: dict[int, Any] = {}
+    # People label meanwhile: the labels are read first, since every one of them has its event
+    # among those that are read later.
+    labels = project.ledger.labels
+    said: dict[int, list[Event]] = {}
     for event in project.ledger.events():
         if event.kind in ("labelled", "corrected") and event.id is not None:
-            last.setdefault(event.id, []).append(event)
+            said.setdefault(event.id, []).append(event)
     rows = []
-    labels = project.ledger.labels
     for item in project.items.all():
         if item.id not in labels:
             continue
-        # The latest event of that label by somebody who still stands by it.
         opinions = project.ledger.opinions(item.id)
-        event = next(
-            e
-            for e in reversed(last[item.id])
-            if e.label == labels[item.id] and opinions.get(e.person) == e.label
-        )
+        source = _source(said.get(item.id, []), labels[item.id], opinions)
+        if source is None:
+            continue
         rows.append(
             {
                 "path": item.path,
                 "label": name_of(labels[item.id], project.classes),
-                "annotator": event.person,
-                "time": event.time,
-                "round": event.round,
+                "annotator": source.person,
+                "time": source.time,
+                "round": source.round,
                 "id": item.id,
             }
         )
     return rows
+
+
+def _source(events: Sequence[Event], label: int, opinions: Mapping[str, int | str]) -> Event | None:
+    """The latest event of a label by somebody who still stands by it.
+
+    Where nobody does, since all changed their minds after the label was read, the latest.
+    """
+    of_label = [e for e in reversed(events) if e.label == label]
+    standing = (e for e in of_label if opinions.get(e.person) == label)
+    return next(standing, next(iter(of_label), None))
 
 
 def export(project: Project, out: Path, format: str, *, link: bool = False) -> int:
@@ -184,6 +195,7 @@ def export(project: Project, out: Path, format: str, *, link: bool = False) -> i
     Raises
     ------
     UnknownName: another format.
+    DataError: in format folders, the file of a labelled image is gone or has other contents.
     FolderError: `out` cannot be written, or is a folder that is not empty.
     """
     if format not in FORMATS:
@@ -248,23 +260,69 @@ def _folders(project: Project, rows: list[Row], out: Path, link: bool) -> None:
             f"{out} is inside the project's folder, where `add` would take the copies for images.",
             "Choose a place outside for --out.",
         )
+    _refuse_missing(project, rows)
     names = folder_names(project.classes)
+    fresh = not out.exists()
     try:
         for row in rows:
-            folder = out / names[row["label"]]
-            folder.mkdir(parents=True, exist_ok=True)
-            table = "#" in row["path"] and not (project.root / row["path"]).exists()
-            name = row["path"].replace("#", "-") if table else row["path"]
-            target = folder / f"{row['id']:06d}-{Path(name).name}"
-            if link and not table:
-                os.symlink((project.root / row["path"]).resolve(), target)
-            elif table:
-                target.write_bytes(project.reader.read(row["path"]))
-            else:
-                shutil.copy2(project.root / row["path"], target)
-    except Unreadable as error:
-        raise DataError(f"{row['path']}: {error.reason}.", "Run `labelgap add`.") from error
-    except OSError as error:
-        raise FolderError(
-            f"Cannot write {out}: {error.strerror or error}.", "Free space, or another --out."
-        ) from error
+            _put(project, row, out / names[row["label"]], link)
+    except BaseException as error:
+        _clear(out, names.values(), fresh)
+        if isinstance(error, Unreadable):
+            raise DataError(f"{row['path']}: {error.reason}.", "Run `labelgap add`.") from error
+        if isinstance(error, OSError):
+            raise FolderError(
+                f"Cannot write {out}: {error.strerror or error}.", "Free space, or another --out."
+            ) from error
+        raise
+
+
+def _refuse_missing(project: Project, rows: list[Row]) -> None:
+    """Before anything is copied: every labelled image must have its file."""
+    items = {item.id: item for item in project.items.all()}
+    lost = [r for r in rows if not (items[r["id"]].present and _file(project, r).is_file())]
+    if lost:
+        more = f", and so are {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise DataError(
+            f"{lost[0]['path'] or 'The file'} of the labelled item {lost[0]['id']} is gone or has "
+            f"other contents now{more}.",
+            "Run `labelgap add`, which finds moved files; put back what is still missing, or "
+            "export --format csv, which needs no files.",
+        )
+
+
+def _is_row(project: Project, row: Row) -> bool:
+    """Whether an image is in the row of a table, "name#row", and no file of its own."""
+    return "#" in row["path"] and not (project.root / row["path"]).exists()
+
+
+def _file(project: Project, row: Row) -> Path:
+    """The file that holds an image: its own, or the table."""
+    path: str = row["path"]
+    return project.root / (path.rpartition("#")[0] if _is_row(project, row) else path)
+
+
+def _put(project: Project, row: Row, folder: Path, link: bool) -> None:
+    """One image into its class's folder. Raises `Unreadable`, `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = _is_row(project, row)
+    name = row["path"].replace("#", "-") if table else row["path"]
+    target = folder / f"{row['id']:06d}-{Path(name).name}"
+    if table:
+        target.write_bytes(project.reader.read(row["path"]))
+    elif link:
+        os.symlink((project.root / row["path"]).resolve(), target)
+    else:
+        shutil.copy2(project.root / row["path"], target)
+
+
+def _clear(out: Path, names: Iterable[str], fresh: bool) -> None:
+    """Remove a half-filled folder, which the next export would refuse as not empty.
+
+    It was empty, so that everything under the classes' names is ours. fresh: so is the folder.
+    """
+    for name in names:
+        shutil.rmtree(out / name, ignore_errors=True)
+    if fresh:
+        with suppress(OSError):
+            out.rmdir()

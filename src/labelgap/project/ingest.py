@@ -39,6 +39,8 @@ class Report:
     quarantined: list[tuple[str, str, str]] = field(default_factory=list)
     moved: list[tuple[str, str]] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    """Files with other contents than before, which no file has now; labels are kept."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +59,25 @@ class _Read:
 def ingest(
     found: list[Found], items: Items, pixels: Pixels, reader: Reader, advance: Advance
 ) -> Report:
-    """Make items of the places that are not known yet, and note what moved or vanished.
+    """Make items of the places that are not known yet, and note what moved, vanished, changed.
 
     advance: called with 1 for each place that was looked at.
     """
     report = Report()
     seen = {f.path: f for f in items.files()}
-    fresh = []
+    fresh, first_path = [], dict[int, str]()
     for place in found:
         before = seen.get(place.path)
         same = before is not None and (before.size, before.mtime_ns) == (place.size, place.mtime_ns)
         if same and before is not None and before.status == "ok":
             report.known += 1
             advance(1)
+            if before.item is not None:
+                first_path.setdefault(before.item, before.path)
         else:
             fresh.append(place)
     hashes = items.known_hashes()
     pixels.trim(items.count())
-    here = {place.path for place in found}  # a file that moved is no duplicate of where it was
-    first_path = {item.id: item.path for item in items.all() if item.path in here}
     for block in _blocks(_read_all(fresh, reader, frozenset(hashes), pixels.side)):
         new: list[UInt8[np.ndarray, "h w c"]] = []
         files: list[File] = []
@@ -90,9 +92,11 @@ def ingest(
                     item = hashes[read.sha256] = len(hashes)
                     new.append(read.pixels)
                     added.append(read)
-                    first_path[item] = read.found.path
-                elif item in first_path and first_path[item] != read.found.path:
-                    report.duplicates.append((read.found.path, first_path[item]))
+                # Against files that have the contents now: one that moved is no duplicate of
+                # where it was.
+                first = first_path.setdefault(item, read.found.path)
+                if first != read.found.path:
+                    report.duplicates.append((read.found.path, first))
             else:
                 report.quarantined.append((read.found.path, read.reason, read.detail))
             status: Status = "ok" if item is not None else "quarantined"
@@ -111,23 +115,34 @@ def ingest(
             for file in files:
                 items.put(file)
         report.added += len(added)
-    _missing(found, items, report)
+    here = {place.path for place in found}
+    gone = _missing(here, items)
+    now = items.paths()
+    were = [f for f in seen.values() if f.status == "ok" and f.path in here]
+    replaced = [f for f in were if now.get(f.path) != f.item]
+    _tell_lost(gone, replaced, items, report)
     return report
 
 
-def _missing(found: list[Found], items: Items, report: Report) -> None:
-    """Mark files that are gone; their items may have moved."""
-    here = {place.path for place in found}
+def _missing(here: set[str], items: Items) -> list[File]:
+    """Mark files that are gone, and return them."""
     gone = [f for f in items.files("ok") if f.path not in here]
     with items.writing():
         items.mark_missing(f.path for f in gone)
-    for file in gone:
-        assert file.item is not None
-        now = items.get(file.item)
-        if now.present:
-            report.moved.append((file.path, now.path))
-        else:
-            report.vanished.append(file.path)
+    return gone
+
+
+def _tell_lost(gone: list[File], replaced: list[File], items: Items, report: Report) -> None:
+    """What became of the items whose file went or has other contents: they may have moved."""
+    by_id = {item.id: item for item in items.all()} if gone or replaced else {}
+    for files, lost in ((gone, report.vanished), (replaced, report.changed)):
+        for file in files:
+            assert file.item is not None
+            item = by_id[file.item]
+            if item.present:
+                report.moved.append((file.path, item.path))
+            else:
+                lost.append(file.path)
 
 
 def _blocks(reads: Iterable[_Read]) -> Iterator[list[_Read]]:

@@ -36,17 +36,23 @@ CREATE TABLE IF NOT EXISTS files (
     mtime_ns INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS files_item ON files (item);
+CREATE TABLE IF NOT EXISTS former (
+    item INTEGER PRIMARY KEY REFERENCES items (id),
+    path TEXT NOT NULL
+);
 CREATE TRIGGER IF NOT EXISTS items_never_change BEFORE UPDATE ON items
     BEGIN SELECT RAISE(ABORT, 'items are for ever'); END;
 CREATE TRIGGER IF NOT EXISTS items_never_go BEFORE DELETE ON items
     BEGIN SELECT RAISE(ABORT, 'items are for ever'); END;
 """
 _VERSION = 1
+"""Still 1 with the table `former`: programs that do not know it can go on without it."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One content. `path` is a present file that has it, else the last one that had."""
+    """One content. `path` is a present file that has it, else one that went with it, else the
+    last one that was given other contents; "" if that was before such paths were kept."""
 
     id: int
     sha256: str
@@ -118,7 +124,15 @@ class Items:
         )
 
     def put(self, file: File) -> None:
-        """What a file is now; replaces what was known of its path."""
+        """What a file is now; replaces what was known of its path.
+
+        An item whose file has other contents now keeps the path as its last one.
+        """
+        self._database.execute(
+            "INSERT OR REPLACE INTO former SELECT item, path FROM files"
+            " WHERE path = ? AND item IS NOT NULL AND item IS NOT ?",
+            (file.path, file.item),
+        )
         self._database.execute(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
             (file.path, file.status, file.item, file.reason, file.detail, file.size, file.mtime_ns),
@@ -148,7 +162,7 @@ class Items:
         return [File(*row) for row in rows]
 
     def paths(self) -> dict[str, int]:
-        """Path -> item, of all files that are or were an item (the present ones win)."""
+        """Path -> item, of all files that are an item or were one when they went."""
         rows = self._database.execute("SELECT path, item FROM files WHERE item IS NOT NULL")
         return {str(path): int(item) for path, item in rows}
 
@@ -169,7 +183,15 @@ class Items:
             " ORDER BY status = 'ok' DESC, path LIMIT 1",
             (id,),
         ).fetchone()
-        return ("", False) if row is None else (str(row[0]), row[1] == "ok")
+        return (self._former().get(id, ""), False) if row is None else (row[0], row[1] == "ok")
+
+    def _former(self) -> dict[int, str]:
+        """Item -> its last path that has other contents now."""
+        # A project that was only read since it was made by an older version has no such table.
+        known = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'former'")
+        if known.fetchone() is None:
+            return {}
+        return dict(self._database.execute("SELECT item, path FROM former"))
 
     def all(self) -> list[Item]:
         """All items by id, each with its path."""
@@ -179,8 +201,9 @@ class Items:
                 present = file.status == "ok"
                 if file.item not in places or (present and not places[file.item][1]):
                     places[file.item] = (file.path, present)
+        former = self._former()
         rows = self._database.execute("SELECT id, sha256, width, height FROM items ORDER BY id")
-        return [_item(row, places.get(row[0], ("", False))) for row in rows]
+        return [_item(r, places.get(r[0]) or (former.get(r[0], ""), False)) for r in rows]
 
     def check(self) -> str:
         """ "ok", or what SQLite finds wrong with the file."""

@@ -1,7 +1,10 @@
-"""The packed pixels of a project: one row of bytes an item, appended, never rewritten."""
+"""The packed pixels of a project: one row of bytes an item.
+
+Rows are appended; one is written anew only when the pixels are packed anew after damage.
+"""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +31,31 @@ class Pixels:
 
         Raises `FolderError` where the disk is full; the rows before are as they were.
         """
-        if not images:
-            return
+        if images:
+            cure = "Free some disk space and run `labelgap add`: it goes on where it stopped."
+            self._write(enumerate(images, after), cure)
+
+    def replace_rows(self, images: Mapping[int, UInt8[np.ndarray, "h w c"]]) -> None:
+        """Write the rows of these items anew to the disk (packing anew after damage).
+
+        Raises `FolderError` where the disk is full; each of these rows is then old, new or torn.
+        """
+        if images:
+            cure = "Free some disk space and run `labelgap doctor --repack` again."
+            self._write(images.items(), cure)
+
+    def _write(self, rows: Iterable[tuple[int, UInt8[np.ndarray, "h w c"]]], cure: str) -> None:
         try:
             # A stream and not a map: a full disk is then an error and not a bus error.
             with open(self.file, "r+b" if self.file.exists() else "w+b") as file:
-                file.seek(after * self.row)
-                for image in images:
+                for row, image in rows:
+                    file.seek(row * self.row)
                     file.write(np.ascontiguousarray(image).tobytes())
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise FolderError(
-                f"Cannot write {self.file}: {error.strerror or error}.",
-                "Free some disk space and run `labelgap add`: it goes on where it stopped.",
+                f"Cannot write {self.file}: {error.strerror or error}.", cure
             ) from error
 
     def trim(self, rows: int) -> None:
@@ -56,7 +70,8 @@ class Pixels:
             os.truncate(self.file, rows * self.row)
 
     def open(self, rows: int) -> UInt8[np.ndarray, "n h w c"]:
-        """The first `rows` rows, mapped copy-on-write: the file never changes."""
+        """The first `rows` rows, mapped copy-on-write: what a caller writes into them never
+        reaches the file."""
         shape = (rows, self.side, self.side, CHANNELS)
         if rows == 0:
             return np.empty(shape, dtype=np.uint8)
@@ -67,9 +82,3 @@ class Pixels:
                 "Run `labelgap doctor --repack`, which packs them anew from the files.",
             )
         return np.memmap(self.file, dtype=np.uint8, mode="c", shape=shape)
-
-    def replace_row(self, id: int, image: UInt8[np.ndarray, "h w c"]) -> None:
-        """Write one row anew (repacking after damage)."""
-        with open(self.file, "r+b" if self.file.exists() else "w+b") as file:
-            file.seek(id * self.row)
-            file.write(np.ascontiguousarray(image).tobytes())

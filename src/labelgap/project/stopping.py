@@ -36,7 +36,6 @@ def verdict(points: Sequence[Point], truth: Mapping[int, int]) -> Verdict:
         return Verdict("too early", "train after two batches at least to see a gain", None, ())
     agreement = tuple(_agreement(a, b) for a, b in pairwise(points))
     last = gain(points[-2], points[-1], truth)
-    low = last.interval[0]
     wide = gain(points[max(0, len(points) - 3)], points[-1], truth)
     recent = agreement[-WINDOWS:]
     if len(recent) == WINDOWS and min(recent) > STABLE:
@@ -51,9 +50,13 @@ def verdict(points: Sequence[Point], truth: Mapping[int, int]) -> Verdict:
             f"{100 * WORTH:.0f} point ({_points(wide)})"
         )
         return Verdict("not helping", text, last, agreement)
-    if last.total and low > 0:
-        return Verdict("helping", f"labelling helps: the last batch gained {_points(last)}",
-                       last, agreement)  # fmt: skip
+    if last.certain:
+        # The sign is certain before the size is: an interval that may hold 0 would confuse here.
+        text = (
+            f"labelling helps: with the last batch {last.better} of {last.total} held-out "
+            f"predictions became right and {last.worse} wrong ({100 * last.value:+.1f} points)"
+        )
+        return Verdict("helping", text, last, agreement)
     text = (
         f"whether the last batch helped cannot be told from {last.total} held-out labels "
         f"({_points(last)})"

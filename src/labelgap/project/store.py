@@ -178,12 +178,6 @@ class Project:
             return int(name)
         raise UnknownName("image", name, list(paths)[:20])
 
-    def label_of(self, name: str) -> int:
-        """The number of a class. Raises `UnknownName`."""
-        if name not in self.classes:
-            raise UnknownName("class", name, self.classes)
-        return self.classes.index(name)
-
     # -------------------------------------------------------------------------- settings
 
     def change(self, **values: Any) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from labelgap.errors import FolderError, LabelgapError
+from labelgap.errors import FolderError, InUse, LabelgapError
 from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.labelling import Control, prediction
 from labelgap.project.label_studio.link import Link, linked
@@ -40,7 +41,7 @@ MAX_BODY = 64 << 20
 ANSWERS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
 TRAIN = "START_TRAINING"
 RETRY = 20.0
-"""Seconds until a job is tried again that the project's other writer, or the network, refused."""
+"""Seconds until a pull that failed, or a job that another writer kept waiting, is tried again."""
 
 Say = Callable[[str], None]
 
@@ -109,7 +110,8 @@ def _version(project: Project) -> str:
 class Worker:
     """One thread that pulls and trains when told to; told twice while it works, it does it once.
 
-    What the project's other writer or the network refuses is told and tried again.
+    A pull that fails is told and tried again, and so is any job that the project's other writer
+    keeps waiting. A training that fails is told and dropped.
     """
 
     def __init__(
@@ -152,31 +154,49 @@ class Worker:
                 jobs, self._wanted = self._wanted, set()
                 self._busy = True
             try:
-                self._do(jobs)
+                self._work_off(jobs)
             finally:
                 with self._wake:
                     self._busy = False
                     self._wake.notify_all()
 
-    def _do(self, jobs: set[str]) -> None:
+    def _work_off(self, jobs: set[str]) -> None:
         left = sorted(jobs)  # pull before train
-        try:
-            while left:
-                with self.door, Project.open(self.root) as project:
-                    if left[0] == "pull":
-                        link = linked(project, self.client)
-                        self.say(sentence(pull(project, self.client, link)))
-                    else:
-                        from labelgap.project.work import Work
+        while left:
+            again = self._try(left[0])
+            if again:
+                with self._wake:
+                    self._wake.wait_for(lambda: self._ends, self.retry)
+                    self._wanted.update(left)
+                return
+            left.pop(0)
 
-                        seconds = sum(Work(project).train().values())
-                        self.say(f"trained in {seconds:.1f} s: {_version(project)}")
-                left.pop(0)
-        except LabelgapError as error:
-            self.say(f"{error} Tried again in {self.retry:.0f} s.")
-            with self._wake:
-                self._wake.wait_for(lambda: self._ends, self.retry)
-                self._wanted.update(left)
+    def _try(self, job: str) -> bool:
+        """Do a job; True if it should be tried again. No error ends the thread, or else every
+        later hint would be accepted and forgotten."""
+        try:
+            self._do(job)
+        except Exception as error:  # noqa: BLE001  (an odd payload, a graphics card's memory)
+            # Answers must come in at last. A training that was refused (no labels) or broke is
+            # asked for again by a person, but one that another program delays is not lost.
+            again = job == "pull" or isinstance(error, InUse)
+            then = f"Tried again in {self.retry:.0f} s." if again else "Not tried again."
+            known = isinstance(error, LabelgapError)
+            what = str(error) if known else f"{job} failed: {traceback.format_exc()}"
+            self.say(f"{what} {then}")
+            return again
+        return False
+
+    def _do(self, job: str) -> None:
+        with self.door, Project.open(self.root) as project:
+            if job == "pull":
+                link = linked(project, self.client)
+                self.say(sentence(pull(project, self.client, link)))
+            else:
+                from labelgap.project.work import Work
+
+                seconds = sum(Work(project).train().values())
+                self.say(f"trained in {seconds:.1f} s: {_version(project)}")
 
 
 def sentence(pulled: Pulled) -> str:

@@ -77,9 +77,10 @@ def prefixed(project: Project, prefix: str) -> Address:
 
 
 def _file(project: Project, item: Item) -> str:
-    if not (project.root / item.path).is_file():
+    # The last path of an item that is not present can have other contents now.
+    if not (item.present and (project.root / item.path).is_file()):
         raise DataError(
-            f"{item.path} is no file of its own, or is gone.",
+            f"{item.path} is no file of its own, is gone, or has other contents now.",
             "Push with the image inside the task: --images embed.",
         )
     return item.path

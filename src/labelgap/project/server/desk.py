@@ -14,6 +14,7 @@ from labelgap.data.images import picture
 from labelgap.errors import DataError, LabelgapError, LedgerError
 from labelgap.ledger import SKIP_REASONS
 from labelgap.project.exchange import name_of
+from labelgap.project.quality import TRAINED, held_out_labels
 from labelgap.project.server.asking import Asking
 from labelgap.project.sources import Unreadable
 from labelgap.project.status import status
@@ -43,7 +44,7 @@ class Desk:
         self.project, self.id = project, id
         self._mutex = threading.Lock()
         self._images: OrderedDict[tuple[int, str], tuple[bytes, str]] = OrderedDict()
-        self._status: tuple[tuple[int, int], Any] = ((-1, -1), None)
+        self._status: tuple[tuple[int, dict[int, int]], Any] = ((-1, {}), None)
         self._near: tuple[int, dict[int, list[int]]] = (-1, {})
         self.asking = Asking(project)
 
@@ -80,10 +81,11 @@ class Desk:
         }  # fmt: skip
 
     def _quality(self) -> Any:
-        """The status, computed once for each training: it walks over all notes."""
-        last = self.project.last_note("project-trained")
-        # Held-out labels that come in make the estimate of the same network sharper.
-        key = (last.seq if last else 0, len(self.project.ledger.labelled_ids("held-out")))
+        """The status, computed once for each training and set of held-out labels: it walks over
+        all notes."""
+        last = self.project.last_note(TRAINED)
+        # Held-out labels that come in or are corrected change the estimate of the same network.
+        key = (last.seq if last else 0, held_out_labels(self.project.ledger))
         if self._status[0] != key:
             self._status = (key, status(self.project))
         return self._status[1]
@@ -149,7 +151,7 @@ class Desk:
     def _encode(self, id: int, view: str) -> tuple[bytes, str]:
         item = self.project.items.get(id)
         image: Image.Image | None = None
-        if view != "trained":
+        if view != "trained" and item.present:  # its last path can have other contents now
             try:
                 data = self.project.reader.read(item.path)
                 image = picture(data, THUMBNAIL if view == "small" else LONGEST)
