@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelgap.mixture import Mixture
+from labelgap.mixture import Mixture, tempered
 
 
 class Critic(nn.Module):
@@ -81,8 +81,7 @@ class Characteristic(nn.Module):
         """p(y|z; ψ), and (log p(z; ψ) − mean) / deviation, from one pass of the densities."""
         joint = self.mixture.component_log_density(z)
         likelihood = torch.logsumexp(joint, dim=1) - self.get_buffer("centre")
-        posterior = torch.log_softmax(joint / temperature, dim=1).exp()
-        return posterior, likelihood / self.get_buffer("scale")
+        return tempered(joint, temperature).exp(), likelihood / self.get_buffer("scale")
 
 
 def statistics_width(feature_dim: int, num_classes: int, statistics: bool) -> int:

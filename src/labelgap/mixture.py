@@ -180,13 +180,18 @@ class Mixture:
         ------
         ConfigError: a temperature that is not positive.
         """
-        if not temperature > 0:
-            raise ConfigError(f"temperature is {temperature}.", "Give a number above 0.")
-        return torch.log_softmax(self.component_log_density(z) / temperature, dim=1)
+        return tempered(self.component_log_density(z), temperature)
 
     @cached_property
     def _terms(self) -> _Terms:
         return _terms(self, self.means.device, _compute_dtype(self.means))
+
+
+def tempered(joint: Float[Tensor, "n k"], temperature: float) -> Float[Tensor, "n k"]:
+    """`Mixture.log_posterior` of items whose `component_log_density` is known."""
+    if not temperature > 0:
+        raise ConfigError(f"temperature is {temperature}.", "Give a number above 0.")
+    return torch.log_softmax(joint / temperature, dim=1)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from labelgap.alignment import Characteristic, Critic, critic_input, distance, g
 from labelgap.data.types import Augment, Split, Task
 from labelgap.device import machine
 from labelgap.distance import sliced_wasserstein
+from labelgap.errors import ConfigError
 from labelgap.methods.daal import fit_critic
 from labelgap.mixture import Mixture
 from labelgap.oracle import Oracle
@@ -150,3 +151,9 @@ def test_alignment_closes_the_gap_of_held_out_items_more_than_plain_steps() -> N
               "objective": {"reg": False, "align_fraction": 1.0, "adversarial": 0.0}}
     )  # fmt: skip
     assert aligned < 0.75 * plain, f"aligned {aligned:.3f}, plain {plain:.3f}"
+
+
+def test_the_critics_input_refuses_a_temperature_that_is_not_positive() -> None:
+    psi = Characteristic(3, 4, diagonal=True)
+    with pytest.raises(ConfigError, match="temperature"):
+        critic_input(torch.zeros(2, 4), psi, psi, temperature=0.0)

@@ -402,7 +402,7 @@ class _Parts:
         """−(E_U[D] − E_L[D]) + λ · penalty, features constant."""
         o, critic = self.o, self.t.modules["critic"]
         with torch.autocast(self.t.device.type, enabled=False):
-            h_l, h_u = batch.shared["h_l"].detach(), batch.shared["h_u"].detach()
+            h_l, h_u = batch.shared["h_l"], batch.shared["h_u"]
             rng = self.t.rng("penalty", batch.step, batch.turn)
             columns = batch.shared["z_l"].shape[1] if o.penalty_over == "features" else None
             return critic_loss(critic, h_l, h_u, o.penalty, rng, columns)
