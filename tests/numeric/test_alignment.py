@@ -1,6 +1,7 @@
 """The critic against closed forms, and alignment against equally many plain steps."""
 
 import numpy as np
+import pytest
 import torch
 
 from labelgap.alignment import Characteristic, Critic, critic_input, distance, gradient_penalty
