@@ -19,8 +19,17 @@ from labelgap.bench.store import GRID, Store
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "methods"
 BEGIN, END = "<!-- measured: benchmarks/pages.py writes this -->", "<!-- measured ends -->"
-HEADERS = ("setting", "seeds", "AUBC", "random", "difference", "Holm p", "train s", "query s",
-           "peak MB")  # fmt: skip
+HEADERS = ("setting", "network", "seeds", "AUBC", "random", "difference", "Holm p", "train s",
+           "query s", "peak MB")  # fmt: skip
+
+
+def network(c: Comparison) -> str:
+    """What was trained, in a word or two."""
+    settings = c.cells[0][0].cell.config.network
+    if settings.freeze:
+        return f"{settings.name}, frozen"
+    stride = f", stride {settings.stem_stride}" if settings.stem_stride > 1 else ""
+    return f"width {settings.width}{stride}"
 
 
 def line(c: Comparison, row: Row, random: Row) -> list[str]:
@@ -32,6 +41,7 @@ def line(c: Comparison, row: Row, random: Row) -> list[str]:
     train = f"{row.train_seconds:.1f} (random {random.train_seconds:.1f})"
     return [
         f"{c.name}, {labels}",
+        network(c),
         str(row.seeds),
         tables.spread(row.aubc),
         tables.spread(random.aubc),

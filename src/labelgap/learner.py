@@ -21,9 +21,9 @@ from labelgap.axes import STANDARD_OUTPUTS, Objective
 from labelgap.config import TrainingSettings, canonical
 from labelgap.data.augment import augment, normalise
 from labelgap.data.strong import strong
-from labelgap.data.types import Split, Task
+from labelgap.data.types import Augment, Split, Task
 from labelgap.device import Machine
-from labelgap.errors import FolderError, NumericalError
+from labelgap.errors import FolderError, NumericalError, PairError
 from labelgap.files import write_atomically
 from labelgap.network import Network, dropout_modules
 from labelgap.streams import Streams
@@ -164,11 +164,13 @@ class Learner:
 
     def _augmented(self, ids: Ids, rng: np.random.Generator, kind: str) -> Tensor:
         raw = self.inputs(self.task.train, ids)
-        if self.task.train.is_images and self.settings.augment:
+        if self.task.train.is_images:
+            # Without crop and flip a strong view is still another view.
+            usual = self.task.augment if self.settings.augment else Augment()
             if kind in ("strong", "warped"):
-                raw = strong(raw, self.task.augment, rng, geometry=kind == "warped")
-            else:
-                raw = augment(raw, self.task.augment, rng)
+                raw = strong(raw, usual, rng, geometry=kind == "warped")
+            elif self.settings.augment:
+                raw = augment(raw, usual, rng)
         return normalise(raw, self.task.mean, self.task.std)
 
     # ------------------------------------------------------------------ training
@@ -323,10 +325,19 @@ class Learner:
     def mc_logits(
         self, network: Network, ids: Ids, passes: int, round: int
     ) -> Float[Tensor, "n t k"]:
-        """Logits of `passes` stochastic passes: dropout drawn, batch-norm as in evaluation."""
+        """Logits of `passes` stochastic passes: dropout drawn, batch-norm as in evaluation.
+
+        Raises PairError for a network without dropout, whose passes would all be one.
+        """
+        dropping = dropout_modules(network)
+        if not dropping:
+            raise PairError(
+                f"Stochastic passes need dropout; {type(network).__name__} has no such module.",
+                "Give the network one, or choose an acquisition of a single pass.",
+            )
         rows = []
         with evaluation_mode([network]), self.streams.scope("mc-dropout", round):
-            for module in dropout_modules(network):
+            for module in dropping:
                 module.train()
             for start in range(0, len(ids), PREDICT_BATCH):
                 x = self.clean(self.task.train, ids[start : start + PREDICT_BATCH])

@@ -10,9 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from labelgap.config import config_hash
+from labelgap.config import RunConfig, config_hash
 from labelgap.files import write_atomically, write_text
 from labelgap.folder import machine_facts
+from labelgap.own import is_own
 from labelgap.session import WEIGHTS, Session, ids_hash
 
 FACTS, STORED = "fitted.json", "weights.safetensors"
@@ -26,11 +27,19 @@ LATER: dict[str, Any] = {
 """What has no say before the first query."""
 
 
+def deciding(config: RunConfig) -> dict[str, Any]:
+    """The settings that decide round 0: of a user's file only an objective has a say."""
+    later = {**LATER}
+    if not is_own("objective", config.objective_name):
+        later["method_sha256"] = True
+    return config.model_dump(mode="json", exclude=later)
+
+
 def key(session: Session) -> str:
     """Hash of everything that decides the weights of round 0, the machine's arithmetic included."""
     return config_hash(
         {
-            "config": session.config.model_dump(mode="json", exclude=LATER),
+            "config": deciding(session.config),
             "machine": machine_facts(session.machine),
             "task": session.task.fingerprint,
             "pool": ids_hash(session.task.pool),

@@ -109,6 +109,7 @@ def test_the_report_is_whole_and_its_numbers_lead_to_commands(tmp_path: Path) ->
     margin = [float(r["aubc"]) for r in cells if r["cells"] == summary["margin"]["cells"]]
     assert len(margin) == int(summary["margin"]["seeds"]) == 3
     assert all("labelgap run --dataset digits" in r["command"] for r in cells)
+    assert all(r["command"].endswith(" --threads 1") for r in cells)
     rounds = rows_of(folder / "rounds.csv")
     assert len(rounds) == 3 * 5
     text = (folder / "report.md").read_text()

@@ -84,3 +84,21 @@ def test_vectors_are_refused_and_a_full_labelled_set_is_not() -> None:
         labelled_session("fixmatch", task=vectors())
     session = fitted("fixmatch", steps=3, labels=len(digits().train), objective={"ema": 0.9})
     assert session.evaluate().accuracy > 0
+
+
+def test_every_weight_learns_in_bfloat16() -> None:
+    """The weak pass has no graph, and what autocast keeps of it must not reach the strong one."""
+    session = labelled_session("fixmatch")
+    stage = runner(session)
+    batch, network = stage.batch(0), session.training.network
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = stage.stage.phases[0].loss(batch)
+    loss.backward()
+    without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+
+
+def test_the_strong_view_is_another_one_without_crop_and_flip_too() -> None:
+    batch = runner(labelled_session("fixmatch", training={"steps": 4, "augment": False})).batch(0)
+    assert batch.u is not None
+    assert not torch.equal(batch.u, batch.u_views["strong"])

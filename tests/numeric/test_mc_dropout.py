@@ -5,11 +5,14 @@ import pytest
 import torch
 from scipy.special import softmax
 from scipy.stats import entropy
-from sessions import fitted, labelled_session
+from sessions import fitted, labelled_session, vectors
 from views import acquire, array_view, normal
 
 from labelgap.errors import NumericalError, PairError
-from labelgap.session import weights_hash
+from labelgap.network import Network
+from labelgap.oracle import Oracle
+from labelgap.presets import resolve
+from labelgap.session import Session, weights_hash
 
 SMALL = {"width": 4, "blocks": [1, 1]}
 
@@ -68,6 +71,22 @@ def test_nan_in_the_passes_is_refused():
 def test_pair_without_dropout_is_refused_when_it_is_made(name):
     with pytest.raises(PairError, match=r"network\.dropout"):
         labelled_session(name, network={"dropout": 0.0})
+
+
+def test_an_own_network_without_dropout_is_refused_and_not_asked_ten_times_the_same():
+    class Bare(Network):
+        def __init__(self):
+            super().__init__(64, (64,), 10)
+
+        def trunk(self, x):
+            return x, [x]
+
+    config = resolve({"method": "bald", "training": {"steps": 2}})
+    session = Session(vectors(), config, build=Bare)
+    session.tell(Oracle(session.task).answer(session.ask(20)))
+    session.fit()
+    with pytest.raises(PairError, match="Bare has no such module"):
+        session.ask(5)
 
 
 def test_only_dropout_is_stochastic_and_nothing_is_left_changed():

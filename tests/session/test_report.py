@@ -599,7 +599,7 @@ def test_page_says_what_the_folder_says(written):
     assert f"{result['aubc']:.3f}" in page.text
     error = 100 * math.sqrt(last["accuracy"] * (1 - last["accuracy"]) / 100)
     assert f"± {error:.1f} by the test set’s 100 items" in page.text
-    assert command(result["config"]) in page.text
+    assert command(result["config"], 1) in page.text
     assert "candidate set of 100, 25 % of the scored pool" in page.text
     for version in result["versions"].values():
         assert version in page.text

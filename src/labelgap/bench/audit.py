@@ -19,7 +19,7 @@ from labelgap.report.command import leaves
 
 _MOST_NAMED = 8
 
-_METHOD = ("objective_name", "acquisition_name", "objective", "acquisition")
+_METHOD = ("objective_name", "acquisition_name", "objective", "acquisition", "method_sha256")
 _OWN = ("method", *_METHOD, "seed")
 """What arms and seeds differ in; everything else is equal in a comparison."""
 
@@ -303,13 +303,23 @@ def _needed(configs: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
     """Settings that some method cannot do without (dropout), as (key, value).
 
     Arms may have them or the usual value, and no third: random beside mc-dropout may be shown on
-    either network.
+    either network. What a user's own method needs its file would say, which is not run to read
+    results: settings that some built-in method needs are taken for its need.
     """
+    listed = list(configs)
     needed = {
         (key, str(value))
-        for name in {config["method"] for config in configs}
+        for name in {config["method"] for config in listed}
         if name in METHODS
         for key, value in leaves(METHODS[name].settings)
+    }
+    kinds = {key for entry in METHODS.values() for key, _ in leaves(entry.settings)}
+    needed |= {
+        (key, str(value))
+        for config in listed
+        if config["method_sha256"]
+        for key, value in leaves(config)
+        if key in kinds
     }
     keys = {key for key, _ in needed}
     usual = {(k, str(v)) for k, v in leaves(RunConfig().model_dump()) if k in keys}

@@ -99,8 +99,7 @@ def _write_failure(store: Store, cell: Cell, facts: Mapping[str, Any]) -> None:
 
 def first_round(cell: Cell) -> str:
     """Equal for cells that share their first round of training (see `labelgap.round0`)."""
-    config = cell.config.model_dump(mode="json", exclude=round0.LATER)
-    return config_hash({"config": config, "development": cell.development})
+    return config_hash({"config": round0.deciding(cell.config), "development": cell.development})
 
 
 class _Schedule:

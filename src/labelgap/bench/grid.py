@@ -6,7 +6,7 @@ imbalance, another budget). A grid's file:
 
     base = "cpu"                          # the preset of `labelgap run` that cells start from
     datasets = ["fashion-mnist"]          # or {name = "cifar10", settings = {...}}
-    methods = ["random", "daal", "cross-entropy+margin",
+    methods = ["random", "daal", "cross-entropy+margin", "./mine.py",
                {name = "no DA", method = "daal", objective = {align = false}}]
     objectives = ["cross-entropy", {name = "Reg", objective = "daal", options = {align = false}}]
     acquisitions = ["random", "margin"]   # objectives × acquisitions are further arms
@@ -25,6 +25,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from labelgap import own
 from labelgap.axes import lookup, options
 from labelgap.config import RunConfig, build, config_hash
 from labelgap.data import names as data_names
@@ -117,9 +118,12 @@ class Source:
 def current_config(tree: Mapping[str, Any], where: str) -> RunConfig:
     """A stored configuration, keys that were added to labelgap since at their defaults.
 
-    So a committed result stays that of its cell as long as new keys default to what was.
+    So a committed result stays that of its cell as long as new keys default to what was. A user's
+    own method is what its file says, and is taken as it is stored: no file is run to read.
     """
     config = build(RunConfig, tree, where)
+    if config.method_sha256:
+        return config
     pair = (
         ("objective", lookup("objective", config.objective_name), config.objective),
         ("acquisition", lookup("acquisition", config.acquisition_name), config.acquisition),
@@ -202,9 +206,24 @@ def _cells(tree: Tree, source: Source) -> Iterator[Cell]:
                     whole = merge(whole, variant.get("settings", {}))
                     whole = merge(merge(whole, values), {"data": {"name": data}, "seed": seed})
                     config = resolve(whole, preset=base, where=source.where)
+                    _carries_its_file(config, arm)
                     cell = Cell(config, arm, variant["name"])
                     _distinct(cell, seen)
                     yield cell
+
+
+def _carries_its_file(config: RunConfig, arm: str) -> None:
+    """Refuse a part of a user's file named without the file, which no worker would know."""
+    for axis, name in (
+        ("objective", config.objective_name),
+        ("acquisition", config.acquisition_name),
+    ):
+        if config.method_sha256 is None and own.is_own(axis, name):
+            raise ConfigError(
+                f"The arm {arm!r} takes the {axis} {name!r} of a user's file without the file.",
+                f'Write {{name = "{arm}", method = "FILE.py", …}} with objective_name or '
+                "acquisition_name for the other half of the pair.",
+            )
 
 
 def _distinct(cell: Cell, seen: dict[str, Cell]) -> None:
@@ -275,12 +294,19 @@ def _arms(tree: Tree) -> Iterator[tuple[str, Tree]]:
 
 def _arm(entry: Any) -> tuple[str, Tree]:
     if isinstance(entry, str):
-        if "+" in entry:
+        if "+" in entry and not entry.endswith(".py"):
             one, _, other = entry.partition("+")
             return entry, {"objective_name": one.strip(), "acquisition_name": other.strip()}
-        return entry, {"method": entry}
+        values = method_values(entry)
+        return str(values["method"]), values
     made = _named(entry, "method", _ARM_KEYS)
-    return made["name"], {key: value for key, value in made.items() if key != "name"}
+    values = {key: value for key, value in made.items() if key != "name"}
+    return made["name"], {**values, **(method_values(made["method"]) if "method" in made else {})}
+
+
+def method_values(name: str) -> Tree:
+    """A method by its name, or by a user's file, whose content is part of the cell's identity."""
+    return own.settings(Path(name).expanduser()) if name.endswith(".py") else {"method": name}
 
 
 def _crossed(tree: Tree) -> list[tuple[str, Tree]]:

@@ -3,6 +3,7 @@
 DIR/grid.json          the cells, and the commands that named them
 DIR/results.parquet    the compact results: a finished cell is finished by its rows here alone
 DIR/report/            figures, tables, page
+DIR/own/               the files of users' own methods, as they ran
 DIR/cells/NAME/        one run's folder each (not committed)
 DIR/round0/  failed/  quarantine/  logs/  (not committed)
 """
@@ -11,10 +12,11 @@ import json
 import shutil
 from pathlib import Path
 
+from labelgap import own
 from labelgap._lock import WriterLock
 from labelgap.bench.grid import Cell, current_config
 from labelgap.errors import FolderError
-from labelgap.files import write_text
+from labelgap.files import write_atomically, write_text
 from labelgap.folder import read_json
 
 SCHEMA = 1
@@ -68,6 +70,7 @@ class Store:
         """
         self._refuse_other()
         for cell in cells:
+            self._keep_own(cell)
             self._cells[cell.identity] = cell
             self._folders.setdefault(cell.identity, cell.folder)
         if command not in self.commands:
@@ -126,6 +129,17 @@ class Store:
         """The cell's own run folder. Renaming an arm does not move it."""
         return self.root / "cells" / self._folders[cell.identity]
 
+    def own(self, cell: Cell) -> Path | None:
+        """The file of the cell's method, where it is a user's own: what its workers run."""
+        return self.root / own_file(cell) if cell.config.method_sha256 else None
+
+    def _keep_own(self, cell: Cell) -> None:
+        """Keep a user's file as it is now; it may be edited while the cells run."""
+        file = self.own(cell)
+        if file and not file.exists():
+            text = own.source(str(cell.config.method_sha256))
+            write_atomically(file, lambda opened: opened.write(text))
+
     def failure(self, cell: Cell) -> Path:
         """Where the cell's error is written."""
         return self.root / "failed" / f"{cell.folder}.txt"
@@ -138,3 +152,8 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder, target)
         return target
+
+
+def own_file(cell: Cell) -> str:
+    """Where a benchmark keeps the file of a user's method."""
+    return f"own/{cell.config.method_sha256}.py"

@@ -14,6 +14,7 @@ from labelgap.bench.collect import Result
 from labelgap.bench.compare import Comparison, Penalties, Ranks, Row
 from labelgap.bench.contrasts import MEASURES, Contrast
 from labelgap.bench.statistics import Difference, Interval
+from labelgap.bench.store import own_file
 from labelgap.report.command import command
 
 Cells = list[list[Any]]
@@ -140,7 +141,7 @@ def cells(results: Sequence[Result], compared: Sequence[Comparison]) -> Table:
             r.total_seconds,
             r.cell.folder,
             r.cell.identity,
-            command(r.config),
+            command(r.config, r.machine["threads"], own_file(r.cell)),
         ]
         for r in results
     ]

@@ -15,7 +15,7 @@ import numpy as np
 
 from labelgap.axes import lookup
 from labelgap.bench.collect import Result
-from labelgap.bench.grid import Cell
+from labelgap.bench.grid import Cell, method_values
 from labelgap.bench.store import Store
 from labelgap.bench.tables import Table
 from labelgap.config import Settings, TrainingSettings
@@ -123,13 +123,13 @@ def cells(
         )
     if number < 1 or seeds < 1:
         raise ConfigError(f"{number} trials with {seeds} seeds are none.", "Give at least 1.")
-    for method in methods:
-        for trial in trials(method, number):
-            if earlier is not None and trial.number not in earlier.kept(method):
+    for named in map(method_values, methods):
+        for trial in trials(named["method"], number):
+            if earlier is not None and trial.number not in earlier.kept(named["method"]):
                 continue
             for seed in range(FIRST_SEED, FIRST_SEED + seeds):
                 values = merge(merge(dict(settings), trial.values), {"data": {"name": data}})
-                config = resolve({**values, "method": method, "seed": seed}, preset=preset)
+                config = resolve({**values, **named, "seed": seed}, preset=preset)
                 yield Cell(config, trial.arm, development=DATA_SETS[data])
 
 

@@ -8,14 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from labelgap import loop
+from labelgap import loop, own
 from labelgap.bench import memory
 from labelgap.bench.grid import Cell
 from labelgap.config import RunConfig
 from labelgap.data import load, simulate
 from labelgap.data.types import Task
 from labelgap.device import machine, set_threads
-from labelgap.errors import LabelgapError
+from labelgap.errors import DataError, LabelgapError
 from labelgap.features import load_task_for
 from labelgap.files import write_text
 from labelgap.folder import prepare
@@ -31,7 +31,10 @@ Report = Callable[[str, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Job:
-    """All that a worker needs to know of a cell; it pickles."""
+    """All that a worker needs to know of a cell; it pickles.
+
+    own: the file of a user's method.
+    """
 
     cell: Cell
     folder: Path
@@ -39,6 +42,7 @@ class Job:
     device: str = "auto"
     threads: int | None = None
     data_root: Path | None = None
+    own: Path | None = None
 
 
 def attempt(job: Job, report: Report) -> tuple[str, dict[str, Any]]:
@@ -56,6 +60,8 @@ def attempt(job: Job, report: Report) -> tuple[str, dict[str, Any]]:
 
 def _run(job: Job, report: Report) -> dict[str, Any]:
     config = job.cell.config
+    if job.own:
+        _load_own(job.own, str(config.method_sha256))
     memory.reset_peak()
     set_threads(job.threads)
     where = machine(job.device, config.precision)
@@ -67,6 +73,14 @@ def _run(job: Job, report: Report) -> dict[str, Any]:
     cost = {"peak_memory": memory.peak()}
     write_text(job.folder / COST, json.dumps(cost))
     return cost
+
+
+def _load_own(file: Path, sha256: str) -> None:
+    if own.settings(file)["method_sha256"] != sha256:
+        raise DataError(
+            f"{file} is not what it was when the cell was named.",
+            "Remove it and repeat the command with the method's own file.",
+        )
 
 
 def _discard(folder: Path) -> None:

@@ -39,7 +39,9 @@ def bench(
         "paper-imbalanced. [default: smoke]",
     ),
     dataset: list[str] = typer.Option([], help="Data sets; repeatable."),
-    method: list[str] = typer.Option([], help="Methods, or OBJECTIVE+ACQUISITION; repeatable."),
+    method: list[str] = typer.Option(
+        [], help="Methods, OBJECTIVE+ACQUISITION, or .py files; repeatable."
+    ),
     seeds: int | None = typer.Option(None, min=1, help="Seeds 0 … N − 1 for every cell."),
     cross: str | None = typer.Option(None, help="full | diagonal, of a grid of pairs."),
     set_: list[str] = SET,
@@ -90,7 +92,7 @@ def report(
 
 @app.command()
 def tune(
-    method: list[str] = typer.Option(["random", "daal"], help="Methods; repeatable."),
+    method: list[str] = typer.Option(["random", "daal"], help="Methods, or .py files; repeatable."),
     dataset: str = typer.Option("digits", help="digits | fashion-mnist."),
     trials: int = typer.Option(10, min=1, help="Trials of each method, its defaults included."),
     seeds: int = typer.Option(3, min=1, help="Seeds of each trial."),
@@ -266,7 +268,8 @@ def _run(
     def job_of(cell: "Cell") -> Job:
         root = None if data_root is None else data_root.resolve()
         folder, shared = store.folder(cell).resolve(), store.round0.resolve()
-        return Job(cell, folder, shared, device, threads, root)
+        file = store.own(cell)
+        return Job(cell, folder, shared, device, threads, root, file.resolve() if file else None)
 
     board.begin(todo, clock)
     with board.live():

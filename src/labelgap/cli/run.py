@@ -96,7 +96,9 @@ def run(
     }
     values, chosen, where = tree_of(config, flags, set_)
     if method is not None and method.endswith(".py"):
-        own_method(Path(method), values)
+        from labelgap import own
+
+        values.update(own.settings(Path(method)))
     if method is None and (objective or acquisition):
         values.setdefault("objective_name", "cross-entropy")
         values.setdefault("acquisition_name", "random")
@@ -105,18 +107,6 @@ def run(
 
     settings = resolve(values, preset=chosen, where=where)
     _run(settings, device, threads, out, data_root, download)
-
-
-def own_method(file: Path, values: dict[str, Any]) -> None:
-    """Put the one method of a user's file into the settings."""
-    from labelgap.errors import ConfigError
-    from labelgap.own import load_methods, source_hash
-
-    made = load_methods(file)
-    if len(made) > 1:
-        names = ", ".join(m.name for m in made)
-        raise ConfigError(f"{file} registers {names}.", "Keep one method in a file.")
-    values.update(method=made[0].name, method_sha256=source_hash(file))
 
 
 def _run(

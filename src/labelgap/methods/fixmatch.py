@@ -90,6 +90,9 @@ class FixMatch(Objective):
                 return cross_entropy(network(batch.x).logits, batch.y)
             with torch.no_grad():
                 weak = network(batch.u).logits
+            # Older versions of torch hand on the weights' casts that autocast made without a
+            # graph (pytorch/pytorch#158232): the second pass would have no gradient for them.
+            torch.clear_autocast_cache()
             n = len(batch.x)
             logits = network(torch.cat([batch.x, batch.u_views[STRONG]])).logits
             unlabelled = pseudo_label_loss(logits[n:], weak, o.threshold).loss

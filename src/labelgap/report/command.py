@@ -29,18 +29,24 @@ FLAGS = {
     "precision": "--precision",
 }
 # Said by flags always, or by the names of the pair.
-_NAMES = ("preset", "method", "objective_name", "acquisition_name", "seed", "data.name")
+_NAMES = (
+    "preset", "method", "method_sha256", "objective_name", "acquisition_name", "seed", "data.name",
+)  # fmt: skip
 
 
-def command(config: Tree) -> str:
+def command(config: Tree, threads: int | None = None, own: str = "FILE.py") -> str:
     """The `labelgap run` line that resolves to exactly this configuration.
 
-    Device, threads and the data's place do not belong to a run's identity and are not in it.
+    threads: of the run, where they are known: sums in another order end in other last digits.
+    Device and the data's place are the machine's own and are not in it.
+    own: where the file of a user's method is.
     """
     words = ["labelgap", "run", "--dataset", config["data"]["name"]]
-    if config["method"]:
+    if config["method_sha256"]:
+        words += ["--method", own]
+    elif config["method"]:
         words += ["--method", config["method"]]
-    else:
+    if not config["method"]:
         words += ["--objective", config["objective_name"]]
         words += ["--acquisition", config["acquisition_name"]]
     words += ["--preset", config["preset"], "--seed", str(config["seed"])]
@@ -49,6 +55,8 @@ def command(config: Tree) -> str:
             words += [FLAGS[key], str(value)]
         else:
             words += ["--set", f"{key}={_text(value)}"]
+    if threads is not None:
+        words += ["--threads", str(threads)]
     return shlex.join(words)
 
 

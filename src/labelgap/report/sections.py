@@ -305,9 +305,10 @@ def repeat(result: Mapping[str, Any]) -> Markup:
         if not name.startswith("versions.")
     }
     config = {key: _fact(value) for key, value in leaves(result["config"])}
+    threads = _tree(result.get("machine")).get("threads")
     return page.section(
         "Repeat it",
-        tag("div", page.code(command(result["config"])), class_="wrap"),
+        tag("div", page.code(command(result["config"], threads)), class_="wrap"),
         tag("h3", "Audit"),
         page.facts(audit),
         tag("h3", "Versions and machine"),
