@@ -28,6 +28,7 @@ class UnknownName(LabelgapError):
 
     def __init__(self, kind: str, name: str, choices: Iterable[str], where: str = "") -> None:
         self.kind, self.name, self.choices = kind, name, tuple(sorted(choices))
+        self.where = where
         near = get_close_matches(name, self.choices, n=1, cutoff=0.5)
         place = f" in {where}" if where else ""
         hint = f"Did you mean {near[0]!r}? " if near else ""

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from labelgap import round0
-from labelgap.config import RunConfig
+from labelgap.config import LoopSettings, RunConfig
 from labelgap.data import simulate
 from labelgap.data.types import Task
 from labelgap.device import Machine
@@ -204,7 +204,6 @@ def make_result(session: Session, task: Task, machine: Machine) -> dict[str, Any
     config = session.config
     rounds = [round_entry(session, r) for r in range(session.round + 1)]
     asked = session.ledger.asked_ids()
-    permutations = [ids_hash(session.pool_permutation(r)) for r in range(1, config.loop.rounds + 1)]
     first = _noted(session, "fitted", 0) or {}
     initial = np.array([i.id for i in session.ledger.queries(0)], dtype=np.int64)
     return {
@@ -220,11 +219,11 @@ def make_result(session: Session, task: Task, machine: Machine) -> dict[str, Any
         "rounds": rounds,
         "aubc": aubc([r["labels"] for r in rounds], [r["accuracy"] for r in rounds]),
         "audit": {
-            "claimed_labels": _claimed(config, session),
+            "claimed_labels": int(schedule(config.loop, task.num_classes)[-1]),
             "distinct_labels": len(np.unique(asked)),
             "task_fingerprint": task.fingerprint,
             "initial_set_sha256": ids_hash(initial),
-            "pool_permutation_sha256": ids_hash(_digest(permutations)),
+            "pool_permutation_sha256": _offered(session),
             "initial_weights_sha256": first.get("initial_weights_sha256"),
             "round0_weights_sha256": first.get("weights_sha256"),
         },
@@ -233,16 +232,28 @@ def make_result(session: Session, task: Task, machine: Machine) -> dict[str, Any
     }
 
 
-def _claimed(config: RunConfig, session: Session) -> int:
-    loop = config.loop
+def schedule(loop: LoopSettings, num_classes: int) -> Int64[np.ndarray, " r"]:
+    """Labels after each round, the initial set first, as the configuration claims them."""
     first = loop.initial
     if loop.initial_per_class is not None:
-        first = loop.initial_per_class * session.task.num_classes
-    return first + loop.rounds * loop.budget
+        first = loop.initial_per_class * num_classes
+    return (first + loop.budget * np.arange(loop.rounds + 1)).astype(np.int64)
 
 
-def _digest(hashes: list[str]) -> Int64[np.ndarray, " n"]:
-    return np.frombuffer(bytes.fromhex("".join(hashes)), dtype="<i8").astype(np.int64)
+def _offered(session: Session) -> str:
+    """Hash of the pool's permutations of all rounds, as far as the queries were offered by them.
+
+    In place of a permutation that a round's candidates do not follow stands the hash of these
+    candidates, so that such a run differs from all others of its seed.
+    """
+    used = []
+    for round in range(1, session.config.loop.rounds + 1):
+        asked = [i.id for r in range(round) for i in session.ledger.queries(r)]
+        free = np.setdiff1d(session.task.pool, np.array(asked, dtype=np.int64))
+        right = ids_hash(session.pool_subset(free, round))
+        found = (_noted(session, "scored", round) or {}).get("subset_sha256", right)
+        used.append(ids_hash(session.pool_permutation(round)) if found == right else found)
+    return ids_hash(np.frombuffer(bytes.fromhex("".join(used)), dtype="<i8").astype(np.int64))
 
 
 def queries_text(session: Session) -> str:

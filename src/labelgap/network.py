@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from labelgap.config import NetworkSettings
-from labelgap.errors import ConfigError
+from labelgap.config import NETWORKS, NetworkSettings
+from labelgap.errors import ConfigError, UnknownName
 
 
 class Output(NamedTuple):
@@ -165,7 +165,7 @@ def build(settings: NetworkSettings, input_shape: tuple[int, ...], num_classes: 
 
     Raises
     ------
-    ConfigError: a convolutional network for vectors, or an unknown name.
+    ConfigError: a convolutional network for vectors.  UnknownName: no such network.
     """
     vectors = len(input_shape) == 1
     name = settings.name
@@ -206,10 +206,7 @@ def build(settings: NetworkSettings, input_shape: tuple[int, ...], num_classes: 
             "network.name = 'embedding' is an adapter on features that stay as they are.",
             "Add `--freeze`.",
         )
-    raise ConfigError(
-        f"network.name = {settings.name!r} is not a network.",
-        "Valid: resnet, mlp, timm:NAME, embedding.",
-    )
+    raise UnknownName("network", name, NETWORKS, "network.name")
 
 
 def dropout_modules(network: nn.Module) -> list[nn.Module]:

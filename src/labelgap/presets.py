@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from labelgap.axes import lookup, options
-from labelgap.config import RunConfig, build
+from labelgap.config import RunConfig, build, check_network
 from labelgap.errors import ConfigError, UnknownName
 from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
 from labelgap.weights_file import by_content
@@ -49,6 +49,9 @@ PER_DATA_SET: dict[tuple[str, str], Tree] = {
 }
 
 
+_PARTS = ("data", "network", "training", "loop", "objective", "acquisition")
+
+
 def merge(base: Tree, other: Mapping[str, Any]) -> Tree:
     """`other` laid over `base`, level by level; neither is changed."""
     result = deepcopy(base)
@@ -86,6 +89,12 @@ def resolve(
     for key in values:
         if key not in known:
             raise UnknownName("key", key, known, where)
+    for part in _PARTS:
+        if not isinstance(values.get(part, {}), Mapping):
+            raise ConfigError(
+                f"{where}.{part} = {values[part]!r}: a table of keys is needed.",
+                "See `labelgap config`.",
+            )
     tree = merge(PRESETS[preset], PER_DATA_SET.get((preset, _data_name(values)), {}))
     objective, acquisition = values.get("objective_name"), values.get("acquisition_name")
     method = values.get("method")
@@ -114,10 +123,11 @@ def resolve(
     for axis, cls in (("objective", objective_class), ("acquisition", acquisition_class)):
         made = options(cls, tree.get(axis, {}), preset, axis)
         tree[axis] = made.model_dump(mode="json")
-    for part in ("data", "network", "training", "loop"):
+    for part in _PARTS[:4]:
         # Built on their own first, so that an unknown key is told with its nearest neighbour.
         model = type(getattr(RunConfig(), part))
         tree[part] = build(model, tree.get(part, {}), part).model_dump()
+    check_network(tree["network"]["name"])
     tree["network"]["weights"] = by_content(tree["network"]["weights"])
     return build(RunConfig, tree, where)
 

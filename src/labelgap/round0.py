@@ -53,7 +53,7 @@ def fit(session: Session, shared: Path) -> bool:
     """Take the trained round 0 from `shared`, or train and leave it there; whether it was taken.
 
     A run that takes it notes in its ledger what the fit that made the weights noted, its seconds
-    included, so that costs compare. A damaged file of weights is trained anew.
+    included, so that costs compare. What is damaged there is trained anew.
     """
     folder = shared / key(session)
     if (folder / FACTS).exists() and _take(session, folder):
@@ -68,10 +68,14 @@ def fit(session: Session, shared: Path) -> bool:
 
 
 def _take(session: Session, folder: Path) -> bool:
-    facts = json.loads((folder / FACTS).read_text())
-    weights = (folder / STORED).read_bytes()
-    if _digest(weights) != facts.pop("file_sha256"):
-        return False
+    try:
+        facts = json.loads((folder / FACTS).read_text())
+        weights = (folder / STORED).read_bytes()
+        whole = _digest(weights) == facts.pop("file_sha256")
+    except (OSError, ValueError, KeyError, AttributeError):
+        whole = False
+    if not whole:
+        return False  # the caller trains it anew and writes over it
     write_atomically(_own(session), lambda file: file.write(weights))
     session.ledger.note("fitted", {**facts, "shared": True}, round=0)
     return session.restore()

@@ -154,6 +154,10 @@ class Session:
     def candidate_ids(self, round: int) -> Ids:
         """What a query of this round may choose: unlabelled, not outstanding, in the subset."""
         free = np.setdiff1d(self.unlabelled_ids(), self.ledger.outstanding_ids())
+        return self.pool_subset(free, round)
+
+    def pool_subset(self, free: Ids, round: int) -> Ids:
+        """The first `pool_subset` of the free ids in the round's permutation, ascending."""
         size = self.config.loop.pool_subset
         if size is None or len(free) <= size:
             return free

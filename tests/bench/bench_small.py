@@ -54,6 +54,7 @@ def made(
     curve = np.clip(curve + gain * x / rounds + 0.004 * noise.standard_normal(rounds + 1), 0, 1)
     labels = (40 + 20 * x).astype(np.int64)
     counts = noise.multinomial(20, np.full(classes, 1 / classes), rounds + 1)
+    counts[0] *= 2
     per_class = np.clip(curve[:, None] - np.where(np.arange(classes) % 2, 0.0, 0.1), 0, 1)
     common = f"{data}/{seed}"
     recorded = {

@@ -11,7 +11,9 @@ from bench_small import made
 from labelgap.bench.audit import AuditError, audit, require, unequal
 from labelgap.bench.collect import Result, read_results, result_of, write_results
 from labelgap.bench.compare import comparisons
+from labelgap.bench.grid import Cell
 from labelgap.errors import DataError, FolderError
+from labelgap.presets import resolve
 
 
 def paired_results() -> list[Result]:
@@ -56,7 +58,36 @@ def cut_short(result: Result) -> Result:
     )
 
 
+def moved_round(result: Result) -> Result:
+    labels = result.labels.copy()
+    labels[2] += 5
+    return replace(result, labels=labels)
+
+
+def other_counts(result: Result) -> Result:
+    return replace(result, counts=result.counts + (np.arange(10) == 3))
+
+
+def fewer_than_configured(result: Result) -> Result:
+    """Honest about its labels, which are not those of the configuration."""
+    honest = dict.fromkeys(("claimed_labels", "distinct_labels", "queried_distinct"), 100)
+    labels = (40 + 15 * np.arange(5)).astype(np.int64)
+    return replace(result, labels=labels, recorded={**result.recorded, **honest})
+
+
+def other_network(result: Result) -> Result:
+    network = result.cell.config.network.model_copy(update={"dropout": 0.1})
+    config = result.cell.config.model_copy(update={"network": network})
+    recorded = {**result.recorded, "initial_weights_sha256": "with dropout"}
+    return replace(result, cell=replace(result.cell, config=config), recorded=recorded)
+
+
 PLANTED = [
+    ("distinct labels", moved_round),
+    ("distinct labels", other_counts),
+    ("distinct labels", fewer_than_configured),
+    ("all is recorded", lambda r: with_recorded(r, pool_permutation_sha256=None)),
+    ("same configuration", other_network),
     ("distinct labels", lambda r: with_recorded(r, queried_distinct=119)),
     ("distinct labels", lambda r: with_recorded(r, distinct_labels=119, queried_distinct=119)),
     ("same data", lambda r: with_recorded(r, task_fingerprint="other")),
@@ -85,6 +116,25 @@ def test_a_planted_defect_is_found_and_its_cell_named(check: str, plant: Any) ->
     assert results[k].cell.folder in found[0].cells
     with pytest.raises(AuditError, match=check):
         require(results)
+
+
+def test_seeds_that_share_their_start_are_no_repetitions() -> None:
+    results = [made(arm, seed) for arm in ("random", "margin") for seed in (0, 1)]
+    same = {"initial_set_sha256": "x", "queried_initial_sha256": "x"}
+    (found,) = audit([with_recorded(r, **same) for r in results])
+    assert found.check == "independent seeds"
+    assert len(found.cells) == 2
+    (found,) = audit([with_recorded(r, initial_weights_sha256="x") for r in results])
+    assert found.check == "independent seeds"
+
+
+def test_one_run_under_two_names_is_refused_before_it_runs() -> None:
+    pair = resolve({"objective_name": "cross-entropy", "acquisition_name": "margin"})
+    cells = [made("margin", 0).cell]
+    settings = cells[0].config.model_dump(include={"loop", "data"})
+    cells.append(Cell(pair.model_copy(update={k: getattr(cells[0].config, k) for k in settings}),
+                      "cross-entropy+margin"))  # fmt: skip
+    assert unequal(cells) == "'margin' and 'cross-entropy+margin' are the same run"
 
 
 def test_the_first_round_is_compared_within_an_objective_only() -> None:

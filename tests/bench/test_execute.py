@@ -153,7 +153,7 @@ def test_a_damaged_cell_is_named_and_repair_puts_it_into_quarantine(
     whole = stores[0].folder(cell)
     target = store.folder(cell)
     target.mkdir(parents=True)
-    for name in ("result.json", "queries.jsonl", "config.json"):
+    for name in ("result.json", "queries.jsonl", "config.json", "ledger.sqlite"):
         (target / name).write_bytes((whole / name).read_bytes())
     assert len(collect(store).finished) == 1
     damage(target)
@@ -236,6 +236,17 @@ def test_no_cell_starts_beside_another_while_memory_is_short(tmp_path: Path) -> 
     assert not execute(store, store.cells, engine, job_in(store), log, available=lambda: 1 << 20)
     assert engine.most == 1
     assert log.count("done") == len(store.cells)
+    assert log.count("waiting") > 0
+
+
+def test_cells_that_just_started_have_not_taken_their_memory_yet(tmp_path: Path) -> None:
+    store = Store(tmp_path / "bench")
+    store.add(small_grid(seeds=3).cells, "labelgap bench")
+    engine, log = Inline(), Log()
+    engine.capacity = 8
+    free, need = lambda: 1500 << 20, 700 << 20
+    assert not execute(store, store.cells, engine, job_in(store), log, available=free, need=need)
+    assert engine.most == 2  # room for two, while neither has been heard of
     assert log.count("waiting") > 0
 
 

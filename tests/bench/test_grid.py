@@ -86,6 +86,30 @@ WRONG = [
     ('methods = [{name = "x", acquisitionn = {}}]', "line 1", "Did you mean 'acquisition'"),
     ('methods = ["random"\nseeds = 2', "line", "Correct the file"),
     ("seeds = 2", "grid.toml", "no methods"),
+    ('methods = "random"', "line 1", "a list with at least one entry"),
+    ('methods = ["random"]\nsettings = 3', "line 2", "a table is needed"),
+    ('methods = ["random"]\nvariants = [\n{name = "a", settings = 3}]', "line 3", "a table"),
+    ('methods = ["random"]\n[settings]\nloop = 3', "line 3", "a table of keys"),
+    ('methods = [\n{name = "x", method = "daal", objective = 3}]', "line 2", "a table"),
+    ('methods = ["random"]\nbase = ["cpu"]', "grid.toml", "Unknown preset"),
+    ('methods = ["random"]\ndatasets = [""]', "grid.toml", "Unknown data set"),
+    ('methods = ["random"]\ncross = "ful"', "line 2", "Did you mean 'full'"),
+    ('methods = ["random"]\n[settings]\nprecision = "float33"', "line 3", "float33"),
+    ('methods = ["random"]\n[settings]\nseed = 3', "line 3", "arms and seeds decide"),
+    ('methods = ["random"]\n[settings.data]\nname = "svhn"', "line 3", "Use `datasets`"),
+    (
+        'methods = ["random"]\n[settings]\nnetwork = {name = "resnt"}', "line 3",
+        "Did you mean 'resnet'",
+    ),
+    (
+        'methods = ["margin",\n{name = "x", method = "margin", acquisition = {margin = 1}}]',
+        "line 2", "Unknown key 'margin'",
+    ),
+    (
+        'methods = ["random"]\n[settings.loop]\nrounds = 3\n[settings.training]\nrounds = 3',
+        "line 5", "Unknown key 'rounds'",
+    ),
+    ('methods = [{name = "a # b", acquisitionn = {}}]', "line 1", "Did you mean 'acquisition'"),
 ]  # fmt: skip
 
 

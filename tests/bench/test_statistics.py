@@ -42,8 +42,25 @@ def test_labels_to_reach_are_interpolated_and_saved_ones_counted_from_the_end() 
     assert s.labels_to_reach(LABELS, curve, 0.5) == pytest.approx(30)
     assert s.labels_to_reach(LABELS, curve, 0.1) == 10
     assert math.isnan(s.labels_to_reach(LABELS, curve, 0.7))
-    assert s.labels_saved(LABELS, curve, np.array([0.1, 0.2, 0.5])) == pytest.approx(10)
-    assert s.labels_saved(LABELS, curve, curve) == 0
+    rng, reference = np.random.default_rng(0), np.array([0.1, 0.2, 0.5])
+    assert s.labels_saved(LABELS, curve[None], reference[None], rng).value == pytest.approx(10)
+    assert s.labels_saved(LABELS, curve[None], curve[None], rng).value == 0
+
+
+def test_labels_saved_have_an_interval_and_are_none_where_many_resamples_never_reach() -> None:
+    rng = np.random.default_rng(0)
+    curves = np.array([0.2, 0.4, 0.6]) + 0.01 * rng.standard_normal((8, 1))
+    found = s.labels_saved(LABELS, curves, curves - [0, 0, 0.1], rng)
+    # Seed by seed the same shift: nothing varies.
+    assert [found.value, found.low, found.high] == pytest.approx([10] * 3)
+    reference = np.tile([0.1, 0.2, 0.5], (8, 1)) + 0.05 * rng.standard_normal((8, 1))
+    found = s.labels_saved(LABELS, curves, reference, rng)
+    assert found.low < found.value < found.high
+    nearly = reference.copy()
+    noise = 0.05 * rng.standard_normal(8)
+    nearly[:, -1] = curves[:, -1].mean() - 0.001 + noise - noise.mean()
+    assert math.isnan(s.labels_saved(LABELS, curves, nearly, rng).value)
+    assert math.isnan(s.labels_saved(LABELS, curves[:4], reference[:4], rng).low)
 
 
 def test_few_seeds_get_the_t_interval_and_the_paired_t_test() -> None:

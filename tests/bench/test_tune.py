@@ -15,6 +15,7 @@ from labelgap.bench.store import Store
 from labelgap.bench.work import task_of
 from labelgap.data import load
 from labelgap.errors import ConfigError, FolderError, UnknownName
+from labelgap.presets import merge
 
 SETTINGS = {"training": {"steps": 5}, "loop": {"initial": 20, "budget": 5, "rounds": 1}}
 
@@ -67,11 +68,27 @@ def test_other_data_and_unequal_trials_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="are none"):
         list(tune.cells(["random"], "digits", 0, 2, SETTINGS, "smoke"))
     store = Store(tmp_path)
-    tune.check_equal(store, 4)
+    tune.check_equal(store, [], 4)
     (tmp_path / tune.TUNED).write_text(json.dumps({"trials": 4}))
-    tune.check_equal(store, 4)
+    tune.check_equal(store, [], 4)
     with pytest.raises(ConfigError, match="4 trials a method, 9 are asked for"):
-        tune.check_equal(store, 9)
+        tune.check_equal(store, [], 9)
+
+
+STEPS = merge(SETTINGS, {"training": {"steps": 17}})
+
+
+def test_one_folder_is_tuned_on_one_data_set_with_one_configuration(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    cells = tuple(tune.cells(["random"], "digits", 2, 1, SETTINGS, "smoke"))
+    store.add(cells, "labelgap tune")
+    tune.check_equal(store, cells, 2)
+    other = list(tune.cells(["random"], "digits", 2, 1, STEPS, "smoke"))
+    with pytest.raises(ConfigError, match=r"random #0 .* has training.steps = .*, and now 17"):
+        tune.check_equal(store, other, 2)
+    other = list(tune.cells(["margin"], "fashion-mnist", 2, 1, SETTINGS, "smoke"))
+    with pytest.raises(ConfigError, match=r"has data.name = digits, and now fashion-mnist"):
+        tune.check_equal(store, other, 2)
 
 
 def test_the_best_mean_wins_and_every_trial_is_recorded(tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from labelgap.axes import METHODS
-from labelgap.bench.collect import Result
+from labelgap.bench.collect import AUDITED, Result
 from labelgap.bench.execute import first_round
 from labelgap.bench.grid import Cell
 from labelgap.config import RunConfig, canonical
 from labelgap.errors import LabelgapError
+from labelgap.loop import schedule
 from labelgap.report.command import leaves
 
 _MOST_NAMED = 8
@@ -71,19 +74,57 @@ def require(results: Sequence[Result]) -> None:
 
 
 def labels_are_distinct(results: Sequence[Result]) -> list[Finding]:
-    """As many different items were labelled as the curve claims."""
+    """As many different items were labelled as the curve and the configuration claim."""
     found = []
     for r in results:
         wanted = {r.recorded[k] for k in ("claimed_labels", "distinct_labels", "queried_distinct")}
+        settings = r.cell.config.loop
+        planned = schedule(settings, len(r.classes))[: len(r.labels)]
+        known = r.counts.sum(axis=1)  # of an open set's query some are of no class
+        what = None
         if len(wanted) > 1 or int(r.labels[-1]) not in wanted:
-            found.append(
-                Finding(
-                    "distinct labels",
-                    f"{r.recorded['claimed_labels']} labels claimed, "
-                    f"{min(wanted)} distinct, {r.labels[-1]} on the curve",
-                    (r.cell.folder,),
-                )
+            what = (
+                f"{r.recorded['claimed_labels']} labels claimed, "
+                f"{min(wanted)} distinct, {r.labels[-1]} on the curve"
             )
+        elif r.labels.tolist() != planned.tolist():
+            what = f"the curve is at {r.labels.tolist()} labels, not at {planned.tolist()}"
+        elif (known > np.diff(r.labels, prepend=0)).any() or (
+            r.cell.config.data.open_set == 0 and known.sum() != r.labels[-1]
+        ):
+            what = f"the queries' classes count {known.tolist()} items"
+        if what:
+            found.append(Finding("distinct labels", what, (r.cell.folder,)))
+    return found
+
+
+def all_is_recorded(results: Sequence[Result]) -> list[Finding]:
+    """Nothing that the other checks compare is missing: two unknowns would be equal."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for r in results:
+        for name in AUDITED:
+            if r.recorded[name] is None:
+                found[name].append(r.cell.folder)
+    return [
+        Finding("all is recorded", f"{name} is missing", tuple(cells))
+        for name, cells in found.items()
+    ]
+
+
+def seeds_are_independent(results: Sequence[Result]) -> list[Finding]:
+    """Two seeds have neither their initial set nor their initial weights in common."""
+    found = []
+    for what in ("initial_set_sha256", "initial_weights_sha256"):
+        seeds: dict[Hashable, dict[int, str]] = defaultdict(dict)
+        for r in results:
+            key = (canonical(r.config["data"]), canonical(r.config["network"]), r.cell.development,
+                   r.recorded[what])  # fmt: skip
+            seeds[key].setdefault(r.config["seed"], r.cell.folder)
+        found += [
+            Finding("independent seeds", f"one {what} for several", tuple(cells.values()))
+            for cells in seeds.values()
+            if len(cells) > 1
+        ]
     return found
 
 
@@ -215,9 +256,17 @@ def one_machine(results: Sequence[Result]) -> list[Finding]:
 
 
 def one_configuration(results: Sequence[Result]) -> list[Finding]:
-    """Arms that are compared differ in their pair alone (and in what their method needs)."""
+    """Arms that are compared differ in their pair alone (and in what their method needs); an arm
+    differs from itself in the seed alone.
+    """
     needed = _needed(r.config for r in results)
     return _equal(
+        results,
+        "same configuration",
+        "one arm has different settings for different seeds",
+        lambda r: (*_compared(r.cell), r.cell.arm),
+        lambda r: tuple(item for item in _shared(r.config, set()).items() if item in needed),
+    ) + _equal(
         results,
         "same configuration",
         "settings outside of the pair differ",
@@ -235,10 +284,22 @@ def unequal(cells: Iterable[Cell]) -> str | None:
     needed = _needed(config for _, config in known)
     return (
         _unlike((_compared(cell), _shared(config, needed)) for cell, config in known)
+        or _unlike(((*_compared(cell), cell.arm), _shared(config, set())) for cell, config in known)
         or _unlike((_arm(cell), _pair(cell)) for cell, _ in known)
         or next((f"{first.folder} and {second.folder} are of one arm and seed"
                  for first, second, *_ in _twice(cell for cell, _ in known)), None)
+        or _computed_twice(cell for cell, _ in known)
     )  # fmt: skip
+
+
+def _computed_twice(cells: Iterable[Cell]) -> str | None:
+    """Two arms that are one: their rows would be equal, and Holm's correction would count both."""
+    names: dict[Hashable, Cell] = {}
+    for cell in cells:
+        other = names.setdefault((cell.variant, cell.computation), cell)
+        if other.arm != cell.arm:
+            return f"{other.arm!r} and {cell.arm!r} are the same run"
+    return None
 
 
 def _unlike(grouped: Iterable[tuple[Hashable, dict[str, str]]]) -> str | None:
@@ -286,12 +347,14 @@ def _shared(config: Mapping[str, Any], needed: set[tuple[str, str]]) -> dict[str
 
 
 CHECKS: tuple[Callable[[Sequence[Result]], list[Finding]], ...] = (
+    all_is_recorded,
     labels_are_distinct,
     one_data_set,
     one_initial_set,
     one_start,
     one_first_round,
     one_permutation,
+    seeds_are_independent,
     no_choice_by_test,
     one_result_a_seed,
     one_machine,

@@ -207,6 +207,10 @@ def _rows_of_folder(cell: Cell, folder: Path) -> list[dict[str, Any]]:
         first = np.array([line["id"] for line in asked if line["round"] == 0], dtype=np.int64)
         for entry in rounds:
             _check_round(entry, asked, folder)
+        whole = loop.aubc([e["labels"] for e in rounds], [e["accuracy"] for e in rounds])
+        if not math.isclose(whole, result["aubc"], abs_tol=1e-12):
+            raise DataError(f"{folder}: the area {result['aubc']} is not that of the rounds.")
+        _check_ledger(rounds, folder)
         cost = read_json(folder / COST) if (folder / COST).exists() else {}
         shared = {
             "identity": cell.identity,
@@ -253,6 +257,18 @@ def _check_round(
     for name in ("accuracy", "balanced_accuracy"):
         if not (isinstance(entry[name], float) and 0 <= entry[name] <= 1):
             raise DataError(f"{folder}: {name} of round {number} is {entry[name]!r}.")
+
+
+def _check_ledger(rounds: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """What the run noted while it ran is what result.json says of it."""
+    with Ledger.open(folder / LEDGER, read_only=True, allow_network=True) as ledger:
+        noted = {note.round: note.data["accuracy"] for note in ledger.notes("evaluated")}
+    for entry in rounds:
+        if noted.get(entry["round"]) != entry["accuracy"]:
+            raise DataError(
+                f"{folder}: round {entry['round']} has accuracy {entry['accuracy']}, its ledger "
+                f"{noted.get(entry['round'])}."
+            )
 
 
 def _round_columns(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -381,7 +397,8 @@ def read_results(path: Path) -> dict[str, list[dict[str, Any]]]:
         rows.sort(key=lambda row: row["round"])
         config = current_config(json.loads(rows[0]["config"]), str(path))
         whole = [row["round"] for row in rows] == list(range(config.loop.rounds + 1))
-        if not whole or not all(math.isfinite(row["accuracy"]) for row in rows):
+        values = [row[name] for row in rows for name in ("accuracy", "balanced_accuracy")]
+        if not whole or not all(map(math.isfinite, values)):
             raise DataError(f"{path}: the rows of cell {recorded[:8]} are not whole.", cure)
         first = rows[0]
         cell = Cell(config, first["arm"], first["variant"], first["development"])

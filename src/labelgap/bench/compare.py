@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 
 from labelgap.bench import statistics as st
 from labelgap.bench.collect import Result
-from labelgap.bench.statistics import Difference, Interval
+from labelgap.bench.statistics import Difference, Interval, Saved
 from labelgap.errors import FolderError
 from labelgap.streams import Streams
 
@@ -191,7 +191,7 @@ class Row:
     final: Interval
     versus_random: Difference | None
     p_holm: float
-    labels_saved: float
+    labels_saved: Saved
     win_tie_loss: dict[str, tuple[int, int, int]]
     seeds_for_a_point: int | None
     train_seconds: float
@@ -233,7 +233,6 @@ def table(c: Comparison) -> list[Row]:
     for m, arm in enumerate(c.arms):
         d = differences[m]
         peaks = [r.peak_memory for r in c.cells[m] if r.peak_memory is not None]
-        mean = curves[:, :].mean(axis=1)
         rows.append(
             Row(
                 setting=c.name,
@@ -245,9 +244,11 @@ def table(c: Comparison) -> list[Row]:
                 final=st.t_interval(curves[m, :, -1]),
                 versus_random=d,
                 p_holm=float(holm[m]),
-                labels_saved=float("nan")
+                labels_saved=st.NOTHING_SAVED
                 if random is None or m == random
-                else st.labels_saved(c.labels, mean[m], mean[random]),
+                else st.labels_saved(
+                    c.labels, curves[m], curves[random], Streams(0).numpy("bench/labels saved")
+                ),
                 win_tie_loss={
                     name: (int(found[m, 0]), int(found[m, 1]), int(found[m, 2]))
                     for name, found in duels.items()
@@ -272,11 +273,11 @@ def table(c: Comparison) -> list[Row]:
 
 @dataclass(frozen=True, eq=False)
 class Penalties:
-    """BADGE's matrix, summed over the settings that have these arms."""
+    """BADGE's matrix, summed over the named settings, those with two seeds or more."""
 
     arms: tuple[str, ...]
     matrix: Float[np.ndarray, "m m"]
-    settings: int
+    settings: tuple[str, ...]
 
 
 def penalties(compared: Sequence[Comparison]) -> Penalties | None:
@@ -289,7 +290,7 @@ def penalties(compared: Sequence[Comparison]) -> Penalties | None:
     for c in usable:
         places = [c.arms.index(arm) for arm in arms]
         total += st.penalties(c.main[places])
-    return Penalties(arms, total, len(usable))
+    return Penalties(arms, total, tuple(c.name for c in usable))
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,6 +54,7 @@ def execute(
     *,
     available: Available = memory.available,
     record: Callable[[Cell], None] = lambda cell: None,
+    need: int = LEAST_MEMORY,
 ) -> list[Failure]:
     """Run the cells; returns those that failed. The engine is closed whatever happens.
 
@@ -63,17 +64,21 @@ def execute(
     Parameters
     ----------
     available: free bytes of memory; while there are fewer than the largest cell so far took,
-        no further cell starts beside a running one.
+        for the further cell and for each that has just started and may not have taken its own,
+        none starts beside a running one.
+    need: bytes of the largest cell known.
     record: called with each cell that is done.
     """
-    schedule = _Schedule(sorted(cells, key=lambda cell: cell.config.seed))
+    schedule = _Schedule(sorted(cells, key=lambda cell: cell.config.seed), need)
     try:
         while schedule.pending or schedule.running:
             while len(schedule.running) < engine.capacity:
                 free = available()
-                if schedule.running and free is not None and free < schedule.need:
-                    observer.waiting(f"{free >> 20} MB of memory free, a cell takes "
-                                     f"{schedule.need >> 20}")  # fmt: skip
+                if schedule.running and free is not None and free < schedule.wanted():
+                    observer.waiting(
+                        f"{free >> 20} MB of memory free, a cell takes {schedule.need >> 20}, "
+                        f"{len(schedule.fresh)} just started"
+                    )
                     break
                 cell = schedule.next()
                 if cell is None:
@@ -105,14 +110,19 @@ def first_round(cell: Cell) -> str:
 class _Schedule:
     """Which cell is next. Cells that share a first round wait while one of them trains it."""
 
-    def __init__(self, cells: list[Cell]) -> None:
+    def __init__(self, cells: list[Cell], need: int = LEAST_MEMORY) -> None:
         self.pending = cells
         self.running: dict[str, Cell] = {}
+        self.fresh: set[str] = set()  # running, and not heard of
         self.training: dict[str, str] = {}  # first round → identity of the cell at it
         self._trained: set[str] = set()
         self.attempts: dict[str, int] = {}
         self.failures: list[Failure] = []
-        self.need = LEAST_MEMORY
+        self.need = max(need, LEAST_MEMORY)
+
+    def wanted(self) -> int:
+        """Bytes that must be free for one more cell."""
+        return self.need * (1 + len(self.fresh))
 
     def next(self) -> Cell | None:
         for index, cell in enumerate(self.pending):
@@ -121,6 +131,7 @@ class _Schedule:
                 continue
             del self.pending[index]
             self.running[cell.identity] = cell
+            self.fresh.add(cell.identity)
             if group not in self._trained:
                 self.training[group] = cell.identity
             self.attempts[cell.identity] = self.attempts.get(cell.identity, 0) + 1
@@ -130,6 +141,8 @@ class _Schedule:
     def note(self, event: Event) -> Event:
         """What the event is to those who watch: the last loss of a worker fails the cell."""
         cell, group = event.cell, first_round(event.cell)
+        if event.kind != "warning":
+            self.fresh.discard(cell.identity)
         if event.kind == "round" or event.kind == "done":
             self._trained.add(group)
         if event.kind in ("round", "done", "failed", "lost") and (

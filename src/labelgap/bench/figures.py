@@ -29,16 +29,22 @@ _KINDS = {
     "both": "both changed",
     "reference": "plain training, random queries",
 }
-_CONFIDENCE = "bands: 95 % confidence of the mean"
+_CONFIDENCE = "bands: 95 % confidence of the mean, cut where they leave the panel"
 
 
 def curves(
-    c: Comparison, values: Float[np.ndarray, "m s r"], what: str, theme: Theme, area: str = "AUBC"
+    c: Comparison,
+    values: Float[np.ndarray, "m s r"],
+    what: str,
+    theme: Theme,
+    heights: tuple[str, Sequence[float]] | None = None,
 ) -> Figure:
     """Mean over seeds against labels, with confidence bands: one panel, or one for each arm.
 
-    area: what the mean height of these curves is called.
+    heights: what is written into an arm's panel, and its value for every arm; None: the AUBC.
     """
+    if heights is None:
+        heights = "AUBC", c.areas(values)[:, :, 0].mean(axis=1).tolist()
     subtitle = f"{what} · {_seeds(c)}" + (f" · {_CONFIDENCE}" if len(c.seeds) > 1 else "")
     if len(c.arms) <= MOST_TOGETHER:
         figure = style.figure(6.8, 4.4)
@@ -51,16 +57,20 @@ def curves(
         _window(axes, values.mean(axis=1))
         axes.set_xlabel("labels")
         return figure
-    return _panels(c, values, subtitle, theme, area)
+    return _panels(c, values, subtitle, theme, *heights)
 
 
 def _panels(
-    c: Comparison, values: Float[np.ndarray, "m s r"], subtitle: str, theme: Theme, name: str
+    c: Comparison,
+    values: Float[np.ndarray, "m s r"],
+    subtitle: str,
+    theme: Theme,
+    name: str,
+    heights: Sequence[float],
 ) -> Figure:
-    """An arm a panel over random's line, best area first, so that dozens stay legible."""
+    """An arm a panel over random's line, the highest first, so that dozens stay legible."""
     random = c.random
-    area = np.array([st.t_interval(c.areas(values)[m, :, 0]).mean for m in range(len(c.arms))])
-    order = [m for m in np.argsort(-area) if m != random]
+    order = [int(m) for m in np.argsort(-np.array(heights)) if m != random]
     names = _brief(c.arms)
     rows = math.ceil(len(order) / _COLUMNS)
     figure = style.figure(10.0, 0.9 + 1.9 * rows)
@@ -73,12 +83,12 @@ def _panels(
         _band(axes, c, values[m], look, c.arms[m])
         axes.set_title(style.short(names[m], 30), loc="left", fontsize=9.5, fontweight="bold")
         axes.annotate(
-            f"{name} {area[m]:.3f}", (1, 0), (-5, 5), xycoords="axes fraction", ha="right",
+            f"{name} {heights[m]:.3f}", (1, 0), (-5, 5), xycoords="axes fraction", ha="right",
             textcoords="offset points", fontsize=8.5, color=theme.muted,
         )  # fmt: skip
         _label_axes(axes, c)
-        _window(axes, values.mean(axis=1))
         axes.tick_params(labelsize=8.5)
+    _window(grid[0], values.mean(axis=1))  # the axes are shared: once all curves are in
     for place in range(len(order), len(grid)):
         grid[place].set_visible(False)
         if place >= _COLUMNS:
@@ -106,7 +116,7 @@ def _band(
 
 
 def _window(axes: Axes, means: Float[np.ndarray, "..."]) -> None:
-    """Show the means; a band of two seeds may be wider than all accuracies there are."""
+    """Show every mean; a band of two seeds may be wider than all accuracies there are."""
     low, high = axes.get_ylim()
     room = 0.5 * float(np.ptp(means)) + 0.01
     axes.set_ylim(
@@ -206,9 +216,11 @@ def _look(kind: str, theme: Theme) -> tuple[str, str]:
     return style.colour(k, theme), style.marker(k)
 
 
-def minority(c: Comparison, theme: Theme) -> Figure:
+def minority(c: Comparison, rows: Sequence[Row], theme: Theme) -> Figure:
     """Share of the minority classes in each round's query."""
-    figure = curves(c, c.minority_share, "minority in each query", theme, "mean")
+    shares = [row.minority_share.mean if row.minority_share else math.nan for row in rows]
+    heights = "of all queries", shares
+    figure = curves(c, c.minority_share, "minority in each query", theme, heights)
     thinned, classes = len(c.minority), len(c.cells[0][0].classes)
     left = thinned / c.cells[0][0].cell.config.data.imbalance
     pool = left / (left + classes - thinned)
@@ -231,11 +243,12 @@ def penalty_matrix(p: Penalties, theme: Theme) -> Figure:
     foot = p.matrix.sum(axis=0) / max(1, m - 1)
     whole = np.vstack([p.matrix, foot])
     ramp = LinearSegmentedColormap.from_list("penalty", [theme.card, theme.series[0]])
-    axes.imshow(whole, cmap=ramp, vmin=0, vmax=max(1e-9, p.settings), aspect="auto")
+    most = len(p.settings)
+    axes.imshow(whole, cmap=ramp, vmin=0, vmax=max(1e-9, most), aspect="auto")
     for (i, j), value in np.ndenumerate(whole):
         if i == j:
             continue
-        deep = value > 0.8 * p.settings
+        deep = value > 0.8 * most
         axes.text(
             j, i, f"{value:.2f}", ha="center", va="center", fontsize=8.5,
             color=theme.card if deep else theme.ink,
@@ -245,7 +258,7 @@ def penalty_matrix(p: Penalties, theme: Theme) -> Figure:
     axes.set_xticks(range(m), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(m + 1), [*names, "is beaten"])
     axes.grid(visible=False)
-    over = f", summed over {p.settings} settings" if p.settings > 1 else ""
+    over = f", summed over {most} settings" if most > 1 else f", {p.settings[0]}"
     style.title(axes, "Who beats whom", f"share of rounds at which row beats column{over}")
     return figure
 
@@ -289,7 +302,7 @@ def time_figure(c: Comparison, theme: Theme) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol="\u00a0%"))
     axes.set_xlabel("seconds of training and queries in a run (median)")
     what = "balanced accuracy" if c.imbalanced else "accuracy"
-    bars = " · bars: 95 %" if len(c.seeds) > 1 else ""
+    bars = " · bars: 95 %, cut at the frame" if len(c.seeds) > 1 else ""
     style.title(axes, c.name, f"{what} at {c.labels[-1]:,} labels · {_seeds(c)}{bars}")
     return figure
 

@@ -39,6 +39,7 @@ KEYS = (
     "settings",
 )  # fmt: skip
 CROSSES = ("full", "diagonal")
+_TABLES = ("settings", "options", "network", "training")
 _ARM_KEYS = (
     "name", "method", "objective_name", "acquisition_name", "objective", "acquisition", "network",
     "training",
@@ -51,12 +52,14 @@ class Cell:
 
     development: so many training images, taken out of the pool, take the place of the test split
         (tuning); 0 is the real test split.
+    place: the folder's name, where it was made under another name of the arm.
     """
 
     config: RunConfig
     arm: str
     variant: str = ""
     development: int = 0
+    place: str = field(default="", compare=False)
 
     @property
     def identity(self) -> str:
@@ -74,6 +77,8 @@ class Cell:
     @property
     def folder(self) -> str:
         """The name of the cell's folder: readable, and distinct by its hash."""
+        if self.place:
+            return self.place
         data = Path(self.config.data.name).name
         words = [data, self.variant, self.arm, f"s{self.config.seed}", self.identity[:8]]
         return re.sub(r"[^A-Za-z0-9._+-]+", "-", "-".join(w for w in words if w))
@@ -87,6 +92,9 @@ class Grid:
     cells: tuple[Cell, ...]
 
 
+_COMMENT = re.compile(r"""("[^"]*"|'[^']*')|#.*""")
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a grid's words stand, for messages with line numbers."""
@@ -95,18 +103,20 @@ class Source:
     text: str = field(default="", repr=False)
 
     def at(self, *tokens: str) -> str:
-        """ "grid.toml, line 7": the first line that has the last of the tokens found in it."""
-        for token in reversed(tokens):
+        """ "grid.toml, line 7": where the last token found is, each sought from the one before."""
+        lines = [_COMMENT.sub(lambda m: m[1] or "", line) for line in self.text.splitlines()]
+        found, begin = None, 0
+        for token in tokens:
             word = re.compile(rf"(?<![\w-]){re.escape(token)}(?![\w-])")
-            for number, line in enumerate(self.text.splitlines(), start=1):
-                if word.search(line.split("#")[0]):
-                    return f"{self.where}, line {number}"
-        return self.where
+            places = [number for number, line in enumerate(lines) if word.search(line)]
+            if places:
+                found = begin = next((n for n in places if n >= begin), places[0])
+        return self.where if found is None else f"{self.where}, line {found + 1}"
 
     def located(self, error: LabelgapError) -> LabelgapError:
         """The same error with its line in front."""
         if isinstance(error, UnknownName):
-            tokens = [error.name]
+            tokens = [*re.findall(r"[\w-]+", error.where), error.name]
         elif " = " in error.cause:
             tokens = re.findall(r"[\w-]+", error.cause.split(" = ")[0])
         else:
@@ -192,20 +202,22 @@ def _cells(tree: Tree, source: Source) -> Iterator[Cell]:
         if key not in KEYS:
             raise UnknownName("key", key, KEYS)
     base = tree.get("base", "smoke")
-    if base not in RUN_PRESETS:
+    if not isinstance(base, str) or base not in RUN_PRESETS:
         raise UnknownName("preset", str(base), RUN_PRESETS)
+    if tree.get("cross", CROSSES[0]) not in CROSSES:
+        raise UnknownName("cross", str(tree["cross"]), CROSSES)
+    common = _settings(tree, "settings")
     datasets = [_data_set(entry) for entry in _list(tree, "datasets", ["digits"])]
-    variants = [_named(v, "variant", ("name", "settings")) for v in _list(tree, "variants", [""])]
+    variants = [_variant(entry) for entry in _list(tree, "variants", [""])]
     arms = list(_arms(tree))
     seen: dict[str, Cell] = {}
     for data, data_settings in datasets:
         for variant in variants:
             for arm, values in arms:
                 for seed in _seeds(tree.get("seeds", 1)):
-                    whole = merge(tree.get("settings", {}), data_settings)
-                    whole = merge(whole, variant.get("settings", {}))
+                    whole = merge(merge(common, data_settings), variant["settings"])
                     whole = merge(merge(whole, values), {"data": {"name": data}, "seed": seed})
-                    config = resolve(whole, preset=base, where=source.where)
+                    config = resolve(whole, preset=base, where="settings")
                     _carries_its_file(config, arm)
                     cell = Cell(config, arm, variant["name"])
                     _distinct(cell, seen)
@@ -260,9 +272,36 @@ def _seeds(value: Any) -> Sequence[int]:
 def _data_set(entry: Any) -> tuple[str, Tree]:
     made = _named(entry, "data set", ("name", "settings"))
     name = made["name"]
-    if name not in data_names() and not Path(name).expanduser().is_dir():
+    if name not in data_names() and not (name and Path(name).expanduser().is_dir()):
         raise UnknownName("data set (nor is there such a folder)", name, data_names())
-    return name, made.get("settings", {})
+    return name, _settings(made, "settings", f"data set {name!r}")
+
+
+def _variant(entry: Any) -> Tree:
+    made = _named(entry, "variant", ("name", "settings"))
+    return {**made, "settings": _settings(made, "settings", f"variant {made['name']!r}")}
+
+
+def _settings(tree: Tree, key: str, of: str = "the grid") -> Tree:
+    """Settings that all arms get: a table, and nothing in it that the grid's own keys say."""
+    found = _table(tree.get(key, {}), f"{key} of {of}")
+    for own_key in ("method", "objective_name", "acquisition_name", "seed"):
+        if own_key in found:
+            raise ConfigError(
+                f"{key} of {of} have '{own_key}', which arms and seeds decide.",
+                "Give it by `methods` or `seeds`.",
+            )
+    if "name" in _table(found.get("data", {}), f"data in {key} of {of}"):
+        raise ConfigError(
+            f"{key} of {of} have data.'name', which the data sets decide.", "Use `datasets`."
+        )
+    return found
+
+
+def _table(value: Any, what: str) -> Tree:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{what} = {value!r}: a table is needed, as {{key = value}}.")
+    return value
 
 
 def _named(entry: Any, kind: str, keys: Sequence[str]) -> Tree:
@@ -270,15 +309,17 @@ def _named(entry: Any, kind: str, keys: Sequence[str]) -> Tree:
         return {"name": entry}
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise ConfigError(f"{entry!r} is no {kind}: it needs a name.")
-    for key in entry:
+    for key, value in entry.items():
         if key not in keys:
             raise UnknownName("key", key, keys, f"{kind} {entry['name']!r}")
+        if key in _TABLES:
+            _table(value, f"{key} of {kind} {entry['name']!r}")
     return entry
 
 
 def _arms(tree: Tree) -> Iterator[tuple[str, Tree]]:
     """(name, values for `resolve`) of every arm, in order; names are distinct."""
-    made = [_arm(entry) for entry in tree.get("methods", [])]
+    made = [_arm(entry) for entry in _list(tree, "methods", [])] if "methods" in tree else []
     listed = {name for name, _ in made}
     if "objectives" in tree or "acquisitions" in tree:
         # A method that is listed takes the place of the crossed pair of its name.
@@ -301,6 +342,8 @@ def _arm(entry: Any) -> tuple[str, Tree]:
         return str(values["method"]), values
     made = _named(entry, "method", _ARM_KEYS)
     values = {key: value for key, value in made.items() if key != "name"}
+    for axis in ("objective", "acquisition"):
+        _table(values.get(axis, {}), f"{axis} of method {made['name']!r}")
     return made["name"], {**values, **(method_values(made["method"]) if "method" in made else {})}
 
 
@@ -315,9 +358,7 @@ def _crossed(tree: Tree) -> list[tuple[str, Tree]]:
     The diagonal answers "what does this objective add" (each with the first acquisition) and
     "what does this acquisition add" (each on the first objective) for a tenth of the cells.
     """
-    cross = tree.get("cross", "full")
-    if cross not in CROSSES:
-        raise UnknownName("cross", str(cross), CROSSES)
+    cross = tree.get("cross", CROSSES[0])
     objectives = [_part(e, "objective") for e in _list(tree, "objectives", ["cross-entropy"])]
     acquisitions = [_part(e, "acquisition") for e in _list(tree, "acquisitions", ["random"])]
     return [

@@ -136,7 +136,7 @@ def _part(store: Store, c: Comparison) -> Part:
         shown.append(
             Shown(
                 name + MINORITY,
-                lambda theme: figures.minority(c, theme),
+                lambda theme: figures.minority(c, rows, theme),
                 f"Share of the minority classes in each query on {c.name}.",
                 "Labels of the minority classes in each round's query; round 0 is the initial "
                 "set. Dotted: their share of the pool.",
@@ -150,8 +150,8 @@ def _part(store: Store, c: Comparison) -> Part:
                 lambda theme: figures.differences(c, rows, theme),
                 "Differences to random in area under the curve: "
                 + "; ".join(f"{r.arm} {tables.difference(r)}" for r in rows if r.versus_random),
-                "What each change alone adds over plain training with random queries, seed by "
-                "seed.",
+                "What each arm's change, of training, queries or both, adds over plain training "
+                "with random queries, seed by seed.",
             )
         )
     if parts:
@@ -235,8 +235,10 @@ def _across(compared: Sequence[Comparison]) -> list[Shown]:
                 PENALTIES,
                 lambda theme: figures.penalty_matrix(penalties, theme),
                 "Matrix of pairwise penalties; the numbers are in penalties.csv.",
-                "Share of rounds at which the row's method beats the column's (two-sided paired t "
-                "test, 0.05, not corrected, as in BADGE's own script), summed over settings.",
+                "Share of rounds, round 0 included, at which the row's method beats the column's "
+                "(two-sided paired t test over seeds, 0.05, not corrected), summed over "
+                f"{'; '.join(penalties.settings)}. BADGE's matrix, at every round instead of its "
+                "own checkpoints.",
             )
         )
     if ranks and ranks.difference is not None:
@@ -324,10 +326,11 @@ HOW = (
     "the curve over labels. Differences to random are paired by seed: studentised bootstrap "
     "intervals from ten seeds on, Student's t below; p by the paired t test, Holm's correction "
     "over the arms of the table. Labels saved: labels left when the mean curve first reaches "
-    "random's final value. w/t/l: rounds won, tied and lost (paired t, 0.05). Seeds for 1 pt: "
-    "seeds with which the observed spread of the difference shows 1 point of AUBC with power "
-    "0.8, uncorrected; of few seeds the spread itself is known badly. Round 0 precedes every "
-    "query: arms of one training are equal there."
+    "random's final value, with the interval of resampled seeds from five on (of fewer seeds one "
+    "low end of random's curve can save a lot). w/t/l: rounds won, tied and lost (paired t, "
+    "0.05). Seeds for 1 pt: seeds with which the observed spread of the difference shows 1 point "
+    "of AUBC with power 0.8, uncorrected; of few seeds the spread itself is known badly. Round 0 "
+    "precedes every query: arms of one training are equal there."
 )
 
 

@@ -20,6 +20,8 @@ RESAMPLES = 19_999
 FEWEST_DATA_SETS = 6
 """For a critical-difference diagram; Friedman's χ² means little with fewer."""
 POWER = 0.8
+FEWEST_FOR_SAVED = 5
+"""Fewer seeds have too few different resamples for the labels saved."""
 
 Curve = Float[np.ndarray, " r"]
 Seeds = Float[np.ndarray, " s"]
@@ -92,12 +94,49 @@ def labels_to_reach(labels: Int64[np.ndarray, " r"], curve: Curve, target: float
     return float(labels[k - 1] + share * (labels[k] - labels[k - 1]))
 
 
-def labels_saved(labels: Int64[np.ndarray, " r"], curve: Curve, reference: Curve) -> float:
-    """Labels left when `curve` first reaches the reference's final accuracy; NaN if it does not.
+@dataclass(frozen=True)
+class Saved:
+    """Labels left, with the ends of their interval; NaN where nothing is left or known."""
 
-    On mean curves, since single runs cross by luck.
+    value: float
+    low: float
+    high: float
+
+
+NOTHING_SAVED = Saved(float("nan"), float("nan"), float("nan"))
+
+
+def labels_saved(
+    labels: Int64[np.ndarray, " r"],
+    curves: Float[np.ndarray, "s r"],
+    reference: Float[np.ndarray, "s r"],
+    rng: np.random.Generator,
+    *,
+    level: float | int = LEVEL,
+    resamples: int = 4999,
+) -> Saved:
+    """Labels left when the mean curve first reaches the reference's final mean accuracy.
+
+    On mean curves, since single runs cross by luck; the interval is that of resampled seeds, from
+    five on. NaN where the mean does not reach it, or so many resamples do not that the interval
+    has no lower end.
     """
-    return float(labels[-1] - labels_to_reach(labels, curve, float(reference[-1])))
+    value = float(labels[-1]) - labels_to_reach(labels, curves.mean(0), reference[:, -1].mean())
+    n = len(curves)
+    if n < FEWEST_FOR_SAVED or np.isnan(value):
+        return Saved(value, float("nan"), float("nan"))
+    drawn = rng.integers(0, n, (resamples, n))
+    found = np.array(
+        [
+            labels_to_reach(labels, curves[rows].mean(0), float(reference[rows, -1].mean()))
+            for rows in drawn
+        ]
+    )
+    if np.isnan(found).mean() > (1 - level) / 2:
+        return NOTHING_SAVED
+    left = np.where(np.isnan(found), 0.0, labels[-1] - found)
+    low, high = np.quantile(left, [(1 - level) / 2, (1 + level) / 2])
+    return Saved(value, float(low), float(high))
 
 
 # ---------------------------------------------------------------------- pairs
@@ -163,8 +202,9 @@ def penalties(
     """BADGE's pairwise penalties of one setting: P[i, j] = share of rounds at which i beats j.
 
     "Beats" is a two-sided paired t test over seeds (ddof = 1) at `alpha`, as in the published
-    script; so is that it is not corrected. Sum over settings; a column's mean says how often a
-    method is beaten. Raises ValueError with fewer than two seeds.
+    script; so is that it is not corrected. That script takes checkpoints at doubling budgets until
+    random is nearly perfect, this every round given. Sum over settings; a column's mean says how
+    often a method is beaten. Raises ValueError with fewer than two seeds.
     """
     if curves.shape[1] < 2:
         raise ValueError("Penalties need at least two seeds.")

@@ -10,6 +10,7 @@ DIR/round0/  failed/  quarantine/  logs/  (not committed)
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from labelgap import own
@@ -37,7 +38,6 @@ class Store:
         self.root = root
         self.commands: list[str] = []
         self._cells: dict[str, Cell] = {}
-        self._folders: dict[str, str] = {}
         if (root / GRID).exists():
             self._read()
 
@@ -49,9 +49,10 @@ class Store:
             self.commands = list(content["commands"])
             for entry in content["cells"]:
                 config = current_config(entry["config"], str(self.root / GRID))
-                cell = Cell(config, entry["arm"], entry["variant"], entry["development"])
+                cell = Cell(
+                    config, entry["arm"], entry["variant"], entry["development"], entry["folder"]
+                )
                 self._cells[cell.identity] = cell
-                self._folders[cell.identity] = entry["folder"]
         except (KeyError, TypeError, ValueError) as error:
             raise FolderError(
                 f"{self.root / GRID} is damaged: {error!r}.",
@@ -71,14 +72,14 @@ class Store:
         self._refuse_other()
         for cell in cells:
             self._keep_own(cell)
-            self._cells[cell.identity] = cell
-            self._folders.setdefault(cell.identity, cell.folder)
+            before = self._cells.get(cell.identity, cell)
+            self._cells[cell.identity] = replace(cell, place=before.folder)
         if command not in self.commands:
             self.commands.append(command)
         entries = [
             {
                 "identity": cell.identity,
-                "folder": self._folders[cell.identity],
+                "folder": cell.folder,
                 "arm": cell.arm,
                 "variant": cell.variant,
                 "development": cell.development,
@@ -127,7 +128,7 @@ class Store:
 
     def folder(self, cell: Cell) -> Path:
         """The cell's own run folder. Renaming an arm does not move it."""
-        return self.root / "cells" / self._folders[cell.identity]
+        return self.root / "cells" / self._cells[cell.identity].folder
 
     def own(self, cell: Cell) -> Path | None:
         """The file of the cell's method, where it is a user's own: what its workers run."""

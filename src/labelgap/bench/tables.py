@@ -13,7 +13,7 @@ from labelgap.bench import statistics as st
 from labelgap.bench.collect import Result
 from labelgap.bench.compare import Comparison, Penalties, Ranks, Row
 from labelgap.bench.contrasts import MEASURES, Contrast
-from labelgap.bench.statistics import Difference, Interval
+from labelgap.bench.statistics import Difference, Interval, Saved
 from labelgap.bench.store import own_file
 from labelgap.report.command import command
 
@@ -75,7 +75,7 @@ def summary(c: Comparison, rows: Sequence[Row]) -> Table:
         headers += [f"{name} mean", f"{name} sd", f"{name} low", f"{name} high"]
     headers += [
         "difference to random", "difference sd", "difference low", "difference high",
-        "interval", "p", "p holm", "labels saved", "seeds for 1 point",
+        "interval", "p", "p holm", "labels saved", "saved low", "saved high", "seeds for 1 point",
         *(f"{kind} against {name}" for name in DUELS for kind in ("won", "tied", "lost")),
         "train seconds", "query seconds", "peak memory MB", "accuracy at the end",
         "minority recall at the end", "minority share of queries", "cells",
@@ -88,7 +88,8 @@ def summary(c: Comparison, rows: Sequence[Row]) -> Table:
         for interval in (row.aubc, row.early, row.late, row.final):
             line += _numbers(interval)
         line += [*_numbers(d.interval), d.interval.kind, d.p] if d else [None] * 6
-        line += [row.p_holm, row.labels_saved, row.seeds_for_a_point]
+        saved = row.labels_saved
+        line += [row.p_holm, saved.value, saved.low, saved.high, row.seeds_for_a_point]
         for name in DUELS:
             line += row.win_tie_loss.get(name, (None, None, None))
         line += [row.train_seconds, row.query_seconds]
@@ -218,7 +219,7 @@ BALANCE: tuple[Column, ...] = (
     ("minority in queries", lambda row: spread(row.minority_share)),
 )
 COST: tuple[Column, ...] = (
-    ("labels saved", lambda row: whole(row.labels_saved)),
+    ("labels saved", lambda row: spared(row.labels_saved)),
     *((f"w/t/l {name}", lambda row, name=name: duel(row.win_tie_loss.get(name))) for name in DUELS),
     ("seeds for 1 pt", lambda row: whole(row.seeds_for_a_point)),
     ("train s", lambda row: f"{row.train_seconds:.0f}"),
@@ -287,6 +288,12 @@ def probability(p: float | int) -> str:
 
 def whole(value: float | int | None) -> str:
     return DASH if value is None or math.isnan(value) else f"{value:,.0f}"
+
+
+def spared(s: Saved) -> str:
+    """ "57 [42, 72]": labels left, with the interval where there is one."""
+    inner = "" if math.isnan(s.low) else f" [{s.low:,.0f}, {s.high:,.0f}]"
+    return f"{whole(s.value)}{inner}"
 
 
 def duel(found: tuple[int, int, int] | None) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from labelgap.axes import lookup
+from labelgap.bench import audit
 from labelgap.bench.collect import Result
 from labelgap.bench.grid import Cell, method_values
 from labelgap.bench.store import Store
@@ -21,7 +22,7 @@ from labelgap.bench.tables import Table
 from labelgap.config import Settings, TrainingSettings
 from labelgap.errors import ConfigError, FolderError, UnknownName
 from labelgap.files import write_text
-from labelgap.folder import read_json
+from labelgap.folder import differing, read_json
 from labelgap.presets import Tree, merge, resolve
 from labelgap.streams import Streams
 
@@ -180,11 +181,25 @@ class Earlier:
         return found[trial]
 
 
-def check_equal(store: Store, number: int) -> None:
-    """Refuse a folder whose methods had another number of trials.
+def check_equal(store: Store, cells: Sequence[Cell], number: int) -> None:
+    """Refuse a folder whose trials would not be judged alike: tuned on another data set or with
+    other settings, or with another number of trials.
 
-    Raises ConfigError naming both numbers.
+    Raises ConfigError naming what differs.
     """
+    known: dict[str, Tree] = {}
+    for cell in [*store.cells, *cells]:
+        config = cell.config.model_dump(mode="json", exclude={"seed"})
+        everyone = {"data": config["data"], "preset": config["preset"]}
+        first = known.setdefault(cell.arm, {**config, **known.setdefault("", everyone)})
+        difference = next(iter(differing(first, config).items()), None)
+        if difference:
+            key, (before, now) = difference
+            raise ConfigError(
+                f"{cell.arm} in {store.root} has {key} = {before}, and now {now}: their gains "
+                "cannot stand in one table.",
+                "Give the same settings and data set, or another `--out`.",
+            )
     record = store.root / TUNED
     if record.exists():
         before = json.loads(record.read_text())["trials"]
@@ -209,7 +224,11 @@ def write_tuned(
     ------
     FolderError: a trial that cannot be judged, since no seed of the defaults is finished beside
         it, or since the earlier tuning lacks it; nothing is written then.
+    AuditError: trials of several versions or machines.
     """
+    mixed = audit.one_machine(results)
+    if mixed:
+        raise audit.AuditError(mixed)
     areas: dict[str, dict[int, dict[int, float]]] = {}
     for r in results:
         method, _, trial = r.cell.arm.rpartition(" #")

@@ -118,7 +118,7 @@ def tune(
         trials = before.trials
     cells = tuple(tuning.cells(method, dataset, trials, seeds, settings, preset, before))
     with _locked(out or Path("runs") / f"tune-{dataset}") as store:
-        tuning.check_equal(store, trials)
+        tuning.check_equal(store, cells, trials)
         store.add(cells, _command())
         failures = _run(store, cells, device, workers, threads, data_root, "process", None, False)
         _tell(store, failures)  # first: without the defaults no trial can be judged
@@ -225,37 +225,39 @@ def _run(
     from labelgap.bench.collect import Record, collect, write_results
     from labelgap.bench.collect import repair as put_away
     from labelgap.bench.costs import costs
-    from labelgap.bench.execute import Clock, execute
+    from labelgap.bench.execute import Clock, Failure, execute
     from labelgap.bench.work import Job
     from labelgap.cli.board import Board
     from labelgap.device import set_threads
     from labelgap.estimate import duration
-    from labelgap.folder import versions
 
     board, before = Board(), collect(store)
     cores = os.cpu_count() or 1
     workers = workers or max(1, cores // 2)
     threads = _threads(threads, before.finished, max(1, cores // workers))
     set_threads(threads)
-    if before.finished and before.finished[0].machine["versions"] != versions():
-        board.say(
-            "[yellow]warning:[/] the finished cells were computed by other versions than these; "
-            "the audit will refuse the mixture"
-        )
+    _same_versions(before.finished)
+    names = {cell.identity for cell in wanted}
     for damage in before.damaged:
         board.say(f"[yellow]damaged:[/] {damage.cell.folder}: {damage.reason}")
-    if before.damaged and repair:
-        for place in put_away(store, before.damaged):
+    mended = [damage for damage in before.damaged if damage.cell.identity in names]
+    if mended and repair:
+        for place in put_away(store, mended):
             board.say(f"moved to {place}")
         before = collect(store)
     elif before.damaged:
-        board.say("damaged cells are left alone; `--repair` runs them again")
-    names = {cell.identity for cell in wanted}
+        board.say("damaged cells are left alone; `--repair` runs those of its command again")
+    done = {r.cell.identity for r in before.finished}
+    left = [
+        Failure(damage.cell, f"damaged: {damage.reason}")
+        for damage in before.damaged
+        if damage.cell.identity in names - done
+    ]
     todo = [cell for cell in before.missing if cell.identity in names]
     board.say(f"{counted(len(wanted), 'cell')}, {len(wanted) - len(todo)} finished → {store.root}")
     if not todo:
         write_results(store.results, before.finished)
-        return []
+        return left
     seconds = costs(todo, device, data_root)
     chosen, capacity = _engine(engine, store, workers, threads, address)
     total = sum(seconds.values())
@@ -275,10 +277,26 @@ def _run(
     with board.live():
         try:
             record = Record(store, before.finished)
-            failures = execute(store, todo, chosen, job_of, board, record=record)
+            most = max((r.peak_memory or 0 for r in before.finished), default=0)
+            failures = execute(store, todo, chosen, job_of, board, record=record, need=most)
         finally:
             write_results(store.results, collect(store).finished)
-    return failures
+    return [*left, *failures]
+
+
+def _same_versions(finished: "Sequence[Result]") -> None:
+    """Refuse to compute what the audit could not compare with the finished cells."""
+    from labelgap.errors import ConfigError
+    from labelgap.folder import differing, versions
+
+    for name, (before, now) in (
+        differing(finished[0].machine["versions"], versions()).items() if finished else ()
+    ):
+        raise ConfigError(
+            f"The finished cells were computed with {name} {before}, here is {now}; the audit "
+            "refuses a mixture.",
+            f"Install {name} {before}, or choose another `--out`.",
+        )
 
 
 def _threads(given: int | None, finished: "Sequence[Result]", usual: int) -> int:
@@ -325,7 +343,8 @@ def _tell(store: "Store", failures: Sequence["Failure"]) -> None:
     console = _plain()
     for failure in failures:
         console.print(f"failed: {failure.cell.folder}: {failure.error}")
-        console.print(f"        {store.failure(failure.cell)}")
+        if store.failure(failure.cell).exists():
+            console.print(f"        {store.failure(failure.cell)}")
 
 
 def _ended(failures: Sequence["Failure"], next_: str) -> None:
