@@ -22,7 +22,7 @@ class Renamed:
 
 @acquisition("as-embedding")
 class OnEmbedding(DaalAcquisition):
-    """AS, its mixtures, critic and k-means on the embedding; pseudo-labels stay the classifier's."""
+    """AS with mixtures, critic and k-means on the embedding; pseudo-labels are the classifier's."""
 
     needs = frozenset({"embedding", "logits"})
     uses = frozenset()
@@ -32,6 +32,9 @@ class OnEmbedding(DaalAcquisition):
 
 
 method(
-    "as-embedding", "cross-entropy", "as-embedding",
-    title="AS on the embedding", citation="of benchmarks/why/frozen.toml",
+    "as-embedding",
+    "cross-entropy",
+    "as-embedding",
+    title="AS on the embedding",
+    citation="of benchmarks/why/frozen.toml",
 )

@@ -31,6 +31,9 @@ class OnFeatures(TypiClust):
 
 
 method(
-    "typiclust-features", "cross-entropy", "typiclust-features",
-    title="TypiClust on features", citation="of benchmarks/why/frozen.toml",
+    "typiclust-features",
+    "cross-entropy",
+    "typiclust-features",
+    title="TypiClust on features",
+    citation="of benchmarks/why/frozen.toml",
 )
