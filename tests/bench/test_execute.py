@@ -2,23 +2,35 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench_small import queries, small_grid
 
 from labelgap import loop
-from labelgap.bench.collect import Record, collect, read_results, repair, write_results
+from labelgap.bench.audit import AuditError, audit
+from labelgap.bench.collect import (
+    Record,
+    collect,
+    read_cell,
+    read_results,
+    repair,
+    write_results,
+)
 from labelgap.bench.engines import Event, ProcessEngine
 from labelgap.bench.execute import Clock, execute, first_round
 from labelgap.bench.grid import Cell
+from labelgap.bench.report import write_report
 from labelgap.bench.store import Store
 from labelgap.bench.work import Job, attempt
 from labelgap.cli.board import Board
-from labelgap.errors import FolderError, LedgerError
+from labelgap.errors import DataError, FolderError, LedgerError
+from labelgap.session import Session
 
 
 class Log:
@@ -186,6 +198,84 @@ def test_a_damaged_folder_of_an_unfinished_cell_is_put_away_too(
     repair(store, [damaged])
     assert collect(store).missing == (cell,)
     assert not folder.exists()
+
+
+def twice_one_id(lines: list[dict[str, Any]]) -> None:
+    lines[-1]["id"] = lines[-2]["id"]
+
+
+def another_initial_item(lines: list[dict[str, Any]]) -> None:
+    asked = {line["id"] for line in lines}
+    lines[0]["id"] = next(i for i in range(len(asked) + 1) if i not in asked)
+
+
+@pytest.mark.parametrize(
+    ("plant", "check"),
+    [(twice_one_id, "distinct labels"), (another_initial_item, "same initial set")],
+)
+def test_a_defect_planted_in_a_folder_stops_the_report(
+    stores: tuple[Store, Store], tmp_path: Path, plant: Any, check: str
+) -> None:
+    root = tmp_path / "bench"
+    shutil.copytree(stores[0].root, root, ignore=shutil.ignore_patterns("*.parquet", "report"))
+    store = Store(root)
+    folder = store.folder(store.cells[1])
+    lines = [json.loads(line) for line in (folder / "queries.jsonl").read_text().splitlines()]
+    plant(lines)
+    (folder / "queries.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(AuditError, match=check) as caught:
+        write_report(store)
+    assert folder.name in str(caught.value)
+    assert not (root / "report").exists()
+
+
+def test_a_run_that_is_offered_other_candidates_is_found(
+    stores: tuple[Store, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "bench")
+    store.add(small_grid(seeds=1, methods=["margin"]).cells, "labelgap bench")
+    (cell,) = store.cells
+    fair = Session.candidate_ids
+    monkeypatch.setattr(Session, "candidate_ids", lambda self, round: fair(self, round)[1:])
+    assert attempt(job_in(store)(cell), lambda kind, facts: None)[0] == "done"
+    monkeypatch.undo()
+    rest = [r for r in collect(stores[0]).finished if r.cell.arm != "margin"]
+    assert not audit(rest)
+    found = audit([*rest, *collect(store).finished])
+    assert "same pool permutation" in {f.check for f in found}
+
+
+def test_what_a_run_noted_and_what_its_result_says_must_agree(
+    stores: tuple[Store, Store], tmp_path: Path
+) -> None:
+    cell = stores[0].cells[0]
+    folder = tmp_path / "cell"
+    shutil.copytree(stores[0].folder(cell), folder)
+    result = json.loads((folder / "result.json").read_text())
+    result["aubc"] += 0.01
+    (folder / "result.json").write_text(json.dumps(result))
+    with pytest.raises(DataError, match="is not that of the rounds"):
+        read_cell(cell, folder)
+    for entry in result["rounds"]:
+        entry["accuracy"] += 0.01
+    (folder / "result.json").write_text(json.dumps(result))
+    with pytest.raises(DataError, match="its ledger"):
+        read_cell(cell, folder)
+
+
+@pytest.mark.parametrize("damage", ["{", None])
+def test_a_damaged_first_round_is_trained_anew(tmp_path: Path, damage: str | None) -> None:
+    store = Store(tmp_path / "bench")
+    store.add(small_grid(seeds=1, methods=["random", "margin"]).cells, "labelgap bench")
+    first, second = store.cells
+    assert attempt(job_in(store)(first), lambda kind, facts: None)[0] == "done"
+    (kept,) = store.round0.iterdir()
+    if damage is None:
+        (kept / "weights.safetensors").unlink()
+    else:
+        (kept / "fitted.json").write_text(damage)
+    assert attempt(job_in(store)(second), lambda kind, facts: None)[0] == "done"
+    assert not audit(collect(store).finished)
 
 
 def test_cells_that_share_a_first_round_wait_for_it() -> None:
