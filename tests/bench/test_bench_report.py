@@ -93,6 +93,43 @@ def test_penalties_and_ranks_take_the_arms_that_all_settings_share() -> None:
     assert compare.ranks(compared[:1]) is None
 
 
+def test_every_mean_is_within_its_panel() -> None:
+    """The panels share their axes: what the first one shows must not cut off the last one."""
+    arms = {"random": 0.0, **{f"arm {k}": 0.02 * k for k in range(7)}, "low": -0.45}
+    found = [made(arm, s, method="random" if arm == "random" else "margin", gain=g)
+             for arm, g in arms.items() for s in (0, 1)]  # fmt: skip
+    (c,) = compare.comparisons(found)
+    assert len(c.arms) > figures.MOST_TOGETHER
+    means = c.main.mean(axis=1)
+    for axes in figures.curves(c, c.main, "accuracy", LIGHT).axes:
+        low, high = axes.get_ylim()
+        assert low <= means.min()
+        assert means.max() <= high
+
+
+def test_the_minority_figure_says_what_the_table_says() -> None:
+    arms = ["random", *(f"arm {k}" for k in range(7))]
+    found = [made(arm, s, method="random" if arm == "random" else "margin", imbalance=10)
+             for arm in arms for s in (0, 1)]  # fmt: skip
+    (c,) = compare.comparisons(found)
+    rows = compare.table(c)
+    written = [t.get_text() for axes in figures.minority(c, rows, LIGHT).axes for t in axes.texts]
+    for row in rows[1:]:
+        assert row.minority_share is not None
+        assert f"of all queries {row.minority_share.mean:.3f}" in written
+
+
+def test_a_report_beside_a_running_benchmark_leaves_its_results_alone(tmp_path: Path) -> None:
+    store = stored(tmp_path / "bench", results(seeds=1))
+    changed = store.results.stat().st_mtime_ns
+    lock = store.lock()
+    write_report(store)
+    assert store.results.stat().st_mtime_ns == changed
+    lock.release()
+    write_report(store)
+    assert store.results.stat().st_mtime_ns > changed
+
+
 def test_the_report_is_whole_and_its_numbers_lead_to_commands(tmp_path: Path) -> None:
     store = stored(tmp_path / "bench", results(imbalance=10))
     page = write_report(store)

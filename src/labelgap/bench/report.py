@@ -15,7 +15,7 @@ from labelgap.bench.compare import Comparison, Row
 from labelgap.bench.contrasts import Contrast
 from labelgap.bench.store import Store
 from labelgap.bench.tables import Table
-from labelgap.errors import FolderError
+from labelgap.errors import FolderError, InUse
 from labelgap.estimate import duration
 from labelgap.files import write_text
 from labelgap.report import page
@@ -82,7 +82,7 @@ def write_report(store: Store) -> Path:
             f"{store.root} has no finished cell.", "Run `labelgap bench` into it first."
         )
     audit.require(collection.finished)
-    write_results(store.results, collection.finished)
+    _record(store, collection.finished)
     compared = compare.comparisons(collection.finished)
     parts = [_part(store, c) for c in compared]
     across = _across(compared)
@@ -98,6 +98,18 @@ def write_report(store: Store) -> Path:
     write_text(folder / TEXT, _markdown(store, collection, parts, across))
     write_text(folder / PAGE, _page(store, collection, compared, parts, across))
     return folder / PAGE
+
+
+def _record(store: Store, finished: Sequence[Result]) -> None:
+    """Write the compact results, unless a running benchmark does: it may know of newer cells."""
+    try:
+        lock = store.lock()
+    except InUse:
+        return
+    try:
+        write_results(store.results, finished)
+    finally:
+        lock.release()
 
 
 def _remove_former(folder: Path, names: set[str]) -> None:
