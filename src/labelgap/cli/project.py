@@ -12,6 +12,7 @@ from labelgap.cli.telling import (
     network_of,
     next_step,
     tell_conflicts,
+    tell_gone,
     tell_import,
     tell_regions,
     tell_report,
@@ -283,6 +284,7 @@ def predict(
         if work.is_stale():
             console.print("[yellow]labels have come since the last training[/]: labelgap train")
         console.print(f"{number} predictions → {_plain(out)}")
+        tell_gone(console, "image", len(p.items.replaced()))
 
 
 @app.command(name="import")
@@ -329,7 +331,7 @@ def export_(
     project: Path | None = PROJECT,
 ) -> None:
     """Write the labels for other tools, or the trained model."""
-    from labelgap.project.exchange import FORMATS, export
+    from labelgap.project.exchange import FORMATS, export, labels_of_gone
     from labelgap.project.store import Project
 
     named = {"folders": "labels", "coco": "labels.json", "model": "model", "onnx": "model.onnx"}
@@ -348,7 +350,9 @@ def export_(
         raise UnknownName("format", format, (*FORMATS, "model", "onnx"))
     with Project.open(project, "read") as p:
         number = export(p, out, format, link=link)
-        _console().print(f"{number} labels → {_plain(out)}")
+        console = _console()
+        console.print(f"{counted(number, 'label')} → {_plain(out)}")
+        tell_gone(console, "label", labels_of_gone(p))
 
 
 @app.command()

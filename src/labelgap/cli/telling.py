@@ -81,6 +81,16 @@ def tell_import(console: Any, report: "Imported") -> None:
         console.print(f"  … {len(report.differing)} in all: labelgap status --conflicts")
 
 
+def tell_gone(console: Any, what: str, number: int) -> None:
+    """What a table by paths leaves out."""
+    if number:
+        left_out = "is not in it" if number == 1 else "are not in it"
+        console.print(
+            f"[yellow]{counted(number, what)} of contents that are gone {left_out}[/]; the ledger "
+            "keeps " + ("it" if number == 1 else "them")
+        )
+
+
 def tell_conflicts(console: Any, p: "Project") -> None:
     from labelgap.project.exchange import name_of
 

@@ -99,7 +99,12 @@ def _items(project: Project) -> Iterator[Finding]:
 
 def _files(project: Project) -> Iterator[Finding]:
     items = project.items.all()
-    gone = [i for i in items if not i.present]
+    replaced = project.items.replaced()
+    if replaced:
+        text = f"{counted(len(replaced), 'image')} with other contents now, e.g. "
+        text += items[min(replaced)].path or f"item {min(replaced)}"
+        yield Finding("edited", "ok", f"{text}; labels of the old contents stay in the ledger")
+    gone = [i for i in items if not i.present and i.id not in replaced]
     if gone:
         text = f"{counted(len(gone), 'item')} without a file now, e.g. {gone[0].path}"
         yield Finding(

@@ -148,7 +148,10 @@ def name_of(label: int, classes: tuple[str, ...]) -> str:
 
 
 def label_rows(project: Project) -> list[Row]:
-    """One row for each label in force, by item: path, label, annotator, time (UTC), round."""
+    """One row for each label in force, by item: path, label, annotator, time (UTC), round.
+
+    Without those of `labels_of_gone`, whose path is another image's.
+    """
     # People label meanwhile: the labels are read first, since every one of them has its event
     # among those that are read later.
     labels = project.ledger.labels
@@ -157,8 +160,9 @@ def label_rows(project: Project) -> list[Row]:
         if event.kind in ("labelled", "corrected") and event.id is not None:
             said.setdefault(event.id, []).append(event)
     rows = []
+    replaced = project.items.replaced()
     for item in project.items.all():
-        if item.id not in labels:
+        if item.id not in labels or item.id in replaced:
             continue
         opinions = project.ledger.opinions(item.id)
         source = _source(said.get(item.id, []), labels[item.id], opinions)
@@ -175,6 +179,14 @@ def label_rows(project: Project) -> list[Row]:
             }
         )
     return rows
+
+
+def labels_of_gone(project: Project) -> int:
+    """How many labels in force are of contents that no file has and whose path has others now.
+
+    The ledger keeps them. A table by paths would put them on the new contents.
+    """
+    return len(project.items.replaced() & project.ledger.labels.keys())
 
 
 def _source(events: Sequence[Event], label: int, opinions: Mapping[str, int | str]) -> Event | None:

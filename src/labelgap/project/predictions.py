@@ -11,7 +11,9 @@ COLUMNS = ("path", "id", "predicted", "probability", "label")
 
 
 def write_predictions(work: Work, out: Path, probabilities: bool = False) -> int:
-    """Write path, id, predicted, probability, label (empty without one) of every item.
+    """Write path, id, predicted, probability, label (empty without one) of every item; how many.
+
+    Not of contents that are gone and whose path has others now.
 
     probabilities: a further column for each class, "p(name)".
 
@@ -22,11 +24,14 @@ def write_predictions(work: Work, out: Path, probabilities: bool = False) -> int
     if format not in ("csv", "jsonl", "parquet"):
         raise UnknownName("format", format, ("csv", "jsonl", "parquet"), str(out))
     project = work.project
-    ids, p = work.predict()
+    _, p = work.predict()
     labels = project.ledger.labels
     best = p.argmax(axis=1)
     rows: list[Row] = []
+    replaced = project.items.replaced()
     for item in project.items.all():
+        if item.id in replaced:
+            continue
         k = int(best[item.id])
         row: Row = {
             "path": item.path,
@@ -41,4 +46,4 @@ def write_predictions(work: Work, out: Path, probabilities: bool = False) -> int
         rows.append(row)
     more = tuple(f"p({name})" for name in project.classes) if probabilities else ()
     write_table(out, rows, (*COLUMNS, *more), format)
-    return len(ids)
+    return len(rows)
