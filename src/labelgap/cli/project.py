@@ -273,10 +273,11 @@ def predict(
     project: Path | None = PROJECT,
 ) -> None:
     """Write the classifier's prediction of every image."""
-    from labelgap.project.predictions import write_predictions
+    from labelgap.project.predictions import refuse_predictions, write_predictions
     from labelgap.project.store import Project
 
     with Project.open(project, "read") as p:
+        refuse_predictions(p, out)
         console = _console()
         with bar(console) as progress:
             work = _work(p, None, device, threads, progress)
@@ -323,34 +324,35 @@ def import_(
 
 @app.command(name="export")
 def export_(
-    format: str = typer.Option("csv", help="csv | jsonl | parquet | folders | coco | model | onnx"),
+    format: str | None = typer.Option(
+        None,
+        help="csv | jsonl | parquet | folders | coco | model | onnx. [default: by --out, else csv]",
+    ),
     out: Path | None = typer.Option(
-        None, help="The file, or the folder for folders and model. [default: labels.FORMAT]"
+        None,
+        help="The file, or the folder for folders and model. "
+        "[default: labels.FORMAT; for folders ../NAME-labels beside the project]",
     ),
     link: bool = typer.Option(False, "--link", help="folders: symbolic links, not copies."),
     project: Path | None = PROJECT,
 ) -> None:
     """Write the labels for other tools, or the trained model."""
-    from labelgap.project.exchange import FORMATS, export, labels_of_gone
+    from labelgap.project.exchange import export, labels_of_gone
+    from labelgap.project.outputs import MODELS, default_out, format_of, refuse_overwriting
     from labelgap.project.store import Project
 
-    named = {"folders": "labels", "coco": "labels.json", "model": "model", "onnx": "model.onnx"}
-    out = out or Path(named.get(format, f"labels.{format}"))
-    if format in ("model", "onnx"):
-        from labelgap.project.model import export_model
-
-        with Project.open(project, "read") as p:
-            work = _work(p, None, "cpu", None, None)
-            export_model(work, out, format)
-            _console().print(f"model → {_plain(out)}")
-        return
-    if format not in FORMATS:
-        from labelgap.errors import UnknownName
-
-        raise UnknownName("format", format, (*FORMATS, "model", "onnx"))
+    format = format_of(out, format)
     with Project.open(project, "read") as p:
-        number = export(p, out, format, link=link)
         console = _console()
+        out = out or default_out(p, format)
+        if format in MODELS:
+            from labelgap.project.model import export_model
+
+            refuse_overwriting(p, out)
+            export_model(_work(p, None, "cpu", None, None), out, format)
+            console.print(f"model → {_plain(out)}")
+            return
+        number = export(p, out, format, link=link)
         console.print(f"{counted(number, 'label')} → {_plain(out)}")
         tell_gone(console, "label", labels_of_gone(p))
 

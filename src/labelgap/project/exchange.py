@@ -13,6 +13,7 @@ from labelgap._events import Event
 from labelgap.errors import DataError, FolderError, UnknownName
 from labelgap.files import write_text
 from labelgap.ledger import NONE_OF_THESE, Ledger
+from labelgap.project.outputs import LABELS, refuse_overwriting
 from labelgap.project.sources import Unreadable, read_table, relative
 from labelgap.project.store import Project
 from labelgap.project.tables import Row, fused, write_table
@@ -20,7 +21,6 @@ from labelgap.project.tables import Row, fused, write_table
 NONE_LABEL = "(none of these)"
 """How the answer "none of the classes" is written in files."""
 COLUMNS = ("path", "label", "annotator", "time", "round")
-FORMATS = ("csv", "jsonl", "parquet", "folders", "coco")
 
 
 @dataclass
@@ -208,10 +208,11 @@ def export(project: Project, out: Path, format: str, *, link: bool = False) -> i
     ------
     UnknownName: another format.
     DataError: in format folders, the file of a labelled image is gone or has other contents.
-    FolderError: `out` cannot be written, or is a folder that is not empty.
+    FolderError: `out` cannot be written, is a part of the project, or a folder that is not empty.
     """
-    if format not in FORMATS:
-        raise UnknownName("format", format, FORMATS)
+    if format not in LABELS:
+        raise UnknownName("format", format, LABELS)
+    refuse_overwriting(project, out)
     rows = label_rows(project)
     if format == "folders":
         _folders(project, rows, out, link)
