@@ -128,3 +128,20 @@ def test_one_class_alone_is_told_at_once(tmp_path):
     said = run("init", tmp_path, "--classes", "cat dog")
     assert "one class alone" in said
     assert "separate names by commas" in said
+
+
+def test_each_undo_takes_back_one_answer_the_latest_first(tmp_path):
+    folder = tmp_path / "images"
+    make_images(folder, 4)
+    run("init", folder, "--classes", ",".join(CLASSES))
+    with Project.open(folder) as p:
+        for item, label in ((1, 0), (2, 1), (1, 0)):
+            p.ledger.answer(item, label, person="anna")
+    said = []
+    for left in ({1: 0, 2: 1}, {1: 0}, {}):
+        said.append(run("undo", "--project", folder))
+        with Project.open(folder, "read") as p:
+            assert p.ledger.labels == left
+    assert [s.partition(" ")[0] for s in said] == ["im0001.png", "im0002.png", "im0001.png"]
+    with pytest.raises(LabelgapError, match="no answer to take back"):
+        run("undo", "--project", folder)

@@ -13,7 +13,7 @@ from conftest import CLASSES, image_of, make_images
 
 from labelgap.errors import DataError, FolderError, UnknownName
 from labelgap.project.backup import backup
-from labelgap.project.begin import begin
+from labelgap.project.begin import begin, keep_labels
 from labelgap.project.doctor import examine, repack
 from labelgap.project.exchange import NONE_LABEL, export, folder_names, import_file, label_rows
 from labelgap.project.store import HOME, Project
@@ -292,3 +292,32 @@ def test_a_label_of_a_quarantined_image_says_why(tmp_path):
         pytest.raises(DataError, match=r"broken\.png \(quarantined: "),
     ):
         import_file(project, table)
+
+
+def test_a_label_that_was_taken_back_does_not_return(tmp_path, labelled):
+    file = tmp_path / "labels.csv"
+    file.write_text("path,label\nim0040.png,red\nim0041.png,red\n")
+    assert import_file(labelled, file).stored == 2
+    labelled.ledger.undo(40, person="import")
+    before = labelled.ledger.seq
+    report = import_file(labelled, file)
+    assert (report.stored, report.same, report.taken_back) == (0, 1, 1)
+    assert labelled.ledger.seq == before
+    assert 40 not in labelled.ledger.labels
+    # Another label, or the same of somebody else, is new.
+    assert import_file(labelled, file, "bert").stored == 2
+    file.write_text("path,label\nim0040.png,blue\n")
+    assert import_file(labelled, file).stored == 1
+    # What was said after the undo is not taken back.
+    file.write_text("path,label\nim0040.png,red\n")
+    assert import_file(labelled, file).stored == 1
+
+
+def test_a_folder_label_that_was_taken_back_does_not_return_with_add(tmp_path):
+    make_images(tmp_path / "cat", 3)
+    make_images(tmp_path / "dog", 3, seed=1)
+    with begin(tmp_path).project as project:
+        project.ledger.undo(0, person="folder")
+        report = keep_labels(project, project.find())
+        assert (report.stored, report.same, report.taken_back) == (0, 5, 1)
+        assert 0 not in project.ledger.labels

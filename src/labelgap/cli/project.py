@@ -373,14 +373,14 @@ def undo(
         if annotator is not None:
             event = p.ledger.undo(item, person=annotator)
         else:
-            # Newest first; what is undone already is passed over.
+            # Newest first, so that an undo comes before the answer that it took back.
+            undone: set[int] = set()
             for past in p.ledger.history(limit=10_000, id=item):
-                if past.kind != "undone" and past.id is not None:
-                    standing = p.ledger.opinions(past.id).get(past.person)
-                    value = past.label if past.label is not None else past.data["reason"]
-                    if standing == value:
-                        event = p.ledger.undo(past.id, person=past.person)
-                        break
+                if past.kind == "undone":
+                    undone.add(past.data["undoes"])
+                elif past.seq not in undone:
+                    event = p.ledger.undo(seq=past.seq, person=past.person)
+                    break
             else:
                 raise LedgerError("There is no answer to take back.", "labelgap status")
         assert event.id is not None

@@ -65,6 +65,11 @@ def tell_import(console: Any, report: "Imported") -> None:
     if report.stored or report.same:
         same = f", {report.same} were there already" if report.same else ""
         console.print(f"{counted(report.stored, 'label')} stored{same}")
+    if report.taken_back:
+        was = "was" if report.taken_back == 1 else "were"
+        console.print(
+            f"{counted(report.taken_back, 'label')} that {was} taken back (`labelgap undo`) left so"
+        )
     if report.unmatched:
         console.print(
             f"[yellow]{counted(len(report.unmatched), 'label')} without an image or class of this "

@@ -29,6 +29,8 @@ class Imported:
 
     stored: int = 0
     same: int = 0
+    taken_back: int = 0
+    """Labels that their annotator gave and took back: repeating them stores nothing."""
     without_label: int = 0
     unmatched: list[str] = field(default_factory=list)
     ambiguous: list[str] = field(default_factory=list)
@@ -102,12 +104,15 @@ def store_labels(
     report: Imported,
 ) -> None:
     """Store one person's labels, item -> (label, path), in one transaction; those that this
-    person has given already are counted and left alone."""
-    in_force = ledger.labels
+    person has given already, or given and taken back, are counted and left alone."""
+    in_force, taken_back = ledger.labels, _taken_back(ledger, person)
     new: dict[int, int] = {}
     for item, (label, path) in answers.items():
         if ledger.opinions(item).get(person) == label:
             report.same += 1
+            continue
+        if taken_back.get(item) == label:
+            report.taken_back += 1
             continue
         if item in in_force and in_force[item] != label:
             before, now = (name_of(y, classes) for y in (in_force[item], label))
@@ -116,6 +121,21 @@ def store_labels(
     if new:
         ledger.answers(new, person=person)
     report.stored += len(new)
+
+
+def _taken_back(ledger: Ledger, person: str) -> dict[int, int]:
+    """Item -> the label that this person's last event there took back."""
+    given: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for event in ledger.history(limit=-1, person=person)[::-1]:
+        if event.id is None:
+            continue
+        last.pop(event.id, None)
+        if event.label is not None:
+            given[event.seq] = event.label
+        elif event.kind == "undone" and event.data["undoes"] in given:
+            last[event.id] = given[event.data["undoes"]]
+    return last
 
 
 def _label(project: Project, text: str, where: str) -> int:
