@@ -75,6 +75,42 @@ def test_init_again_goes_on_and_ignores_nothing(tmp_path):
         run(*words, "--method", "margin")
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--image-size", 64], "image_size 16, and now 64 is given.*packed at that size"),
+        (["--folder-labels"], "folder_labels False, and now True is given"),
+        (["--holdout", 0.2], "holdout 0.5, and now 0.2 is given"),
+        (["--method", "daal"], "method 'margin', and now 'daal' is given.*ask N --method"),
+        (["--flip"], "flip False, and now True is given"),
+        (["--seed", 0], "seed 3, and now 0 is given"),
+        (["--set", "training.steps=7"], "config .*30.*and now .*7"),
+    ],
+)
+def test_init_again_refuses_what_contradicts_the_project(tmp_path, option, said):
+    make_images(tmp_path / "cat", 3)
+    make_images(tmp_path / "dog", 3, seed=1)
+    first = ["--image-size", 16, "--no-folder-labels", "--holdout", 0.5, "--method", "margin"]
+    first += ["--no-flip", "--seed", 3, "--set", "training.steps=30"]
+    words = ["init", tmp_path, "--classes", "cat,dog"]
+    run(*words, *first)
+    assert "6 images" in run(*words)  # saying nothing contradicts nothing
+    assert "6 images" in run(*words, *first)
+    with pytest.raises(FolderError, match=said):
+        run(*words, *option)
+
+
+def test_init_again_goes_on_with_the_images_of_the_manifest(tmp_path):
+    truth = make_images(tmp_path, 4)
+    path, label = next(iter(truth.items()))
+    (tmp_path / "list.csv").write_text(f"path,label\n{path},{label}\n")
+    words = ["init", tmp_path, "--classes", ",".join(CLASSES)]
+    run(*words, "--manifest", tmp_path / "list.csv")
+    assert "1 images" in run(*words)
+    with Project.open(tmp_path, "read") as p:
+        assert p.items.count() == 1
+
+
 def test_weights_that_cannot_be_had_are_told_before_anything_is_made(tmp_path, monkeypatch):
     def away(settings):
         raise ConfigError(f"The weights of {settings.name} cannot be had.", "Connect.")

@@ -47,23 +47,30 @@ def init(
         "--folder-labels/--no-folder-labels",
         help="Label images in sub-folders by their names. [default: without --classes]",
     ),
-    method: str = typer.Option("daal", help="A method by name (`labelgap methods`)."),
+    method: str | None = typer.Option(
+        None, help="A method by name (`labelgap methods`). [default: daal]"
+    ),
     weights: str | None = typer.Option(
         None, help="Pretrained weights: a file, or hub. Freezes the network; trains an adapter."
     ),
     network: str | None = typer.Option(
         None, help="resnet | mlp | timm:NAME. [with --weights: timm:tf_efficientnet_lite0]"
     ),
-    holdout: float = typer.Option(
-        0.2, min=0.0, max=0.9, help="Share of the questions that only measure accuracy."
+    holdout: float | None = typer.Option(
+        None,
+        min=0.0,
+        max=0.9,
+        help="Share of the questions that only measure accuracy. [default: 0.2]",
     ),
     image_size: int | None = typer.Option(
         None, min=4, max=1024, help="Side that images are packed at. [default: 128, or theirs]"
     ),
-    flip: bool = typer.Option(
-        True, "--flip/--no-flip", help="Mirror images in training; not for text or digits."
+    flip: bool | None = typer.Option(
+        None,
+        "--flip/--no-flip",
+        help="Mirror images in training; not for text or digits. [default: --flip]",
     ),
-    seed: int = typer.Option(0, help="Seed of every draw."),
+    seed: int | None = typer.Option(None, help="Seed of every draw. [default: 0]"),
     set_: list[str] = typer.Option([], "--set", help="key=value of `labelgap config`."),
 ) -> None:
     """Make a labelling project of a folder of images."""
@@ -76,19 +83,23 @@ def init(
         weights = str(Path(str(weights)).expanduser().resolve())
         _need_file(Path(weights))
     config, _, _ = tree_of(None, {}, set_)
+    # Only what was said: a repeated init refuses what contradicts the project.
+    said = {
+        "method": method,
+        "weights": weights,
+        "network": network,
+        "holdout": holdout,
+        "flip": flip,
+        "seed": seed,
+        "config": config or None,
+    }
     begun = begin(
         folder.expanduser(),
         classes=names,
         manifest=manifest,
         folder_labels=folder_labels,
         image_size=image_size,
-        method=method,
-        weights=weights,
-        network=network,
-        holdout=holdout,
-        flip=flip,
-        seed=seed,
-        config=config,
+        **{key: value for key, value in said.items() if value is not None},
     )
     with begun.project as project:
         console = _console()

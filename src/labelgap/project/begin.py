@@ -50,7 +50,8 @@ def begin(
 
     Raises
     ------
-    FolderError, DataError, ConfigError, UnknownName: nothing is made then.
+    FolderError, DataError, ConfigError, UnknownName: nothing is made then. FolderError too where
+        the folder has a project and an argument contradicts it; None contradicts nothing.
     """
     if not root.is_dir():
         raise FolderError(f"{root} is not a folder.", "Give the folder that has the images.")
@@ -89,12 +90,14 @@ def begin(
         from labelgap.project.work import configuration
 
         load_backbone(configuration(made, root.name).network)
-    project = Project.create(root, made)
+    asked = {"manifest": manifest, "folder_labels": folder_labels, "image_size": image_size}
+    given = settings.keys() | {key for key, value in asked.items() if value is not None}
+    project = Project.create(root, made, given)
     try:
+        if (project.settings.source, project.settings.manifest) != (kind, listed):
+            found = project.find()  # a project that is there goes on with its own images
         report = project.add(found)
-        labels = Imported()
-        if use_labels:
-            labels = keep_labels(project, found)
+        labels = keep_labels(project, found)
         held_out = _hold_out(project)
     except BaseException:
         project.close()

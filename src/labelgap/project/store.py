@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -24,7 +24,11 @@ SETTINGS = "project.json"
 SCHEMA = 1
 MAX_CLASSES = 10_000
 _SNAPSHOTS = 10
-_ASKED_FOR = ("manifest", "holdout", "seed", "method", "network", "weights", "flip", "config")
+_CHANGES = {
+    "image_size": "Leave it out: its images are packed at that size. Another one needs a new "
+    "project, once the folder .labelgap is moved away.",
+    "method": "Leave it out; `labelgap ask N --method NAME` changes it from then on.",
+}
 BESIDE = (
     "If that is `labelgap label`: its page asks for more images (the button “more images”), and "
     "Ctrl-C in its terminal ends it. Meanwhile status, predict, export and backup work."
@@ -99,8 +103,13 @@ class Project:
         return cls(root.resolve(), read_settings(root / HOME / SETTINGS), mode)
 
     @classmethod
-    def create(cls, root: Path, settings: ProjectSettings) -> "Project":
+    def create(
+        cls, root: Path, settings: ProjectSettings, given: Collection[str] | None = None
+    ) -> "Project":
         """Begin a project in a folder of images; repeating it with the same settings continues.
+
+        given: the settings that somebody asked for; the others give way to those of a project
+            that is there. None: all that are set.
 
         Raises `FolderError` where the folder has a project of other classes or settings.
         """
@@ -114,7 +123,7 @@ class Project:
                     f"{', '.join(known.classes[:12])}.",
                     "Use it (`labelgap status`), or move its folder .labelgap away.",
                 )
-            _refuse_changes(file, known, settings)
+            _refuse_changes(file, known, settings, given)
             settings = known
         else:
             save_settings(file, settings)
@@ -251,18 +260,18 @@ def read_settings(file: Path) -> ProjectSettings:
     return build(ProjectSettings, _named(tree), str(file))
 
 
-def _refuse_changes(file: Path, known: ProjectSettings, given: ProjectSettings) -> None:
+def _refuse_changes(
+    file: Path, known: ProjectSettings, asked: ProjectSettings, given: Collection[str] | None
+) -> None:
     """What is asked for and is otherwise in the project must not be ignored in silence."""
-    for key in given.model_fields_set & set(_ASKED_FOR):
-        before, now = getattr(known, key), getattr(given, key)
-        if now not in (
-            before,
-            ProjectSettings.model_fields[key].get_default(call_default_factory=True),
-        ):
+    names = asked.model_fields_set - {"classes"} if given is None else given
+    for key in ProjectSettings.model_fields:
+        before, now = getattr(known, key), getattr(asked, key)
+        if key in names and now != before:
             raise FolderError(
                 f"The project in {file.parent.parent} has {key} {before!r}, and now {now!r} is "
                 "given.",
-                f"Leave it out, or change it in {file} (`ask --method` changes the method).",
+                _CHANGES.get(key, f"Leave it out, or change it in {file}."),
             )
 
 
