@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from labelgap.config import NetworkSettings
 from labelgap.errors import ConfigError
+from labelgap.names import unknown_network
 
 
 class Output(NamedTuple):
@@ -206,10 +207,7 @@ def build(settings: NetworkSettings, input_shape: tuple[int, ...], num_classes: 
             "network.name = 'embedding' is an adapter on features that stay as they are.",
             "Add `--freeze`.",
         )
-    raise ConfigError(
-        f"network.name = {settings.name!r} is not a network.",
-        "Valid: resnet, mlp, timm:NAME, embedding.",
-    )
+    raise unknown_network(settings.name)
 
 
 def dropout_modules(network: nn.Module) -> list[nn.Module]:

@@ -154,7 +154,7 @@ def add(project: Path | None = PROJECT) -> None:
 
 @app.command()
 def ask(
-    n: int = typer.Argument(..., help="How many images to label next."),
+    n: int = typer.Argument(..., min=1, help="How many images to label next."),
     method: str | None = typer.Option(None, help="Another method, from now on."),
     device: str = DEVICE,
     threads: int | None = THREADS,
@@ -193,6 +193,13 @@ def _work(
     threads: int | None,
     progress: "Progress | None",
 ) -> "Work":
+    from labelgap.names import check_device, check_method
+    from labelgap.project.ready import need_images
+
+    check_device(device)
+    if method is not None:
+        check_method(method)
+    need_images(p)
     from labelgap.device import set_threads
     from labelgap.project.work import Work
 
@@ -205,10 +212,12 @@ def train(
     device: str = DEVICE, threads: int | None = THREADS, project: Path | None = PROJECT
 ) -> None:
     """Train on all labels and estimate the accuracy."""
+    from labelgap.project.ready import need_labels
     from labelgap.project.status import status as status_of
     from labelgap.project.store import Project
 
     with Project.open(project) as p:
+        need_labels(p)
         console = _console()
         with bar(console) as progress:
             seconds = sum(_work(p, None, device, threads, progress).train().values())
@@ -285,10 +294,12 @@ def predict(
 ) -> None:
     """Write the classifier's prediction of every image."""
     from labelgap.project.predictions import refuse_predictions, write_predictions
+    from labelgap.project.ready import need_training
     from labelgap.project.store import Project
 
     with Project.open(project, "read") as p:
         refuse_predictions(p, out)
+        need_training(p)
         console = _console()
         with bar(console) as progress:
             work = _work(p, None, device, threads, progress)
@@ -350,6 +361,7 @@ def export_(
     """Write the labels for other tools, or the trained model."""
     from labelgap.project.exchange import export, labels_of_gone
     from labelgap.project.outputs import MODELS, default_out, format_of, refuse_overwriting
+    from labelgap.project.ready import need_training
     from labelgap.project.store import Project
 
     format = format_of(out, format)
@@ -357,9 +369,10 @@ def export_(
         console = _console()
         out = out or default_out(p, format)
         if format in MODELS:
+            refuse_overwriting(p, out)
+            need_training(p)
             from labelgap.project.model import export_model
 
-            refuse_overwriting(p, out)
             export_model(_work(p, None, "cpu", None, None), out, format)
             console.print(f"model → {_plain(out)}")
             return

@@ -1,12 +1,12 @@
 """`labelgap init`: classes, settings, items, and the labels that came along."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelgap.errors import DataError, FolderError, UnknownName
-from labelgap.presets import resolve
+from labelgap.errors import ConfigError, DataError, FolderError, UnknownName
+from labelgap.names import TIMM, check_method, check_network
 from labelgap.project import sources
 from labelgap.project.exchange import Imported, store_labels
 from labelgap.project.ingest import Report
@@ -55,9 +55,7 @@ def begin(
     """
     if not root.is_dir():
         raise FolderError(f"{root} is not a folder.", "Give the folder that has the images.")
-    # A misspelt method or setting must not be found after an hour of decoding.
-    method = settings.get("method", "daal")
-    resolve({"method": method, **settings.get("config", {})}, preset="cpu", where="init")
+    _check_settings(settings)
     listed = manifest_in(root, manifest) if manifest else None
     kind: sources.Kind = "manifest" if listed else sources.kind_of(root)
     found = sources.find(root, kind, root / listed if listed else None)
@@ -103,6 +101,33 @@ def begin(
         project.close()
         raise
     return Begun(project, report, labels, held_out)
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """A misspelt name or setting must not be found after an hour of decoding, or of labelling.
+
+    Raises `UnknownName`, `ConfigError`. Names come first, since the rest imports torch.
+    """
+    config = settings.get("config") or {}
+    method, network = settings.get("method", "daal"), settings.get("network")
+    named = config.get("network")
+    named = named if isinstance(named, Mapping) else {}
+    check_method(method)
+    name = str(named.get("name") or network or "auto")
+    check_network(name)
+    if name == "embedding" and not named.get("freeze"):
+        raise ConfigError(
+            "The network 'embedding' is an adapter on features that stay as they are.",
+            "Give --network resnet, mlp or timm:NAME.",
+        )
+    if config:
+        from labelgap.presets import resolve
+
+        resolve({"method": method, **config}, preset="cpu", where="init")
+    if name.startswith(TIMM):
+        from labelgap.backbone import check_timm
+
+        check_timm(name)
 
 
 def _hold_out(project: Project) -> int:

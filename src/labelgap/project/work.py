@@ -21,13 +21,14 @@ from labelgap._events import QueryItem
 from labelgap.config import RunConfig, config_hash
 from labelgap.data.types import Augment, Split, Task, statistics
 from labelgap.device import Machine, machine
-from labelgap.errors import BudgetError, LabelgapError
+from labelgap.errors import BudgetError
 from labelgap.files import write_text
 from labelgap.learner import Progress
 from labelgap.presets import merge, resolve
 from labelgap.project.cold import thumbnails, typical
 from labelgap.project.explain import HELD_OUT, why
 from labelgap.project.quality import TRAINED
+from labelgap.project.ready import need_images, need_labels, untrained
 from labelgap.project.regions import uncovered
 from labelgap.project.store import Project, ProjectSettings
 from labelgap.project.work_notes import WHY
@@ -96,13 +97,8 @@ class Work:
         self.project = project
         self.config = configuration(project.settings, project.root.name, method)
         self.machine = machine(device, self.config.precision)
+        need_images(project)
         items = project.items.all()
-        if not items:
-            raise BudgetError(
-                f"{project.root} has no usable image.",
-                "Put images into it and run `labelgap add`; `labelgap status` tells what was "
-                "quarantined.",
-            )
         self.present: Ids = np.array([i.id for i in items if i.present], dtype=np.int64)
         images, self.statistics_rows = _image_task(project, [i.sha256 for i in items])
         draws = _draws(project, len(items))
@@ -149,12 +145,8 @@ class Work:
         Returns seconds by stage. Raises `BudgetError` without labels, `LabelgapError` for one
         class only.
         """
+        need_labels(self.project)
         session = self.session
-        if session.task.num_classes < 2:
-            raise LabelgapError(
-                "With one class there is nothing to tell apart, so nothing to train.",
-                "Export the labels; or begin a project with a second class.",
-            )
         seconds = session.fit()
         # Of what was trained on: people may have labelled on meanwhile.
         ids, labels = session.training.labelled_ids, session.training.labels
@@ -320,7 +312,7 @@ class Work:
         Raises `LabelgapError` where none is trained yet.
         """
         if not self.restore():
-            raise LabelgapError("There is no trained network yet.", "Run `labelgap train` first.")
+            raise untrained()
         ids = np.arange(len(self.session.task.train), dtype=np.int64)
         out = self.session.learner.predict(
             self.session.training.network, ids, {"logits"}, progress=self.session.progress
