@@ -18,8 +18,8 @@ from labelgap.cli.telling import (
     tell_report,
 )
 from labelgap.cli.telling import console as _console
-from labelgap.cli.telling import plain as _plain
 from labelgap.wording import counted
+from labelgap.wording import plain as _plain
 
 if TYPE_CHECKING:
     from labelgap.learner import Progress

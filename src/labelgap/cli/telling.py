@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labelgap.wording import counted
+from labelgap.wording import counted, plain
 
 if TYPE_CHECKING:
     from labelgap.learner import Progress
@@ -17,14 +17,10 @@ SHOWN = 8
 
 
 def console() -> Any:
-    """The terminal; in a pipe no line is broken."""
+    """The terminal; in a pipe no line is broken. A file's :name: is no emoji."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
-
-
-def plain(text: object) -> str:
-    return str(text).replace("[", r"\[")
+    return Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 def network_of(project: "Project") -> str:
