@@ -7,8 +7,8 @@ which the acquisition never sees, and held-out questions are the reserve in the 
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -365,13 +365,21 @@ def _statistics(
     """Statistics of the channels, computed again only once the project has doubled: networks
     trained before a few more images came stay what they were."""
     file = project.home / "cache" / "statistics.json"
-    if file.is_file():
-        known: Mapping[str, Any] = json.loads(file.read_text())
-        if known["rows"] <= len(inputs) < 2 * known["rows"]:
-            return known["rows"], tuple(known["mean"]), tuple(known["std"])
+    match _cached(file):
+        case {"rows": int(rows), "mean": list(means), "std": list(deviations)}:
+            if rows <= len(inputs) < 2 * rows:
+                return rows, tuple(means), tuple(deviations)
     mean, std = statistics(inputs)
     write_text(file, json.dumps({"rows": len(inputs), "mean": mean, "std": std}))
     return len(inputs), mean, std
+
+
+def _cached(file: Path) -> Any:
+    """What a file of the cache holds; None where it has to be made anew."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _with_pool(task: Task, pool: Ids) -> Task:
@@ -429,13 +437,19 @@ def _block_bounds(project: Project, n: int) -> list[tuple[int, int]]:
     """Rows of each block of features: what was there when features were first wanted, then what
     has come since."""
     file = project.home / "cache" / "blocks.json"
-    known: list[int] = json.loads(file.read_text()) if file.is_file() else []
-    ends = [end for end in known if end <= n]
+    known = _cached(file)
+    ends = [end for end in known if end <= n] if _rising(known) else []
     while not ends or ends[-1] < n:
         ends.append(min(n, (ends[-1] if ends else 0) + _BLOCK))
     if ends != known:
         write_text(file, json.dumps(ends))
     return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _rising(ends: Any) -> bool:
+    return isinstance(ends, list) and all(
+        isinstance(end, int) and end > start for start, end in pairwise([0, *ends])
+    )
 
 
 def _feature_statistics(
