@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import CLASSES, image_of, make_images
 
-from labelgap.errors import DataError, FolderError, UnknownName
+from labelgap.errors import ConfigError, DataError, FolderError, UnknownName
 from labelgap.project.backup import backup
 from labelgap.project.begin import begin, keep_labels
 from labelgap.project.doctor import examine, repack
@@ -131,13 +131,15 @@ def test_formulas_are_defused_and_come_back(tmp_path):
         image_of(0, np.random.default_rng(i)).save(folder / name)
     with begin(folder, classes=["=1+1", "-"]).project as project:
         for item in project.items.all():
-            project.ledger.answer(item.id, item.id % 2, person="=cmd")
+            project.ledger.answer(item.id, item.id % 2, person="@anna")
         export(project, tmp_path / "l.csv", "csv")
         for row in csv.reader((tmp_path / "l.csv").open()):
             assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
         before = project.ledger.labels
-        assert import_file(project, tmp_path / "l.csv").unmatched == []
+        report = import_file(project, tmp_path / "l.csv")
+        assert (report.unmatched, report.stored, report.same) == ([], 0, len(names))
         assert project.ledger.labels == before
+        assert project.ledger.opinions(0).keys() == {"@anna"}
 
 
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\tx", "x", "'x", ""])
@@ -321,3 +323,17 @@ def test_a_folder_label_that_was_taken_back_does_not_return_with_add(tmp_path):
         report = keep_labels(project, project.find())
         assert (report.stored, report.same, report.taken_back) == (0, 5, 1)
         assert 0 not in project.ledger.labels
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_another_separator_is_named(labelled, tmp_path, mark, name):
+    file = tmp_path / "labels.csv"
+    file.write_text(f"path{mark}label\nim0040.png{mark}red\n")
+    with pytest.raises(DataError, match=f"separated by {name}. Separate them by commas"):
+        import_file(labelled, file)
+
+
+def test_no_class_has_the_name_of_the_answer_none(tmp_path):
+    make_images(tmp_path, 3)
+    with pytest.raises(ConfigError, match="is how labelgap writes that an image is of no class"):
+        begin(tmp_path, classes=["cat", "(None of these)"])

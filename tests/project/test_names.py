@@ -9,6 +9,7 @@ from console import call
 from rich.console import Console
 
 from labelgap.cli.telling import console
+from labelgap.errors import UnknownName
 from labelgap.project.begin import begin
 from labelgap.wording import plain
 
@@ -45,3 +46,11 @@ def test_commands_tell_a_path_that_looks_like_a_tag(tmp_path, capsys):
     status, said = call(capsys, "undo", r"b\[/c].png", *at)
     assert status == 2
     assert r"Unknown image 'b\\[/c].png'" in said
+
+
+def test_an_image_is_looked_for_among_all_paths_and_digits_are_ascii(project):
+    for name in ("im0057.pgn", "²"):
+        with pytest.raises(UnknownName) as raised:
+            project.item_of(name)
+        assert ("Did you mean 'im0057.png'" in str(raised.value)) is (name != "²")
+    assert project.item_of("7") == 7

@@ -435,10 +435,10 @@ def doctor(
     from labelgap.errors import FolderError
     from labelgap.project.doctor import examine
     from labelgap.project.doctor import repack as pack_anew
-    from labelgap.project.store import HOME, SETTINGS, Project, find_root
+    from labelgap.project.store import Project, find_root, is_project
 
     root = find_root(Path.cwd()) if project is None else project
-    if root is None or not (root / HOME / SETTINGS).exists():
+    if root is None or not is_project(root):
         raise FolderError("There is no labelling project here.", "Name its folder by --project.")
     console = _console()
     if repack:

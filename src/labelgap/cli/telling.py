@@ -1,5 +1,6 @@
 """What the commands of a labelling project say."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,21 +126,28 @@ def tell_regions(console: Any, p: "Project", regions: list[dict[str, Any]]) -> N
 
 def next_step(p: "Project", option: Path | None) -> str:
     """The command that is next. option: --project as it was given."""
+    where = f" --project {shlex.quote(str(option))}" if option is not None else ""
+    return f"next: [bold]{_next(p)}{plain(where)}[/]"
+
+
+def _next(p: "Project") -> str:
+    """A command that will not be refused."""
+    from labelgap.project.quality import TRAINED
+
     ledger = p.ledger
-    answered = len(ledger.labels) + len(ledger.skipped)
-    trained = p.last_note("project-trained")
+    answered = ledger.labels.keys() | ledger.skipped.keys()
+    labels = len(ledger.labelled_ids("train"))
+    trained = p.last_note(TRAINED)
     if len(ledger.outstanding_ids()):
-        command = "labelgap label"
-    elif answered and (
-        trained is None or trained.data["labels"] != len(ledger.labelled_ids("train"))
-    ):
-        command = "labelgap train"
-    elif answered < p.items.count():
-        command = "labelgap ask 50"
-    else:
-        command = "labelgap predict"
-    where = f" --project {option}" if option is not None else ""
-    return f"next: [bold]{command}{plain(where)}[/]"
+        return "labelgap label"
+    fresh = trained is not None and trained.data["labels"] == labels
+    if labels and len(p.classes) > 1 and not fresh:
+        return "labelgap train"
+    if any(item.present and item.id not in answered for item in p.items.all()):
+        return "labelgap ask 50"
+    if trained is not None:
+        return "labelgap predict"
+    return "labelgap export" if answered else "labelgap add"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`labelgap init`: classes, settings, items, and the labels that came along."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ SMALL = 64
 """Images that all have one square size up to this keep it; others are packed at 128 pixels, what
 frozen backbones work on."""
 _PEEKED = 32
+_SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def begin(
     use_labels = True if not by_folder else folder_labels
     if use_labels is None:
         use_labels = classes is None
+    if classes is None and by_folder:
+        _refuse_splits(root, sources.classes_of(found))
     names = check_classes(classes if classes is not None else sources.classes_of(found))
     if use_labels:
         for place in found:
@@ -101,6 +105,17 @@ def begin(
         project.close()
         raise
     return Begun(project, report, labels, held_out)
+
+
+def _refuse_splits(root: Path, names: Sequence[str]) -> None:
+    """Raises `ConfigError` where all sub-folders are the parts of a data set, and no classes."""
+    if names and all(name.lower() in _SPLITS for name in names):
+        raise ConfigError(
+            f"The sub-folders {', '.join(names)} of {root} are named as the splits of a data set, "
+            "not as classes.",
+            f"Give the folder of one split (`labelgap init {shlex.quote(str(root / names[-1]))}`), "
+            "or name the classes: --classes a,b,c.",
+        )
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from labelgap.errors import DataError, LabelgapError
 from labelgap.ledger import LEDGER
 from labelgap.project.pixels import CHANNELS
 from labelgap.project.sources import Unreadable
-from labelgap.project.store import HOME, SETTINGS, Project, read_settings
+from labelgap.project.store import HOME, SETTINGS, Project, need_ledger, read_settings
 from labelgap.wording import counted
 
 SAMPLED = 200
@@ -59,6 +59,11 @@ def _settings(root: Path) -> Finding:
 
 def _ledger(home: Path) -> Iterator[Finding]:
     file = home / LEDGER
+    try:
+        need_ledger(home.parent)
+    except LabelgapError as error:
+        yield Finding("ledger", "error", error.cause, error.cure)
+        return
     try:
         _sqlite.check(file)
         yield Finding("ledger", "ok", "the file is sound")

@@ -15,11 +15,9 @@ from labelgap.files import write_text
 from labelgap.ledger import NONE_OF_THESE, Ledger
 from labelgap.project.outputs import LABELS, refuse_overwriting
 from labelgap.project.sources import Unreadable, read_table, relative
-from labelgap.project.store import Project
+from labelgap.project.store import NONE_LABEL, Project
 from labelgap.project.tables import Row, fused, write_table
 
-NONE_LABEL = "(none of these)"
-"""How the answer "none of the classes" is written in files."""
 COLUMNS = ("path", "label", "annotator", "time", "round")
 
 
@@ -78,7 +76,7 @@ def import_file(project: Project, file: Path, person: str = "import") -> Importe
             why = refused.get(name)
             report.unmatched.append(f"{name} (quarantined: {why})" if why else name)
             continue
-        who = row.get("annotator") or person
+        who = fused(row.get("annotator", "")) or person
         known = given.setdefault(who, {})
         if item in known and known[item][0] != label:
             twice.add((who, item))
