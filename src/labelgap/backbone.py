@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from labelgap.config import NetworkSettings
 from labelgap.errors import ConfigError, UnknownName
+from labelgap.names import TIMM
 from labelgap.network import Network
 from labelgap.streams import Streams
 from labelgap.weights import load_weights, read_weights
 from labelgap.weights_file import HUB, weights_file
 
-PREFIX = "timm:"
 FROZEN_SIZE = 128
 """Input side of a frozen convolutional backbone where none is set; see network.input_size."""
 
@@ -62,12 +62,20 @@ class Backbone:
 
 def timm_name(settings: NetworkSettings) -> str:
     """The name after "timm:". Raises `ConfigError` for another kind of network."""
-    if not settings.name.startswith(PREFIX):
+    if not settings.name.startswith(TIMM):
         raise ConfigError(
             f"A frozen backbone is a timm network; network.name is {settings.name!r}.",
             "Use `--network timm:NAME --freeze`, for example timm:tf_efficientnet_lite0.",
         )
-    return settings.name.removeprefix(PREFIX)
+    return settings.name.removeprefix(TIMM)
+
+
+def check_timm(name: str) -> None:
+    """Raises `ConfigError` where timm is not installed, `UnknownName` where it has no such name.
+
+    name: with or without "timm:".
+    """
+    _pretrained_cfg(name.removeprefix(TIMM))
 
 
 def import_timm() -> Any:

@@ -125,18 +125,6 @@ class TrainingSettings(Settings):
     )
 
 
-NETWORKS = ("auto", "resnet", "mlp", "embedding", "timm:NAME")
-
-
-def check_network(name: str) -> None:
-    """Refuse what names no kind of network; whether timm has it is seen when it is made.
-
-    Raises UnknownName.
-    """
-    if name not in NETWORKS[:-1] and not name.startswith("timm:"):
-        raise UnknownName("network", name, NETWORKS, "network.name")
-
-
 class LoopSettings(Settings):
     """How many labels, when."""
 

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from labelgap.errors import DeviceError
+from labelgap.names import check_device
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -62,12 +63,8 @@ def machine(device: str = "auto", precision: str = "auto") -> Machine:
             kind = "mps"
         chosen = torch.device(kind)
     else:
-        try:
-            chosen = torch.device(device)
-        except RuntimeError as error:
-            raise DeviceError(
-                f"--device {device!r} is not a device.", "Valid: auto, cpu, cuda, cuda:N, mps."
-            ) from error
+        check_device(device)
+        chosen = torch.device(device)
     if chosen.type == "cuda" and (
         not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()
     ):
@@ -77,8 +74,6 @@ def machine(device: str = "auto", precision: str = "auto") -> Machine:
         )
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device mps: no Metal device here.", "Use `--device cpu`.")
-    if chosen.type not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"--device {device!r} is not supported.", "Valid: auto, cpu, cuda, mps.")
     if precision == "auto":
         precision = "bfloat16" if _native_bfloat16(chosen) else "float32"
     return Machine(chosen, precision)

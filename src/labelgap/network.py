@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from labelgap.config import NETWORKS, NetworkSettings
-from labelgap.errors import ConfigError, UnknownName
+from labelgap.config import NetworkSettings
+from labelgap.errors import ConfigError
+from labelgap.names import unknown_network
 
 
 class Output(NamedTuple):
@@ -206,7 +207,7 @@ def build(settings: NetworkSettings, input_shape: tuple[int, ...], num_classes: 
             "network.name = 'embedding' is an adapter on features that stay as they are.",
             "Add `--freeze`.",
         )
-    raise UnknownName("network", name, NETWORKS, "network.name")
+    raise unknown_network(settings.name)
 
 
 def dropout_modules(network: nn.Module) -> list[nn.Module]:

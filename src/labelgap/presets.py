@@ -9,9 +9,10 @@ from copy import deepcopy
 from typing import Any
 
 from labelgap.axes import lookup, options
-from labelgap.config import RunConfig, build, check_network
+from labelgap.config import RunConfig, build
 from labelgap.errors import ConfigError, UnknownName
 from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
+from labelgap.names import check_network
 from labelgap.weights_file import by_content
 
 Tree = dict[str, Any]

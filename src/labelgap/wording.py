@@ -1,6 +1,14 @@
 """Words for people."""
 
+import re
+
 
 def counted(n: int, one: str, many: str | None = None) -> str:
     """A number and its noun: "1 file", "2 files"; `many` where an s does not make the plural."""
     return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def plain(text: object) -> str:
+    """Text that rich shows as it is, in a markup of ours: every bracket escaped, since one that
+    opens in a file's name may close in the next."""
+    return re.sub(r"(\\*)\[", r"\1\1\\[", str(text))

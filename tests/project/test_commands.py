@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from labelgap.cli import app, project  # noqa: F401  (importing registers the commands)
 from labelgap.errors import ConfigError, FolderError, LabelgapError
-from labelgap.project.store import Project
+from labelgap.project.store import HOME, SETTINGS, Project
 
 QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "network.blocks=[1]"]
 
@@ -75,6 +75,42 @@ def test_init_again_goes_on_and_ignores_nothing(tmp_path):
         run(*words, "--method", "margin")
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--image-size", 64], "image_size 16, and now 64 is given.*packed at that size"),
+        (["--folder-labels"], "folder_labels False, and now True is given"),
+        (["--holdout", 0.2], "holdout 0.5, and now 0.2 is given"),
+        (["--method", "daal"], "method 'margin', and now 'daal' is given.*ask N --method"),
+        (["--flip"], "flip False, and now True is given"),
+        (["--seed", 0], "seed 3, and now 0 is given"),
+        (["--set", "training.steps=7"], "config .*30.*and now .*7"),
+    ],
+)
+def test_init_again_refuses_what_contradicts_the_project(tmp_path, option, said):
+    make_images(tmp_path / "cat", 3)
+    make_images(tmp_path / "dog", 3, seed=1)
+    first = ["--image-size", 16, "--no-folder-labels", "--holdout", 0.5, "--method", "margin"]
+    first += ["--no-flip", "--seed", 3, "--set", "training.steps=30"]
+    words = ["init", tmp_path, "--classes", "cat,dog"]
+    run(*words, *first)
+    assert "6 images" in run(*words)  # saying nothing contradicts nothing
+    assert "6 images" in run(*words, *first)
+    with pytest.raises(FolderError, match=said):
+        run(*words, *option)
+
+
+def test_init_again_goes_on_with_the_images_of_the_manifest(tmp_path):
+    truth = make_images(tmp_path, 4)
+    path, label = next(iter(truth.items()))
+    (tmp_path / "list.csv").write_text(f"path,label\n{path},{label}\n")
+    words = ["init", tmp_path, "--classes", ",".join(CLASSES)]
+    run(*words, "--manifest", tmp_path / "list.csv")
+    assert "1 images" in run(*words)
+    with Project.open(tmp_path, "read") as p:
+        assert p.items.count() == 1
+
+
 def test_weights_that_cannot_be_had_are_told_before_anything_is_made(tmp_path, monkeypatch):
     def away(settings):
         raise ConfigError(f"The weights of {settings.name} cannot be had.", "Connect.")
@@ -128,3 +164,103 @@ def test_one_class_alone_is_told_at_once(tmp_path):
     said = run("init", tmp_path, "--classes", "cat dog")
     assert "one class alone" in said
     assert "separate names by commas" in said
+
+
+def test_each_undo_takes_back_one_answer_the_latest_first(tmp_path):
+    folder = tmp_path / "images"
+    make_images(folder, 4)
+    run("init", folder, "--classes", ",".join(CLASSES))
+    with Project.open(folder) as p:
+        for item, label in ((1, 0), (2, 1), (1, 0)):
+            p.ledger.answer(item, label, person="anna")
+    said = []
+    for left in ({1: 0, 2: 1}, {1: 0}, {}):
+        said.append(run("undo", "--project", folder))
+        with Project.open(folder, "read") as p:
+            assert p.ledger.labels == left
+    assert [s.partition(" ")[0] for s in said] == ["im0001.png", "im0002.png", "im0001.png"]
+    with pytest.raises(LabelgapError, match="no answer to take back"):
+        run("undo", "--project", folder)
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), ("Train", "valid", "test")])
+def test_splits_are_no_classes(tmp_path, splits):
+    for k, split in enumerate(splits):
+        make_images(tmp_path / split / "cat", 2, seed=k)
+        make_images(tmp_path / split / "dog", 2, seed=10 + k)
+    with pytest.raises(ConfigError, match=r"splits of a data set.*labelgap init .*--classes a,b,c"):
+        run("init", tmp_path)
+    assert not (tmp_path / HOME).exists()
+    assert "2 classes (cat, dog)" in run("init", tmp_path / splits[0])
+    assert "2 classes (test, train)" in run("init", tmp_path, "--classes", "test,train")
+
+
+def said_next(folder, *option):
+    return run("status", *(option or ("--project", folder))).partition("next: ")[2]
+
+
+def test_the_next_command_is_one_that_works(tmp_path):
+    folder = tmp_path / "my images"
+    make_images(folder, 3)
+    run("init", folder, "--classes", "thing")
+    at = f"--project '{folder}'"
+    assert said_next(folder) == f"labelgap ask 50 {at}"
+    with Project.open(folder) as p:
+        p.ledger.answer(0, 0)
+    # One class cannot be trained, and of an image that is gone nobody is asked.
+    assert said_next(folder) == f"labelgap ask 50 {at}"
+    with Project.open(folder) as p:
+        p.ledger.answer(1, 0)
+        (folder / p.items.get(2).path).unlink()
+        p.add()
+    assert said_next(folder) == f"labelgap export {at}"
+    run("export", "--project", folder, "--out", tmp_path / "l.csv")
+
+
+def test_labels_of_no_class_alone_are_not_trained_on(tmp_path):
+    make_images(tmp_path, 3)
+    run("init", tmp_path, "--classes", "cat,dog")
+    with Project.open(tmp_path) as p:
+        p.ledger.answer(0, -1)
+    assert said_next(tmp_path).startswith("labelgap ask 50")
+    with Project.open(tmp_path) as p:
+        p.ledger.answer(1, 0)
+    assert said_next(tmp_path).startswith("labelgap train")
+
+
+def test_a_project_that_has_no_ledger_yet_is_told_to_begin_again(tmp_path):
+    make_images(tmp_path, 3)
+    words = ["init", tmp_path, "--classes", "cat,dog"]
+    run(*words)
+    for file in (tmp_path / HOME).iterdir():
+        if file.name != SETTINGS:
+            file.unlink()
+    with pytest.raises(FolderError, match=r"no ledger yet.*Run `labelgap init` again"):
+        run("status", "--project", tmp_path)
+    with pytest.raises(FolderError, match="no ledger yet"):
+        run("ask", 1, "--project", tmp_path)
+    said = CliRunner().invoke(app, ["doctor", "--project", str(tmp_path)])
+    assert said.exit_code == 1
+    assert "Run `labelgap init` again" in " ".join(said.output.split())
+    assert "3 images" in run(*words)
+    assert "3 images" in run("status", "--project", tmp_path)
+
+
+def test_a_ledger_that_is_lost_is_not_begun_anew_in_silence(folder):
+    for file in (folder / HOME).glob("ledger.sqlite*"):
+        file.unlink()
+    with pytest.raises(FolderError, match=r"is missing, and with it the labels.*Restore a backup"):
+        run("ask", 1, "--project", folder)
+    assert not (folder / HOME / "ledger.sqlite").exists()
+
+
+def test_settings_that_are_lost_are_told_by_doctor(folder, monkeypatch):
+    (folder / HOME / SETTINGS).unlink()
+    monkeypatch.chdir(folder)
+    said = CliRunner().invoke(app, ["doctor"])
+    assert said.exit_code == 1
+    text = " ".join(said.output.split())
+    assert f"{SETTINGS} cannot be read" in text
+    assert "the ledger is whole" in text
+    with pytest.raises(FolderError, match=r"cannot be read.*Restore it"):
+        run("status")

@@ -14,7 +14,7 @@ from labelgap.project.predictions import write_predictions
 from labelgap.project.quality import TRAINED
 from labelgap.project.status import status
 from labelgap.project.store import Project
-from labelgap.project.work import Work
+from labelgap.project.work import Work, _block_bounds, _statistics
 from labelgap.report.explain import number
 
 
@@ -200,3 +200,15 @@ def test_a_corrected_held_out_label_corrects_the_past(project, truth):
     project.ledger.answer(item, other, person="anna")
     after = quality.curve(project.ledger)[-1].accuracy
     assert after.right == before.right + (-1 if was_right else 1)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "[1, 2", '{"rows": 3}', "[7, 5, 900]", '["a"]'])
+def test_a_damaged_cache_is_computed_anew(project, text):
+    cache = project.home / "cache"
+    rows, mean, std = _statistics(project, project.pixels.open(60))
+    bounds = _block_bounds(project, 60)
+    for name in ("statistics.json", "blocks.json"):
+        (cache / name).write_text(text)
+    assert _statistics(project, project.pixels.open(60)) == (rows, mean, std)
+    assert _block_bounds(project, 60) == bounds
+    assert _statistics(project, project.pixels.open(60)) == (rows, mean, std)  # from the file

@@ -6,6 +6,7 @@ from importlib import import_module
 import typer
 
 from labelgap.errors import LabelgapError
+from labelgap.wording import plain
 
 app = typer.Typer(
     name="labelgap",
@@ -47,14 +48,10 @@ def main() -> None:
     except LabelgapError as error:
         from rich.console import Console
 
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(f"[bold red]error:[/] {_plain(error.cause)}")
+        console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        console.print(f"[bold red]error:[/] {plain(error.cause)}")
         if error.cure:
-            console.print(f"       {_plain(error.cure)}")
+            console.print(f"       {plain(error.cure)}")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

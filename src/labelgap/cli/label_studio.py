@@ -11,7 +11,7 @@ import typer
 from labelgap.cli import app
 from labelgap.cli.project import PROJECT
 from labelgap.cli.telling import console as _console
-from labelgap.cli.telling import plain as _plain
+from labelgap.wording import plain as _plain
 
 if TYPE_CHECKING:
     from labelgap.project.label_studio.client import Client

@@ -12,13 +12,14 @@ from labelgap.cli.telling import (
     network_of,
     next_step,
     tell_conflicts,
+    tell_gone,
     tell_import,
     tell_regions,
     tell_report,
 )
 from labelgap.cli.telling import console as _console
-from labelgap.cli.telling import plain as _plain
 from labelgap.wording import counted
+from labelgap.wording import plain as _plain
 
 if TYPE_CHECKING:
     from labelgap.learner import Progress
@@ -46,23 +47,30 @@ def init(
         "--folder-labels/--no-folder-labels",
         help="Label images in sub-folders by their names. [default: without --classes]",
     ),
-    method: str = typer.Option("daal", help="A method by name (`labelgap methods`)."),
+    method: str | None = typer.Option(
+        None, help="A method by name (`labelgap methods`). [default: daal]"
+    ),
     weights: str | None = typer.Option(
         None, help="Pretrained weights: a file, or hub. Freezes the network; trains an adapter."
     ),
     network: str | None = typer.Option(
         None, help="resnet | mlp | timm:NAME. [with --weights: timm:tf_efficientnet_lite0]"
     ),
-    holdout: float = typer.Option(
-        0.2, min=0.0, max=0.9, help="Share of the questions that only measure accuracy."
+    holdout: float | None = typer.Option(
+        None,
+        min=0.0,
+        max=0.9,
+        help="Share of the questions that only measure accuracy. [default: 0.2]",
     ),
     image_size: int | None = typer.Option(
         None, min=4, max=1024, help="Side that images are packed at. [default: 128, or theirs]"
     ),
-    flip: bool = typer.Option(
-        True, "--flip/--no-flip", help="Mirror images in training; not for text or digits."
+    flip: bool | None = typer.Option(
+        None,
+        "--flip/--no-flip",
+        help="Mirror images in training; not for text or digits. [default: --flip]",
     ),
-    seed: int = typer.Option(0, help="Seed of every draw."),
+    seed: int | None = typer.Option(None, help="Seed of every draw. [default: 0]"),
     set_: list[str] = typer.Option([], "--set", help="key=value of `labelgap config`."),
 ) -> None:
     """Make a labelling project of a folder of images."""
@@ -75,19 +83,23 @@ def init(
         weights = str(Path(str(weights)).expanduser().resolve())
         _need_file(Path(weights))
     config, _, _ = tree_of(None, {}, set_)
+    # Only what was said: a repeated init refuses what contradicts the project.
+    said = {
+        "method": method,
+        "weights": weights,
+        "network": network,
+        "holdout": holdout,
+        "flip": flip,
+        "seed": seed,
+        "config": config or None,
+    }
     begun = begin(
         folder.expanduser(),
         classes=names,
         manifest=manifest,
         folder_labels=folder_labels,
         image_size=image_size,
-        method=method,
-        weights=weights,
-        network=network,
-        holdout=holdout,
-        flip=flip,
-        seed=seed,
-        config=config,
+        **{key: value for key, value in said.items() if value is not None},
     )
     with begun.project as project:
         console = _console()
@@ -142,7 +154,7 @@ def add(project: Path | None = PROJECT) -> None:
 
 @app.command()
 def ask(
-    n: int = typer.Argument(..., help="How many images to label next."),
+    n: int = typer.Argument(..., min=1, help="How many images to label next."),
     method: str | None = typer.Option(None, help="Another method, from now on."),
     device: str = DEVICE,
     threads: int | None = THREADS,
@@ -181,6 +193,13 @@ def _work(
     threads: int | None,
     progress: "Progress | None",
 ) -> "Work":
+    from labelgap.names import check_device, check_method
+    from labelgap.project.ready import need_images
+
+    check_device(device)
+    if method is not None:
+        check_method(method)
+    need_images(p)
     from labelgap.device import set_threads
     from labelgap.project.work import Work
 
@@ -193,10 +212,12 @@ def train(
     device: str = DEVICE, threads: int | None = THREADS, project: Path | None = PROJECT
 ) -> None:
     """Train on all labels and estimate the accuracy."""
+    from labelgap.project.ready import need_labels
     from labelgap.project.status import status as status_of
     from labelgap.project.store import Project
 
     with Project.open(project) as p:
+        need_labels(p)
         console = _console()
         with bar(console) as progress:
             seconds = sum(_work(p, None, device, threads, progress).train().values())
@@ -272,10 +293,13 @@ def predict(
     project: Path | None = PROJECT,
 ) -> None:
     """Write the classifier's prediction of every image."""
-    from labelgap.project.predictions import write_predictions
+    from labelgap.project.predictions import refuse_predictions, write_predictions
+    from labelgap.project.ready import need_training
     from labelgap.project.store import Project
 
     with Project.open(project, "read") as p:
+        refuse_predictions(p, out)
+        need_training(p)
         console = _console()
         with bar(console) as progress:
             work = _work(p, None, device, threads, progress)
@@ -283,6 +307,7 @@ def predict(
         if work.is_stale():
             console.print("[yellow]labels have come since the last training[/]: labelgap train")
         console.print(f"{number} predictions → {_plain(out)}")
+        tell_gone(console, "image", len(p.items.replaced()))
 
 
 @app.command(name="import")
@@ -321,34 +346,39 @@ def import_(
 
 @app.command(name="export")
 def export_(
-    format: str = typer.Option("csv", help="csv | jsonl | parquet | folders | coco | model | onnx"),
+    format: str | None = typer.Option(
+        None,
+        help="csv | jsonl | parquet | folders | coco | model | onnx. [default: by --out, else csv]",
+    ),
     out: Path | None = typer.Option(
-        None, help="The file, or the folder for folders and model. [default: labels.FORMAT]"
+        None,
+        help="The file, or the folder for folders and model. "
+        "[default: labels.FORMAT; for folders ../NAME-labels beside the project]",
     ),
     link: bool = typer.Option(False, "--link", help="folders: symbolic links, not copies."),
     project: Path | None = PROJECT,
 ) -> None:
     """Write the labels for other tools, or the trained model."""
-    from labelgap.project.exchange import FORMATS, export
+    from labelgap.project.exchange import export, labels_of_gone
+    from labelgap.project.outputs import MODELS, default_out, format_of, refuse_overwriting
+    from labelgap.project.ready import need_training
     from labelgap.project.store import Project
 
-    named = {"folders": "labels", "coco": "labels.json", "model": "model", "onnx": "model.onnx"}
-    out = out or Path(named.get(format, f"labels.{format}"))
-    if format in ("model", "onnx"):
-        from labelgap.project.model import export_model
-
-        with Project.open(project, "read") as p:
-            work = _work(p, None, "cpu", None, None)
-            export_model(work, out, format)
-            _console().print(f"model → {_plain(out)}")
-        return
-    if format not in FORMATS:
-        from labelgap.errors import UnknownName
-
-        raise UnknownName("format", format, (*FORMATS, "model", "onnx"))
+    format = format_of(out, format)
     with Project.open(project, "read") as p:
+        console = _console()
+        out = out or default_out(p, format)
+        if format in MODELS:
+            refuse_overwriting(p, out)
+            need_training(p)
+            from labelgap.project.model import export_model
+
+            export_model(_work(p, None, "cpu", None, None), out, format)
+            console.print(f"model → {_plain(out)}")
+            return
         number = export(p, out, format, link=link)
-        _console().print(f"{number} labels → {_plain(out)}")
+        console.print(f"{counted(number, 'label')} → {_plain(out)}")
+        tell_gone(console, "label", labels_of_gone(p))
 
 
 @app.command()
@@ -367,14 +397,14 @@ def undo(
         if annotator is not None:
             event = p.ledger.undo(item, person=annotator)
         else:
-            # Newest first; what is undone already is passed over.
+            # Newest first, so that an undo comes before the answer that it took back.
+            undone: set[int] = set()
             for past in p.ledger.history(limit=10_000, id=item):
-                if past.kind != "undone" and past.id is not None:
-                    standing = p.ledger.opinions(past.id).get(past.person)
-                    value = past.label if past.label is not None else past.data["reason"]
-                    if standing == value:
-                        event = p.ledger.undo(past.id, person=past.person)
-                        break
+                if past.kind == "undone":
+                    undone.add(past.data["undoes"])
+                elif past.seq not in undone:
+                    event = p.ledger.undo(seq=past.seq, person=past.person)
+                    break
             else:
                 raise LedgerError("There is no answer to take back.", "labelgap status")
         assert event.id is not None
@@ -405,10 +435,10 @@ def doctor(
     from labelgap.errors import FolderError
     from labelgap.project.doctor import examine
     from labelgap.project.doctor import repack as pack_anew
-    from labelgap.project.store import HOME, SETTINGS, Project, find_root
+    from labelgap.project.store import Project, find_root, is_project
 
     root = find_root(Path.cwd()) if project is None else project
-    if root is None or not (root / HOME / SETTINGS).exists():
+    if root is None or not is_project(root):
         raise FolderError("There is no labelling project here.", "Name its folder by --project.")
     console = _console()
     if repack:

@@ -1,11 +1,12 @@
 """What the commands of a labelling project say."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labelgap.wording import counted
+from labelgap.wording import counted, plain
 
 if TYPE_CHECKING:
     from labelgap.learner import Progress
@@ -17,14 +18,10 @@ SHOWN = 8
 
 
 def console() -> Any:
-    """The terminal; in a pipe no line is broken."""
+    """The terminal; in a pipe no line is broken. A file's :name: is no emoji."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
-
-
-def plain(text: object) -> str:
-    return str(text).replace("[", r"\[")
+    return Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 def network_of(project: "Project") -> str:
@@ -65,6 +62,11 @@ def tell_import(console: Any, report: "Imported") -> None:
     if report.stored or report.same:
         same = f", {report.same} were there already" if report.same else ""
         console.print(f"{counted(report.stored, 'label')} stored{same}")
+    if report.taken_back:
+        was = "was" if report.taken_back == 1 else "were"
+        console.print(
+            f"{counted(report.taken_back, 'label')} that {was} taken back (`labelgap undo`) left so"
+        )
     if report.unmatched:
         console.print(
             f"[yellow]{counted(len(report.unmatched), 'label')} without an image or class of this "
@@ -79,6 +81,16 @@ def tell_import(console: Any, report: "Imported") -> None:
         console.print(f"[yellow]differs:[/] {plain(path)} was {plain(before)}, now {plain(now)}")
     if len(report.differing) > SHOWN:
         console.print(f"  … {len(report.differing)} in all: labelgap status --conflicts")
+
+
+def tell_gone(console: Any, what: str, number: int) -> None:
+    """What a table by paths leaves out."""
+    if number:
+        left_out = "is not in it" if number == 1 else "are not in it"
+        console.print(
+            f"[yellow]{counted(number, what)} of contents that are gone {left_out}[/]; the ledger "
+            "keeps " + ("it" if number == 1 else "them")
+        )
 
 
 def tell_conflicts(console: Any, p: "Project") -> None:
@@ -114,21 +126,28 @@ def tell_regions(console: Any, p: "Project", regions: list[dict[str, Any]]) -> N
 
 def next_step(p: "Project", option: Path | None) -> str:
     """The command that is next. option: --project as it was given."""
+    where = f" --project {shlex.quote(str(option))}" if option is not None else ""
+    return f"next: [bold]{_next(p)}{plain(where)}[/]"
+
+
+def _next(p: "Project") -> str:
+    """A command that will not be refused."""
+    from labelgap.project.quality import TRAINED
+
     ledger = p.ledger
-    answered = len(ledger.labels) + len(ledger.skipped)
-    trained = p.last_note("project-trained")
+    answered = ledger.labels.keys() | ledger.skipped.keys()
+    labels = len(ledger.labelled_ids("train"))
+    trained = p.last_note(TRAINED)
     if len(ledger.outstanding_ids()):
-        command = "labelgap label"
-    elif answered and (
-        trained is None or trained.data["labels"] != len(ledger.labelled_ids("train"))
-    ):
-        command = "labelgap train"
-    elif answered < p.items.count():
-        command = "labelgap ask 50"
-    else:
-        command = "labelgap predict"
-    where = f" --project {option}" if option is not None else ""
-    return f"next: [bold]{command}{plain(where)}[/]"
+        return "labelgap label"
+    fresh = trained is not None and trained.data["labels"] == labels
+    if labels and len(p.classes) > 1 and not fresh:
+        return "labelgap train"
+    if any(item.present and item.id not in answered for item in p.items.all()):
+        return "labelgap ask 50"
+    if trained is not None:
+        return "labelgap predict"
+    return "labelgap export" if answered else "labelgap add"
 
 
 @contextmanager

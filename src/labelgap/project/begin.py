@@ -1,12 +1,13 @@
 """`labelgap init`: classes, settings, items, and the labels that came along."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelgap.errors import DataError, FolderError, UnknownName
-from labelgap.presets import resolve
+from labelgap.errors import ConfigError, DataError, FolderError, UnknownName
+from labelgap.names import TIMM, check_method, check_network
 from labelgap.project import sources
 from labelgap.project.exchange import Imported, store_labels
 from labelgap.project.ingest import Report
@@ -16,6 +17,7 @@ SMALL = 64
 """Images that all have one square size up to this keep it; others are packed at 128 pixels, what
 frozen backbones work on."""
 _PEEKED = 32
+_SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,12 @@ def begin(
 
     Raises
     ------
-    FolderError, DataError, ConfigError, UnknownName: nothing is made then.
+    FolderError, DataError, ConfigError, UnknownName: nothing is made then. FolderError too where
+        the folder has a project and an argument contradicts it; None contradicts nothing.
     """
     if not root.is_dir():
         raise FolderError(f"{root} is not a folder.", "Give the folder that has the images.")
-    # A misspelt method or setting must not be found after an hour of decoding.
-    method = settings.get("method", "daal")
-    resolve({"method": method, **settings.get("config", {})}, preset="cpu", where="init")
+    _check_settings(settings)
     listed = manifest_in(root, manifest) if manifest else None
     kind: sources.Kind = "manifest" if listed else sources.kind_of(root)
     found = sources.find(root, kind, root / listed if listed else None)
@@ -69,6 +70,8 @@ def begin(
     use_labels = True if not by_folder else folder_labels
     if use_labels is None:
         use_labels = classes is None
+    if classes is None and by_folder:
+        _refuse_splits(root, sources.classes_of(found))
     names = check_classes(classes if classes is not None else sources.classes_of(found))
     if use_labels:
         for place in found:
@@ -89,17 +92,57 @@ def begin(
         from labelgap.project.work import configuration
 
         load_backbone(configuration(made, root.name).network)
-    project = Project.create(root, made)
+    asked = {"manifest": manifest, "folder_labels": folder_labels, "image_size": image_size}
+    given = settings.keys() | {key for key, value in asked.items() if value is not None}
+    project = Project.create(root, made, given)
     try:
+        if (project.settings.source, project.settings.manifest) != (kind, listed):
+            found = project.find()  # a project that is there goes on with its own images
         report = project.add(found)
-        labels = Imported()
-        if use_labels:
-            labels = keep_labels(project, found)
+        labels = keep_labels(project, found)
         held_out = _hold_out(project)
     except BaseException:
         project.close()
         raise
     return Begun(project, report, labels, held_out)
+
+
+def _refuse_splits(root: Path, names: Sequence[str]) -> None:
+    """Raises `ConfigError` where all sub-folders are the parts of a data set, and no classes."""
+    if names and all(name.lower() in _SPLITS for name in names):
+        raise ConfigError(
+            f"The sub-folders {', '.join(names)} of {root} are named as the splits of a data set, "
+            "not as classes.",
+            f"Give the folder of one split (`labelgap init {shlex.quote(str(root / names[-1]))}`), "
+            "or name the classes: --classes a,b,c.",
+        )
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """A misspelt name or setting must not be found after an hour of decoding, or of labelling.
+
+    Raises `UnknownName`, `ConfigError`. Names come first, since the rest imports torch.
+    """
+    config = settings.get("config") or {}
+    method, network = settings.get("method", "daal"), settings.get("network")
+    named = config.get("network")
+    named = named if isinstance(named, Mapping) else {}
+    check_method(method)
+    name = str(named.get("name") or network or "auto")
+    check_network(name)
+    if name == "embedding" and not named.get("freeze"):
+        raise ConfigError(
+            "The network 'embedding' is an adapter on features that stay as they are.",
+            "Give --network resnet, mlp or timm:NAME.",
+        )
+    if config:
+        from labelgap.presets import resolve
+
+        resolve({"method": method, **config}, preset="cpu", where="init")
+    if name.startswith(TIMM):
+        from labelgap.backbone import check_timm
+
+        check_timm(name)
 
 
 def _hold_out(project: Project) -> int:

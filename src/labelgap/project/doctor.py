@@ -17,7 +17,7 @@ from labelgap.errors import DataError, LabelgapError
 from labelgap.ledger import LEDGER
 from labelgap.project.pixels import CHANNELS
 from labelgap.project.sources import Unreadable
-from labelgap.project.store import HOME, SETTINGS, Project, read_settings
+from labelgap.project.store import HOME, SETTINGS, Project, need_ledger, read_settings
 from labelgap.wording import counted
 
 SAMPLED = 200
@@ -60,6 +60,11 @@ def _settings(root: Path) -> Finding:
 def _ledger(home: Path) -> Iterator[Finding]:
     file = home / LEDGER
     try:
+        need_ledger(home.parent)
+    except LabelgapError as error:
+        yield Finding("ledger", "error", error.cause, error.cure)
+        return
+    try:
         _sqlite.check(file)
         yield Finding("ledger", "ok", "the file is sound")
     except LabelgapError as error:
@@ -99,7 +104,12 @@ def _items(project: Project) -> Iterator[Finding]:
 
 def _files(project: Project) -> Iterator[Finding]:
     items = project.items.all()
-    gone = [i for i in items if not i.present]
+    replaced = project.items.replaced()
+    if replaced:
+        text = f"{counted(len(replaced), 'image')} with other contents now, e.g. "
+        text += items[min(replaced)].path or f"item {min(replaced)}"
+        yield Finding("edited", "ok", f"{text}; labels of the old contents stay in the ledger")
+    gone = [i for i in items if not i.present and i.id not in replaced]
     if gone:
         text = f"{counted(len(gone), 'item')} without a file now, e.g. {gone[0].path}"
         yield Finding(

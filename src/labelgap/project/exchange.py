@@ -13,14 +13,12 @@ from labelgap._events import Event
 from labelgap.errors import DataError, FolderError, UnknownName
 from labelgap.files import write_text
 from labelgap.ledger import NONE_OF_THESE, Ledger
+from labelgap.project.outputs import LABELS, refuse_overwriting
 from labelgap.project.sources import Unreadable, read_table, relative
-from labelgap.project.store import Project
+from labelgap.project.store import NONE_LABEL, Project
 from labelgap.project.tables import Row, fused, write_table
 
-NONE_LABEL = "(none of these)"
-"""How the answer "none of the classes" is written in files."""
 COLUMNS = ("path", "label", "annotator", "time", "round")
-FORMATS = ("csv", "jsonl", "parquet", "folders", "coco")
 
 
 @dataclass
@@ -29,6 +27,8 @@ class Imported:
 
     stored: int = 0
     same: int = 0
+    taken_back: int = 0
+    """Labels that their annotator gave and took back: repeating them stores nothing."""
     without_label: int = 0
     unmatched: list[str] = field(default_factory=list)
     ambiguous: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ def import_file(project: Project, file: Path, person: str = "import") -> Importe
             why = refused.get(name)
             report.unmatched.append(f"{name} (quarantined: {why})" if why else name)
             continue
-        who = row.get("annotator") or person
+        who = fused(row.get("annotator", "")) or person
         known = given.setdefault(who, {})
         if item in known and known[item][0] != label:
             twice.add((who, item))
@@ -102,12 +102,15 @@ def store_labels(
     report: Imported,
 ) -> None:
     """Store one person's labels, item -> (label, path), in one transaction; those that this
-    person has given already are counted and left alone."""
-    in_force = ledger.labels
+    person has given already, or given and taken back, are counted and left alone."""
+    in_force, taken_back = ledger.labels, _taken_back(ledger, person)
     new: dict[int, int] = {}
     for item, (label, path) in answers.items():
         if ledger.opinions(item).get(person) == label:
             report.same += 1
+            continue
+        if taken_back.get(item) == label:
+            report.taken_back += 1
             continue
         if item in in_force and in_force[item] != label:
             before, now = (name_of(y, classes) for y in (in_force[item], label))
@@ -116,6 +119,21 @@ def store_labels(
     if new:
         ledger.answers(new, person=person)
     report.stored += len(new)
+
+
+def _taken_back(ledger: Ledger, person: str) -> dict[int, int]:
+    """Item -> the label that this person's last event there took back."""
+    given: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for event in ledger.history(limit=-1, person=person)[::-1]:
+        if event.id is None:
+            continue
+        last.pop(event.id, None)
+        if event.label is not None:
+            given[event.seq] = event.label
+        elif event.kind == "undone" and event.data["undoes"] in given:
+            last[event.id] = given[event.data["undoes"]]
+    return last
 
 
 def _label(project: Project, text: str, where: str) -> int:
@@ -148,7 +166,10 @@ def name_of(label: int, classes: tuple[str, ...]) -> str:
 
 
 def label_rows(project: Project) -> list[Row]:
-    """One row for each label in force, by item: path, label, annotator, time (UTC), round."""
+    """One row for each label in force, by item: path, label, annotator, time (UTC), round.
+
+    Without those of `labels_of_gone`, whose path is another image's.
+    """
     # People label meanwhile: the labels are read first, since every one of them has its event
     # among those that are read later.
     labels = project.ledger.labels
@@ -157,8 +178,9 @@ def label_rows(project: Project) -> list[Row]:
         if event.kind in ("labelled", "corrected") and event.id is not None:
             said.setdefault(event.id, []).append(event)
     rows = []
+    replaced = project.items.replaced()
     for item in project.items.all():
-        if item.id not in labels:
+        if item.id not in labels or item.id in replaced:
             continue
         opinions = project.ledger.opinions(item.id)
         source = _source(said.get(item.id, []), labels[item.id], opinions)
@@ -175,6 +197,14 @@ def label_rows(project: Project) -> list[Row]:
             }
         )
     return rows
+
+
+def labels_of_gone(project: Project) -> int:
+    """How many labels in force are of contents that no file has and whose path has others now.
+
+    The ledger keeps them. A table by paths would put them on the new contents.
+    """
+    return len(project.items.replaced() & project.ledger.labels.keys())
 
 
 def _source(events: Sequence[Event], label: int, opinions: Mapping[str, int | str]) -> Event | None:
@@ -196,10 +226,11 @@ def export(project: Project, out: Path, format: str, *, link: bool = False) -> i
     ------
     UnknownName: another format.
     DataError: in format folders, the file of a labelled image is gone or has other contents.
-    FolderError: `out` cannot be written, or is a folder that is not empty.
+    FolderError: `out` cannot be written, is a part of the project, or a folder that is not empty.
     """
-    if format not in FORMATS:
-        raise UnknownName("format", format, FORMATS)
+    if format not in LABELS:
+        raise UnknownName("format", format, LABELS)
+    refuse_overwriting(project, out)
     rows = label_rows(project)
     if format == "folders":
         _folders(project, rows, out, link)

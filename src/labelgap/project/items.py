@@ -166,6 +166,16 @@ class Items:
         rows = self._database.execute("SELECT path, item FROM files WHERE item IS NOT NULL")
         return {str(path): int(item) for path, item in rows}
 
+    def replaced(self) -> set[int]:
+        """Items that no file has, or had when it went: another item is at their last path.
+
+        So that path says nothing of them: whoever reads it finds other contents.
+        """
+        now = self.paths()
+        kept = set(now.values())
+        lost = [item for item in self.all() if item.id not in kept]
+        return {item.id for item in lost if not item.path or item.path in now}
+
     def get(self, id: int) -> Item:
         """One item. Raises `DataError` for an id that no item has."""
         row = None

@@ -11,8 +11,9 @@ from jaxtyping import Float, UInt8
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from labelgap.errors import ConfigError, FolderError, LabelgapError
+from labelgap.errors import ConfigError, FolderError
 from labelgap.files import write_atomically, write_text
+from labelgap.project.ready import untrained
 from labelgap.project.work import Work
 
 LOADER = '''"""Loads the classifier of this folder: `names, probabilities = predict(["a.jpg"])`."""
@@ -76,7 +77,7 @@ def classifier(work: Work) -> Classifier:
     Raises `LabelgapError` where nothing is trained.
     """
     if not work.restore():
-        raise LabelgapError("There is no trained network yet.", "Run `labelgap train` first.")
+        raise untrained()
     task = work.session.task
     backbone = None
     if work.config.network.freeze:

@@ -1,32 +1,52 @@
 """The classifier's prediction of every image, as a table."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labelgap.errors import UnknownName
 from labelgap.project.exchange import name_of
+from labelgap.project.outputs import TABLES, refuse_overwriting
+from labelgap.project.store import Project
 from labelgap.project.tables import Row, write_table
-from labelgap.project.work import Work
+
+if TYPE_CHECKING:  # torch is not needed to refuse
+    from labelgap.project.work import Work
 
 COLUMNS = ("path", "id", "predicted", "probability", "label")
 
 
-def write_predictions(work: Work, out: Path, probabilities: bool = False) -> int:
-    """Write path, id, predicted, probability, label (empty without one) of every item.
+def refuse_predictions(project: Project, out: Path) -> str:
+    """The table's format, by its suffix; before anything is computed.
+
+    Raises `UnknownName` for a suffix other than .csv, .jsonl, .parquet; `FolderError` for a place
+    that holds a part of the project.
+    """
+    format = out.suffix.lower().lstrip(".")
+    if format not in TABLES:
+        raise UnknownName("format", format, TABLES, str(out))
+    refuse_overwriting(project, out)
+    return format
+
+
+def write_predictions(work: "Work", out: Path, probabilities: bool = False) -> int:
+    """Write path, id, predicted, probability, label (empty without one) of every item; how many.
+
+    Not of contents that are gone and whose path has others now.
 
     probabilities: a further column for each class, "p(name)".
 
-    Raises `UnknownName` for a suffix other than .csv, .jsonl, .parquet; `LabelgapError` where
-    nothing is trained.
+    Raises what `refuse_predictions` does, and `LabelgapError` where nothing is trained.
     """
-    format = out.suffix.lower().lstrip(".")
-    if format not in ("csv", "jsonl", "parquet"):
-        raise UnknownName("format", format, ("csv", "jsonl", "parquet"), str(out))
     project = work.project
-    ids, p = work.predict()
+    format = refuse_predictions(project, out)
+    _, p = work.predict()
     labels = project.ledger.labels
     best = p.argmax(axis=1)
     rows: list[Row] = []
+    replaced = project.items.replaced()
     for item in project.items.all():
+        if item.id in replaced:
+            continue
         k = int(best[item.id])
         row: Row = {
             "path": item.path,
@@ -41,4 +61,4 @@ def write_predictions(work: Work, out: Path, probabilities: bool = False) -> int
         rows.append(row)
     more = tuple(f"p({name})" for name in project.classes) if probabilities else ()
     write_table(out, rows, (*COLUMNS, *more), format)
-    return len(ids)
+    return len(rows)

@@ -185,6 +185,11 @@ def _comma_separated(file: Path, text: str) -> list[dict[str, str]]:
                 continue
             if not header:
                 header = [cell.strip().lower() for cell in row]
+                if len(header) == 1 and (mark := next((c for c in ";\t" if c in header[0]), "")):
+                    named = "tabs" if mark == "\t" else "semicolons"
+                    raise DataError(
+                        f"{file}: its columns are separated by {named}.", "Separate them by commas."
+                    )
                 if len(set(header)) < len(header):
                     raise DataError(f"{file}: a column occurs twice ({', '.join(header)}).")
                 continue

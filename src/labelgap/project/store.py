@@ -2,7 +2,8 @@
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,10 +22,18 @@ from labelgap.project.pixels import Pixels
 
 HOME = ".labelgap"
 SETTINGS = "project.json"
+ITEMS = "items.sqlite"
 SCHEMA = 1
 MAX_CLASSES = 10_000
+NONE_LABEL = "(none of these)"
+"""How the answer "none of the classes" is written in files; no class has this name."""
 _SNAPSHOTS = 10
-_ASKED_FOR = ("manifest", "holdout", "seed", "method", "network", "weights", "flip", "config")
+_NEAR = 20  # paths that an error names
+_CHANGES = {
+    "image_size": "Leave it out: its images are packed at that size. Another one needs a new "
+    "project, once the folder .labelgap is moved away.",
+    "method": "Leave it out; `labelgap ask N --method NAME` changes it from then on.",
+}
 BESIDE = (
     "If that is `labelgap label`: its page asks for more images (the button “more images”), and "
     "Ctrl-C in its terminal ends it. Meanwhile status, predict, export and backup work."
@@ -68,7 +77,7 @@ class Project:
         except InUse as error:
             raise InUse(error.cause, BESIDE) from error
         try:
-            self.items = Items(self.home / "items.sqlite", read_only=mode == "read")
+            self.items = Items(self.home / ITEMS, read_only=mode == "read")
         except BaseException:
             self.ledger.close()
             raise
@@ -86,21 +95,28 @@ class Project:
 
         Raises
         ------
-        FolderError: there is no project, or it is of a newer version.
+        FolderError: there is no project, a part of it is missing, or it is of a newer version.
         LedgerError: another program writes in it (named).
         """
         root = find_root(Path.cwd()) if start is None else Path(start).expanduser()
-        if root is None or not (root / HOME / SETTINGS).is_file():
+        if root is None or not is_project(root):
             where = "here or above" if start is None else f"in {start}"
             raise FolderError(
                 f"There is no labelling project {where}.",
                 "Begin one with `labelgap init FOLDER`, or name its folder with --project.",
             )
-        return cls(root.resolve(), read_settings(root / HOME / SETTINGS), mode)
+        settings = read_settings(root / HOME / SETTINGS)
+        need_ledger(root)
+        return cls(root.resolve(), settings, mode)
 
     @classmethod
-    def create(cls, root: Path, settings: ProjectSettings) -> "Project":
+    def create(
+        cls, root: Path, settings: ProjectSettings, given: Collection[str] | None = None
+    ) -> "Project":
         """Begin a project in a folder of images; repeating it with the same settings continues.
+
+        given: the settings that somebody asked for; the others give way to those of a project
+            that is there. None: all that are set.
 
         Raises `FolderError` where the folder has a project of other classes or settings.
         """
@@ -114,7 +130,7 @@ class Project:
                     f"{', '.join(known.classes[:12])}.",
                     "Use it (`labelgap status`), or move its folder .labelgap away.",
                 )
-            _refuse_changes(file, known, settings)
+            _refuse_changes(file, known, settings, given)
             settings = known
         else:
             save_settings(file, settings)
@@ -174,9 +190,10 @@ class Project:
         for text in (plain, name):
             if text in paths:
                 return paths[text]
-        if name.isdigit() and int(name) < self.items.count():
+        if name.isascii() and name.isdigit() and int(name) < self.items.count():
             return int(name)
-        raise UnknownName("image", name, list(paths)[:20])
+        near = get_close_matches(plain, paths, n=_NEAR, cutoff=0.5)
+        raise UnknownName("image", name, near or list(paths)[:_NEAR])
 
     # -------------------------------------------------------------------------- settings
 
@@ -205,10 +222,28 @@ class Project:
 
 def find_root(start: Path) -> Path | None:
     """The nearest folder at or above `start` that has a project."""
-    for folder in (start, *start.parents):
-        if (folder / HOME / SETTINGS).is_file():
-            return folder
-    return None
+    return next((folder for folder in (start, *start.parents) if is_project(folder)), None)
+
+
+def is_project(root: Path) -> bool:
+    """Whether a folder has a project, be it one that lost its settings or its ledger."""
+    return any((root / HOME / name).is_file() for name in (SETTINGS, LEDGER))
+
+
+def need_ledger(root: Path) -> None:
+    """Raises `FolderError` for a project without its ledger; one must not be begun in its place."""
+    if (root / HOME / LEDGER).exists():
+        return
+    if (root / HOME / ITEMS).exists():
+        raise FolderError(
+            f"{root / HOME / LEDGER} is missing, and with it the labels.",
+            "Restore a backup, or one of .labelgap/snapshots; without either `labelgap init` with "
+            "the same options begins a new one.",
+        )
+    raise FolderError(
+        f"The project in {root} was begun and has no ledger yet.",
+        "Run `labelgap init` again, with the same options.",
+    )
 
 
 def check_classes(names: Sequence[str]) -> tuple[str, ...]:
@@ -226,6 +261,11 @@ def check_classes(names: Sequence[str]) -> tuple[str, ...]:
             raise ConfigError(
                 f"The class name {name!r} is empty, too long or has control characters.",
                 "Give each class a short name.",
+            )
+        if name.casefold() == NONE_LABEL:
+            raise ConfigError(
+                f"The class name {name!r} is how labelgap writes that an image is of no class.",
+                "Leave it out: that answer is always there; or give the class another name.",
             )
     seen: dict[str, str] = {}
     for name in plain:
@@ -251,18 +291,18 @@ def read_settings(file: Path) -> ProjectSettings:
     return build(ProjectSettings, _named(tree), str(file))
 
 
-def _refuse_changes(file: Path, known: ProjectSettings, given: ProjectSettings) -> None:
+def _refuse_changes(
+    file: Path, known: ProjectSettings, asked: ProjectSettings, given: Collection[str] | None
+) -> None:
     """What is asked for and is otherwise in the project must not be ignored in silence."""
-    for key in given.model_fields_set & set(_ASKED_FOR):
-        before, now = getattr(known, key), getattr(given, key)
-        if now not in (
-            before,
-            ProjectSettings.model_fields[key].get_default(call_default_factory=True),
-        ):
+    names = asked.model_fields_set - {"classes"} if given is None else given
+    for key in ProjectSettings.model_fields:
+        before, now = getattr(known, key), getattr(asked, key)
+        if key in names and now != before:
             raise FolderError(
                 f"The project in {file.parent.parent} has {key} {before!r}, and now {now!r} is "
                 "given.",
-                f"Leave it out, or change it in {file} (`ask --method` changes the method).",
+                _CHANGES.get(key, f"Leave it out, or change it in {file}."),
             )
 
 

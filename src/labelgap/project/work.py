@@ -7,8 +7,8 @@ which the acquisition never sees, and held-out questions are the reserve in the 
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ from labelgap._events import QueryItem
 from labelgap.config import RunConfig, config_hash
 from labelgap.data.types import Augment, Split, Task, statistics
 from labelgap.device import Machine, machine
-from labelgap.errors import BudgetError, LabelgapError
+from labelgap.errors import BudgetError
 from labelgap.files import write_text
 from labelgap.learner import Progress
 from labelgap.presets import merge, resolve
 from labelgap.project.cold import thumbnails, typical
 from labelgap.project.explain import HELD_OUT, why
 from labelgap.project.quality import TRAINED
+from labelgap.project.ready import need_images, need_labels, untrained
 from labelgap.project.regions import uncovered
 from labelgap.project.store import Project, ProjectSettings
 from labelgap.project.work_notes import WHY
@@ -96,13 +97,8 @@ class Work:
         self.project = project
         self.config = configuration(project.settings, project.root.name, method)
         self.machine = machine(device, self.config.precision)
+        need_images(project)
         items = project.items.all()
-        if not items:
-            raise BudgetError(
-                f"{project.root} has no usable image.",
-                "Put images into it and run `labelgap add`; `labelgap status` tells what was "
-                "quarantined.",
-            )
         self.present: Ids = np.array([i.id for i in items if i.present], dtype=np.int64)
         images, self.statistics_rows = _image_task(project, [i.sha256 for i in items])
         draws = _draws(project, len(items))
@@ -149,12 +145,8 @@ class Work:
         Returns seconds by stage. Raises `BudgetError` without labels, `LabelgapError` for one
         class only.
         """
+        need_labels(self.project)
         session = self.session
-        if session.task.num_classes < 2:
-            raise LabelgapError(
-                "With one class there is nothing to tell apart, so nothing to train.",
-                "Export the labels; or begin a project with a second class.",
-            )
         seconds = session.fit()
         # Of what was trained on: people may have labelled on meanwhile.
         ids, labels = session.training.labelled_ids, session.training.labels
@@ -320,7 +312,7 @@ class Work:
         Raises `LabelgapError` where none is trained yet.
         """
         if not self.restore():
-            raise LabelgapError("There is no trained network yet.", "Run `labelgap train` first.")
+            raise untrained()
         ids = np.arange(len(self.session.task.train), dtype=np.int64)
         out = self.session.learner.predict(
             self.session.training.network, ids, {"logits"}, progress=self.session.progress
@@ -373,13 +365,21 @@ def _statistics(
     """Statistics of the channels, computed again only once the project has doubled: networks
     trained before a few more images came stay what they were."""
     file = project.home / "cache" / "statistics.json"
-    if file.is_file():
-        known: Mapping[str, Any] = json.loads(file.read_text())
-        if known["rows"] <= len(inputs) < 2 * known["rows"]:
-            return known["rows"], tuple(known["mean"]), tuple(known["std"])
+    match _cached(file):
+        case {"rows": int(rows), "mean": list(means), "std": list(deviations)}:
+            if rows <= len(inputs) < 2 * rows:
+                return rows, tuple(means), tuple(deviations)
     mean, std = statistics(inputs)
     write_text(file, json.dumps({"rows": len(inputs), "mean": mean, "std": std}))
     return len(inputs), mean, std
+
+
+def _cached(file: Path) -> Any:
+    """What a file of the cache holds; None where it has to be made anew."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _with_pool(task: Task, pool: Ids) -> Task:
@@ -437,13 +437,19 @@ def _block_bounds(project: Project, n: int) -> list[tuple[int, int]]:
     """Rows of each block of features: what was there when features were first wanted, then what
     has come since."""
     file = project.home / "cache" / "blocks.json"
-    known: list[int] = json.loads(file.read_text()) if file.is_file() else []
-    ends = [end for end in known if end <= n]
+    known = _cached(file)
+    ends = [end for end in known if end <= n] if _rising(known) else []
     while not ends or ends[-1] < n:
         ends.append(min(n, (ends[-1] if ends else 0) + _BLOCK))
     if ends != known:
         write_text(file, json.dumps(ends))
     return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _rising(ends: Any) -> bool:
+    return isinstance(ends, list) and all(
+        isinstance(end, int) and end > start for start, end in pairwise([0, *ends])
+    )
 
 
 def _feature_statistics(

@@ -8,8 +8,8 @@ from xml.sax.saxutils import quoteattr
 
 from labelgap.errors import LabelgapError
 from labelgap.ledger import NONE_OF_THESE
-from labelgap.project.exchange import NONE_LABEL
 from labelgap.project.label_studio.client import LabelStudioError
+from labelgap.project.store import NONE_LABEL
 
 UNSURE, BAD_IMAGE = "(unsure)", "(bad image)"
 _KEYS = "1234567890"
