@@ -5,6 +5,7 @@ a file that moves keeps its item. Ids are rows of the packed pixels, given in or
 and never removed. A file that cannot be an item is kept too, with the reason.
 """
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -60,6 +61,10 @@ class Item:
     height: int
     path: str
     present: bool
+
+    def has_content(self, data: bytes) -> bool:
+        """Whether these bytes of a file are this item, and not what replaced it."""
+        return hashlib.sha256(data).hexdigest() == self.sha256
 
 
 @dataclass(frozen=True)
