@@ -613,6 +613,22 @@ class Ledger:
         with self._reading():
             return frozenset(self._state.held_out)
 
+    def held_out_late(self) -> dict[int, tuple[int, int]]:
+        """Held-out item -> (seq of its first label, seq of the mark), where the label came first.
+
+        A training between the two may have learned the label, also one that is undone now.
+        """
+        with self._reading() as database:
+            if not self._state.held_out:
+                return {}
+            rows = database.execute(
+                "SELECT id, min(CASE WHEN kind != 'held-out' THEN seq END) AS labelled,"
+                " min(CASE WHEN kind = 'held-out' THEN seq END) AS marked FROM events"
+                " WHERE kind IN ('labelled', 'corrected', 'held-out')"
+                " GROUP BY id HAVING labelled < marked"
+            )
+            return {id: (labelled, marked) for id, labelled, marked in rows}
+
     def asked_ids(self) -> Int64[np.ndarray, " n"]:
         """Every item ever asked, in the order of asking."""
         with self._reading():

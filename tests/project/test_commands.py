@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from labelgap.cli import app, project  # noqa: F401  (importing registers the commands)
 from labelgap.errors import ConfigError, FolderError, LabelgapError
+from labelgap.project.status import status as status_of
 from labelgap.project.store import Project
 
 QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "network.blocks=[1]"]
@@ -101,6 +102,37 @@ def test_a_folder_that_is_labelled_throughout_has_its_accuracy_measured(tmp_path
     assert f"{held} drawn at random are held out" in said
     assert f"{60 - held} labels, accuracy" in run("train", "--project", folder)
     assert f"n = {held}" in run("status", "--project", folder)
+
+
+def labels_of(folder, truth, names):
+    file = folder.parent / f"{len(names)}.csv"
+    file.write_text("path,label\n" + "".join(f"{name},{truth[name]}\n" for name in names))
+    return file
+
+
+def test_labels_that_were_learned_before_they_were_held_out_measure_nothing(
+    folder, truth, monkeypatch
+):
+    monkeypatch.chdir(folder)
+    file = labels_of(folder, truth, sorted(truth)[:50])
+    run("import", file)
+    run("train")
+    with Project.open(folder, "read") as p:
+        before = len(p.ledger.held_out)
+    assert before == 0
+    assert "labels are held out from now on" in run("import", file, "--holdout")
+    with Project.open(folder, "read") as p:
+        held = len(p.ledger.held_out)
+        assert held
+        assert status_of(p).curve[-1].accuracy.total == 0
+    said = run("status")
+    assert f"accuracy not known: {held} labels held out after the last training" in said
+    assert "next: labelgap train" in said
+    run("train")
+    said = run("status")
+    assert f"n = {held}), estimated on labels never trained on" in said
+    assert "learned them" not in said
+    assert "from 0 held-out labels (none of them is new to both networks)" in said
 
 
 @pytest.mark.parametrize(

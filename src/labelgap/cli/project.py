@@ -11,6 +11,7 @@ from labelgap.cli.telling import (
     bar,
     network_of,
     next_step,
+    tell_accuracy,
     tell_conflicts,
     tell_import,
     tell_regions,
@@ -253,11 +254,7 @@ def status(
             for point in s.curve:
                 table.add_row(str(point.labels), str(point.accuracy))
             console.print(table)
-            console.print(
-                f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on"
-                if s.accuracy.total
-                else "accuracy not known: no label is held out yet (`labelgap ask` sees to it)"
-            )
+            tell_accuracy(console, s)
             console.print(s.verdict.sentence)
         tell_regions(console, p, s.regions)
         console.print(next_step(p, project))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from labelgap.learner import Progress
     from labelgap.project.exchange import Imported
     from labelgap.project.ingest import Report
+    from labelgap.project.status import Status
     from labelgap.project.store import Project
 
 SHOWN = 8
@@ -79,6 +80,18 @@ def tell_import(console: Any, report: "Imported") -> None:
         console.print(f"[yellow]differs:[/] {plain(path)} was {plain(before)}, now {plain(now)}")
     if len(report.differing) > SHOWN:
         console.print(f"  … {len(report.differing)} in all: labelgap status --conflicts")
+
+
+def tell_accuracy(console: Any, s: "Status") -> None:
+    late = f"{counted(s.learned, 'label')} held out after the last training, which learned them"
+    if s.accuracy.total:
+        more = f" ({late}, left out)" if s.learned else ""
+        said = f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on{more}"
+    elif s.learned:
+        said = f"accuracy not known: {late}; `labelgap train` measures it"
+    else:
+        said = "accuracy not known: no label is held out yet (`labelgap ask` sees to it)"
+    console.print(said)
 
 
 def tell_conflicts(console: Any, p: "Project") -> None:
