@@ -13,6 +13,7 @@ from labelgap.cli.telling import (
     next_step,
     tell_accuracy,
     tell_conflicts,
+    tell_held_out,
     tell_import,
     tell_regions,
     tell_report,
@@ -111,11 +112,7 @@ def init(
                 f'init, "weights" in {_plain(project.home / SETTINGS)} here'
             )
         console.print(f"network: {network_of(project)}{hint}")
-        if begun.held_out:
-            console.print(
-                f"every image has a label: {begun.held_out} drawn at random are held out to "
-                "measure accuracy"
-            )
+        tell_held_out(console, begun.held_out)
         console.print(next_step(project, folder))
 
 
@@ -129,7 +126,7 @@ def _need_file(path: Path) -> None:
 @app.command()
 def add(project: Path | None = PROJECT) -> None:
     """Take in new images of the folder; find moved ones; report vanished ones."""
-    from labelgap.project.begin import keep_labels
+    from labelgap.project.begin import hold_out_share, keep_labels
     from labelgap.project.store import Project
 
     with Project.open(project) as p:
@@ -138,7 +135,9 @@ def add(project: Path | None = PROJECT) -> None:
         report = p.add(found)
         console.print(f"{report.added} new images; {p.items.count()} in all")
         tell_report(console, report)
-        tell_import(console, keep_labels(p, found))
+        labels = keep_labels(p, found)
+        tell_import(console, labels)
+        tell_held_out(console, hold_out_share(p, labels))
 
 
 @app.command()
@@ -313,7 +312,7 @@ def import_(
         if holdout:
             from labelgap.project.work import hold_out_imported
 
-            console.print(f"{hold_out_imported(p)} labels are held out from now on")
+            console.print(f"{hold_out_imported(p, report.items)} labels are held out from now on")
 
 
 @app.command(name="export")

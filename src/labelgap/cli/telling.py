@@ -82,6 +82,13 @@ def tell_import(console: Any, report: "Imported") -> None:
         console.print(f"  … {len(report.differing)} in all: labelgap status --conflicts")
 
 
+def tell_held_out(console: Any, number: int) -> None:
+    if number:
+        console.print(
+            f"every image has a label: {number} drawn at random are held out to measure accuracy"
+        )
+
+
 def tell_accuracy(console: Any, s: "Status") -> None:
     late = f"{counted(s.learned, 'label')} held out after the last training, which learned them"
     if s.accuracy.total:

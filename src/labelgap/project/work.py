@@ -7,7 +7,7 @@ which the acquisition never sees, and held-out questions are the reserve in the 
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -463,14 +463,14 @@ def weights_note(project: Project) -> str:
     return f"{s.network or 'a small ResNet'} from new weights"
 
 
-def hold_out_imported(project: Project) -> int:
-    """Hold out the reserve's share of the labels at hand; returns how many are new.
+def hold_out_imported(project: Project, ids: Collection[int]) -> int:
+    """Hold out the reserve's share of the labels of these items; returns how many are new.
 
-    Right only where the imported labels are a uniform sample of the folder: the reserve is one,
-    so the labelled part of it is too.
+    Right only where the items are a uniform sample of the folder: the reserve is one, so what it
+    shares with them is too.
     """
     draws = _draws(project, project.items.count())
-    ledger = project.ledger
-    new = [i for i in ledger.labelled_ids("train").tolist() if draws[i] < project.settings.holdout]
+    ledger, share = project.ledger, project.settings.holdout
+    new = [i for i in ledger.labelled_ids("train").tolist() if i in ids and draws[i] < share]
     ledger.hold_out(new)
     return len(new)
