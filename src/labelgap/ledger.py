@@ -294,23 +294,52 @@ class Ledger:
 
     # ---------------------------------------------------------------------------- writing
 
-    def set_classes(self, num_classes: int, *, none_of_these: bool = False) -> None:
+    def set_classes(
+        self,
+        num_classes: int,
+        *,
+        none_of_these: bool = False,
+        names: Sequence[str] | None = None,
+    ) -> None:
         """Fix the labels: 0 … num_classes − 1, and −1 too if `none_of_these`. Once for ever.
+
+        names: what the labels mean; a ledger without names takes them once.
 
         Saying the same again is harmless; anything else raises `LedgerError`.
         """
-        wanted = {"num_classes": num_classes, "none_of_these": none_of_these}
+        wanted: dict[str, Any] = {"num_classes": num_classes, "none_of_these": none_of_these}
         if num_classes < 1:
             raise LedgerError(f"num_classes is {num_classes}.", "There must be one at least.")
+        if names is not None:
+            wanted["names"] = list(names)
         with self._writing() as database:
-            known = self._state.classes
-            if known is None:
+            known = dict(self._state.classes or {})
+            if names is None:
+                known.pop("names", None)
+            nameless = "names" not in known and {**known, "names": wanted.get("names")} == wanted
+            if not known or nameless:
                 self._append(database, "classes", data=wanted)
-            elif dict(known) != wanted:
+            elif known != wanted:
                 raise LedgerError(
-                    f"{self._name} has {dict(known)}, and now {wanted} is given.",
+                    f"{self._name} has {known}, and now {wanted} is given.",
                     "Labels of one ledger are fixed; begin another one.",
                 )
+
+    def add_classes(self, names: Sequence[str]) -> None:
+        """Further classes behind the others, whose labels keep their meaning.
+
+        Raises `LedgerError` where the ledger does not know its classes by name.
+        """
+        with self._writing() as database:
+            known = self._state.classes
+            if known is None or "names" not in known:
+                raise LedgerError(
+                    f"{self._name} does not know its classes by name.",
+                    "Call set_classes with names first.",
+                )
+            all_names = [*known["names"], *names]
+            data = {**known, "num_classes": len(all_names), "names": all_names}
+            self._append(database, "classes", data=data)
 
     def asked(self, round: int, items: Sequence[QueryItem]) -> None:
         """Record a query, all of it or nothing, in rank order.
@@ -576,7 +605,8 @@ class Ledger:
 
     @property
     def classes(self) -> Mapping[str, Any] | None:
-        """{"num_classes": …, "none_of_these": …}, or None before `set_classes`."""
+        """{"num_classes": …, "none_of_these": …}, and "names" where they were given; None before
+        `set_classes`."""
         with self._reading():
             return None if self._state.classes is None else dict(self._state.classes)
 

@@ -134,14 +134,15 @@ def tell_regions(console: Any, p: "Project", regions: list[dict[str, Any]]) -> N
 
 def next_step(p: "Project", option: Path | None) -> str:
     """The command that is next. option: --project as it was given."""
+    from labelgap.project.quality import last_training
+
     ledger = p.ledger
     answered = len(ledger.labels) + len(ledger.skipped)
-    trained = p.last_note("project-trained")
+    trained = last_training(ledger)
+    known = (trained.get("labels"), trained.get("classes"))
     if len(ledger.outstanding_ids()):
         command = "labelgap label"
-    elif answered and (
-        trained is None or trained.data["labels"] != len(ledger.labelled_ids("train"))
-    ):
+    elif answered and known != (len(ledger.labelled_ids("train")), len(p.classes)):
         command = "labelgap train"
     elif answered < p.items.count():
         command = "labelgap ask 50"

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from labelgap.errors import ConfigError, FolderError, LabelgapError
+from labelgap.errors import ConfigError, FolderError
 from labelgap.files import write_atomically, write_text
 from labelgap.project.work import Work
 
@@ -75,8 +75,7 @@ def classifier(work: Work) -> Classifier:
 
     Raises `LabelgapError` where nothing is trained.
     """
-    if not work.restore():
-        raise LabelgapError("There is no trained network yet.", "Run `labelgap train` first.")
+    work.load()
     task = work.session.task
     backbone = None
     if work.config.network.freeze:

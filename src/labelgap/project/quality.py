@@ -7,6 +7,7 @@ the ledger each time: a corrected label corrects the past.
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -116,6 +117,16 @@ def curve(ledger: Ledger) -> list[Point]:
         points.pop(point.labels, None)
         points[point.labels] = point
     return list(points.values())
+
+
+def last_training(ledger: Ledger) -> dict[str, Any]:
+    """What the last training noted: its labels, classes, configuration; {} before any."""
+    notes = ledger.notes(TRAINED)
+    if not notes:
+        return {}
+    # Trainings of older versions do not name their classes: then none had been added yet.
+    first = ledger.notes("classes")[0].data["num_classes"]
+    return {"classes": first, **notes[-1].data}
 
 
 def learned(trained: Event, late: Mapping[int, tuple[int, int]]) -> set[int]:

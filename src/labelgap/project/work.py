@@ -27,7 +27,7 @@ from labelgap.learner import Progress
 from labelgap.presets import merge, resolve
 from labelgap.project.cold import thumbnails, typical
 from labelgap.project.explain import HELD_OUT, why
-from labelgap.project.quality import TRAINED
+from labelgap.project.quality import TRAINED, last_training
 from labelgap.project.regions import uncovered
 from labelgap.project.store import Project, ProjectSettings
 from labelgap.project.work_notes import WHY
@@ -123,25 +123,39 @@ class Work:
     # --------------------------------------------------------------------------- training
 
     def state(self, ids: Ids, labels: Ids) -> dict[str, Any]:
-        """What a network trained on these labels depends on: them, configuration, statistics."""
+        """What a network trained on these labels depends on: them, configuration, statistics,
+        classes."""
         return {
             "labels_sha256": ids_hash(np.concatenate([ids, labels])),
             "config": config_hash(self.config.model_dump(mode="json")),
             "statistics_rows": self.statistics_rows,
+            "classes": len(self.project.classes),
         }
 
     def is_stale(self) -> bool:
         """Whether labels or settings have changed since the last training."""
-        last, state = self.project.last_note(TRAINED), self.state(*self.session.labelled())
-        return last is None or any(last.data.get(k) != v for k, v in state.items())
+        last, state = last_training(self.project.ledger), self.state(*self.session.labelled())
+        return any(last.get(k) != v for k, v in state.items())
 
     def restore(self) -> bool:
-        """Load the last trained network, if it is one of this configuration."""
-        last = self.project.last_note(TRAINED)
-        state = self.state(*self.session.labelled())
-        if last is None or any(last.data.get(k) != state[k] for k in ("config", "statistics_rows")):
+        """Load the last trained network, if it is one of this configuration and these classes."""
+        last, state = last_training(self.project.ledger), self.state(*self.session.labelled())
+        if any(last.get(k) != v for k, v in state.items() if k != "labels_sha256"):
             return False
         return self.session.restore()
+
+    def load(self) -> None:
+        """As `restore`. Raises `LabelgapError` with the reason where there is no such network."""
+        if self.restore():
+            return
+        last, classes = last_training(self.project.ledger), len(self.project.classes)
+        if not last:
+            cause = "There is no trained network yet."
+        elif last["classes"] != classes:
+            cause = f"The last training knew {last['classes']} classes; now there are {classes}."
+        else:
+            cause = "The last training was of other settings, or its weights are gone."
+        raise LabelgapError(cause, "Run `labelgap train` first.")
 
     def train(self) -> dict[str, float]:
         """Train on all labels that are not held out; predicts the watched items afterwards.
@@ -153,7 +167,7 @@ class Work:
         if session.task.num_classes < 2:
             raise LabelgapError(
                 "With one class there is nothing to tell apart, so nothing to train.",
-                "Export the labels; or begin a project with a second class.",
+                "Export the labels; or add a class: `labelgap classes --add NAME`.",
             )
         seconds = session.fit()
         # Of what was trained on: people may have labelled on meanwhile.
@@ -319,8 +333,7 @@ class Work:
 
         Raises `LabelgapError` where none is trained yet.
         """
-        if not self.restore():
-            raise LabelgapError("There is no trained network yet.", "Run `labelgap train` first.")
+        self.load()
         ids = np.arange(len(self.session.task.train), dtype=np.int64)
         out = self.session.learner.predict(
             self.session.training.network, ids, {"logits"}, progress=self.session.progress
