@@ -809,15 +809,18 @@ class Ledger:
 
     # ------------------------------------------------------------------------------- copies
 
-    def snapshot(self, path: Path | str) -> Path:
+    def snapshot(self, path: Path | str, *, beside: bool = False) -> Path:
         """Write a copy of the ledger, itself a ledger; it appears whole and durable, or not.
 
         An older snapshot of this ledger is replaced; any other file is refused with
-        `LedgerError`.
+        `LedgerError`, or with `beside` left alone: the copy then takes a free name next to it.
         """
         target = Path(path).resolve()
         with self._reading() as database, _sqlite.named_errors(target, "written"):
-            if target.exists() and not self._continues(database, target):
+            stranger = target.exists() and not self._continues(database, target)
+            if stranger and beside:
+                target = _sqlite.unused(target)
+            elif stranger:
                 raise LedgerError(
                     f"{target} exists and is not an older snapshot of {self._name}.",
                     "Give the snapshot another path.",

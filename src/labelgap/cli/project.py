@@ -17,6 +17,7 @@ from labelgap.cli.telling import (
     tell_import,
     tell_regions,
     tell_report,
+    tell_restored,
 )
 from labelgap.cli.telling import console as _console
 from labelgap.cli.telling import plain as _plain
@@ -419,6 +420,11 @@ def backup(
 @app.command()
 def doctor(
     repack: bool = typer.Option(False, "--repack", help="Pack all images anew first."),
+    restore: str | None = typer.Option(
+        None,
+        metavar="FILE|newest",
+        help="Put a snapshot in the ledger's place first; newest: the last sound one.",
+    ),
     project: Path | None = PROJECT,
 ) -> None:
     """Check that everything is whole; exit status 1 where it is not."""
@@ -431,6 +437,11 @@ def doctor(
     if root is None or not (root / HOME / SETTINGS).exists():
         raise FolderError("There is no labelling project here.", "Name its folder by --project.")
     console = _console()
+    if restore is not None:
+        from labelgap.project.restore import restore as put_back
+
+        chosen = None if restore == "newest" else Path(restore).expanduser()
+        tell_restored(console, put_back(root, chosen))
     if repack:
         with Project.open(root) as p:
             rows, failed = pack_anew(p)

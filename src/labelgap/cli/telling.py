@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from labelgap.learner import Progress
     from labelgap.project.exchange import Imported
     from labelgap.project.ingest import Report
+    from labelgap.project.restore import Restored
     from labelgap.project.status import Status
     from labelgap.project.store import Project
 
@@ -80,6 +81,17 @@ def tell_import(console: Any, report: "Imported") -> None:
         console.print(f"[yellow]differs:[/] {plain(path)} was {plain(before)}, now {plain(now)}")
     if len(report.differing) > SHOWN:
         console.print(f"  … {len(report.differing)} in all: labelgap status --conflicts")
+
+
+def tell_restored(console: Any, restored: "Restored") -> None:
+    console.print(
+        f"{plain(restored.snapshot)} is the ledger now, with {counted(restored.labels, 'label')}"
+    )
+    if restored.aside:
+        console.print(f"what was there is in {plain(restored.aside)}, with all that came later")
+    if restored.dropped:
+        names = plain(", ".join(restored.dropped))
+        console.print(f"[yellow]without the classes that were added later:[/] {names}")
 
 
 def tell_held_out(console: Any, number: int) -> None:

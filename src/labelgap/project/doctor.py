@@ -15,6 +15,7 @@ from labelgap.data.progress import late_progress
 from labelgap.errors import DataError, LabelgapError
 from labelgap.ledger import LEDGER
 from labelgap.project.pixels import CHANNELS
+from labelgap.project.restore import newest_sound
 from labelgap.project.sources import Unreadable
 from labelgap.project.store import HOME, SETTINGS, Project, read_settings
 from labelgap.wording import counted
@@ -62,8 +63,12 @@ def _ledger(home: Path) -> Iterator[Finding]:
         _sqlite.check(file)
         yield Finding("ledger", "ok", "the file is sound")
     except LabelgapError as error:
-        snapshots = sorted((home / "snapshots").glob("*.sqlite"))
-        cure = f"Copy {snapshots[-1]} over it." if snapshots else "Restore a backup."
+        newest = newest_sound(home)
+        cure = "`labelgap doctor --restore FILE`, with ledger.sqlite of a backup."
+        if newest:
+            cure = (
+                f"`labelgap doctor --restore newest` puts {newest.name} in its place and keeps it."
+            )
         yield Finding("ledger", "error", error.cause, cure)
     remote = network_file_system(home)
     if remote:

@@ -220,15 +220,21 @@ class Project:
         """A copy of the ledger in `.labelgap/snapshots`; the newest ten are kept."""
         folder = self.home / "snapshots"
         folder.mkdir(exist_ok=True)
-        kept = self.ledger.snapshot(folder / f"{name}.sqlite")
-        old = sorted(folder.glob("*.sqlite"), key=lambda p: p.stat().st_mtime_ns)
-        for path in old[:-_SNAPSHOTS]:
+        # After going back to an older state, what comes of the rounds until then is kept too.
+        kept = self.ledger.snapshot(folder / f"{name}.sqlite", beside=True)
+        for path in snapshots(self.home)[_SNAPSHOTS:]:
             path.unlink()
         return kept
 
     def last_note(self, kind: str) -> Event | None:
         notes = self.ledger.notes(kind)
         return notes[-1] if notes else None
+
+
+def snapshots(home: Path) -> list[Path]:
+    """The ledger's snapshots, the newest first."""
+    found = (home / "snapshots").glob("*.sqlite")
+    return sorted(found, key=lambda p: p.stat().st_mtime_ns, reverse=True)
 
 
 def find_root(start: Path) -> Path | None:
