@@ -18,6 +18,7 @@ from labelgap.cli.telling import (
     tell_regions,
     tell_report,
     tell_restored,
+    tell_unpacked,
 )
 from labelgap.cli.telling import console as _console
 from labelgap.cli.telling import plain as _plain
@@ -227,6 +228,7 @@ def train(
             seconds = sum(_work(p, None, device, threads, progress).train().values())
         state = status_of(p)
         console.print(f"trained {network_of(p)} in {seconds:.1f} s")
+        tell_unpacked(console, p)
         console.print(f"{state.labelled - state.held_out} labels, accuracy {state.accuracy}")
         console.print(state.verdict.sentence)
         console.print(next_step(p, project))
@@ -281,6 +283,7 @@ def status(
             tell_accuracy(console, s)
             console.print(s.verdict.sentence)
         tell_regions(console, p, s.regions)
+        tell_unpacked(console, p)
         console.print(next_step(p, project))
 
 
@@ -304,6 +307,7 @@ def predict(
         if work.is_stale():
             console.print("[yellow]labels have come since the last training[/]: labelgap train")
         console.print(f"{number} predictions → {_plain(out)}")
+        tell_unpacked(console, p)
 
 
 @app.command(name="import")
@@ -445,7 +449,8 @@ def doctor(
     if repack:
         with Project.open(root) as p:
             rows, failed = pack_anew(p)
-        console.print(f"{counted(rows, 'image')} packed, {len(failed)} of them without their file")
+        packed = counted(rows - len(failed), "image")
+        console.print(f"{packed} packed, {len(failed)} more without their file")
     colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
     findings = examine(root)
     for f in findings:

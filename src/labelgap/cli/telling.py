@@ -42,6 +42,8 @@ def tell_report(console: Any, report: "Report") -> None:
             f"{counted(len(report.duplicates), 'file')} with the contents of others, one image "
             f"with them: e.g. {plain(first[0])} = {plain(first[1])}"
         )
+    if report.packed:
+        console.print(f"{counted(report.packed, 'image')} packed that had no pixels")
     for old, new in report.moved[:SHOWN]:
         console.print(f"moved: {plain(old)} → {plain(new)}")
     if report.vanished:
@@ -92,6 +94,15 @@ def tell_restored(console: Any, restored: "Restored") -> None:
     if restored.dropped:
         names = plain(", ".join(restored.dropped))
         console.print(f"[yellow]without the classes that were added later:[/] {names}")
+
+
+def tell_unpacked(console: Any, p: "Project") -> None:
+    lost = len(p.items.unpacked())
+    if lost:
+        console.print(
+            f"[yellow]left out: {counted(lost, 'image')} without pixels[/] (the file was gone when "
+            "they were packed anew); put the files back and run `labelgap add`"
+        )
 
 
 def tell_held_out(console: Any, number: int) -> None:
@@ -152,7 +163,7 @@ def next_step(p: "Project", option: Path | None) -> str:
     answered = len(ledger.labels) + len(ledger.skipped)
     trained = last_training(ledger)
     known = (trained.get("labels"), trained.get("classes"))
-    if len(ledger.outstanding_ids()):
+    if p.waiting():
         command = "labelgap label"
     elif answered and known != (len(ledger.labelled_ids("train")), len(p.classes)):
         command = "labelgap train"

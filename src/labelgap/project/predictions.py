@@ -11,7 +11,8 @@ COLUMNS = ("path", "id", "predicted", "probability", "label")
 
 
 def write_predictions(work: Work, out: Path, probabilities: bool = False) -> int:
-    """Write path, id, predicted, probability, label (empty without one) of every item.
+    """Write path, id, predicted, probability, label (empty without one) of every item that has
+    pixels.
 
     probabilities: a further column for each class, "p(name)".
 
@@ -24,20 +25,23 @@ def write_predictions(work: Work, out: Path, probabilities: bool = False) -> int
     project = work.project
     ids, p = work.predict()
     labels = project.ledger.labels
-    best = p.argmax(axis=1)
+    of = dict(zip(ids.tolist(), p, strict=True))
     rows: list[Row] = []
     for item in project.items.all():
-        k = int(best[item.id])
+        if item.id not in of:
+            continue
+        values = of[item.id].tolist()
+        k = int(of[item.id].argmax())
         row: Row = {
             "path": item.path,
             "id": item.id,
             "predicted": project.classes[k],
-            "probability": round(float(p[item.id, k]), 6),
+            "probability": round(values[k], 6),
             "label": name_of(labels[item.id], project.classes) if item.id in labels else None,
         }
         if probabilities:
-            values = zip(project.classes, p[item.id].tolist(), strict=True)
-            row.update({f"p({name})": round(v, 6) for name, v in values})
+            named = zip(project.classes, values, strict=True)
+            row.update({f"p({name})": round(v, 6) for name, v in named})
         rows.append(row)
     more = tuple(f"p({name})" for name in project.classes) if probabilities else ()
     write_table(out, rows, (*COLUMNS, *more), format)

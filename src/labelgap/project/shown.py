@@ -24,4 +24,9 @@ def original(project: Project, item: Item, longest: int) -> Image.Image | None:
 
 def packed(project: Project, item: Item) -> Image.Image:
     """The square that the network sees. Raises `DataError` where it is not packed."""
+    if item.id in project.items.unpacked():
+        raise DataError(
+            f"{item.path} is gone, and nothing is packed of it.",
+            "Put the file back and run `labelgap add`.",
+        )
     return Image.fromarray(project.pixels.open(project.items.count())[item.id])

@@ -64,7 +64,7 @@ def status(project: Project) -> Status:
         learned=len(truth.keys() & quality.learned(last, ledger.held_out_late())) if last else 0,
         none_of_these=sum(y == NONE_OF_THESE for y in labels.values()),
         skipped=reasons,
-        outstanding=len(ledger.outstanding_ids()),
+        outstanding=len(project.waiting()),
         round=ledger.round,
         conflicts=len(ledger.conflicts()),
         per_class=per_class,

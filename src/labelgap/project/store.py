@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from labelgap._events import Event
+from labelgap._events import Event, QueryItem
 from labelgap.config import Settings, build
 from labelgap.data.progress import late_progress
 from labelgap.errors import ConfigError, DataError, FolderError, InUse, UnknownName
@@ -188,6 +188,12 @@ class Project:
         places = self.find() if found is None else found
         with late_progress("Reading images", len(places)) as advance:
             return ingest(places, self.items, self.pixels, self.reader, advance)
+
+    def waiting(self) -> list[QueryItem]:
+        """What was asked and has no answer yet, but for images whose pixels are lost: nobody can
+        see them until their file is back."""
+        lost = self.items.unpacked()
+        return [item for item in self.ledger.outstanding() if item.id not in lost]
 
     def item_of(self, name: str) -> int:
         """The item of a path (relative or absolute) or of an id in digits.

@@ -103,7 +103,9 @@ class Work:
                 "Put images into it and run `labelgap add`; `labelgap status` tells what was "
                 "quarantined.",
             )
-        self.present: Ids = np.array([i.id for i in items if i.present], dtype=np.int64)
+        self.unpacked = project.items.unpacked()
+        here = [i.id for i in items if i.present and i.id not in self.unpacked]
+        self.present: Ids = np.array(here, dtype=np.int64)
         images, self.statistics_rows = _image_task(project, [i.sha256 for i in items])
         draws = _draws(project, len(items))
         self.reserve: Ids = np.flatnonzero(draws < project.settings.holdout).astype(np.int64)
@@ -118,6 +120,7 @@ class Work:
             machine=self.machine,
             ledger=project.ledger,
             progress=progress,
+            without=self.unpacked,
         )
 
     # --------------------------------------------------------------------------- training
@@ -174,7 +177,7 @@ class Work:
         ids, labels = session.training.labelled_ids, session.training.labels
         started = time.perf_counter()
         held = self.project.ledger.labelled_ids("held-out")
-        watched = np.union1d(self.reserve[:WATCHED], held)
+        watched = self._packed(np.union1d(self.reserve[:WATCHED], held))
         predicted: list[int] = []
         if len(watched):
             out = session.learner.predict(session.training.network, watched, {"logits"})
@@ -190,6 +193,10 @@ class Work:
         }
         self.project.ledger.note(TRAINED, facts, round=max(session.round, 0))
         return seconds
+
+    def _packed(self, ids: Ids) -> Ids:
+        """Without the items that have no pixels."""
+        return np.array([i for i in ids.tolist() if i not in self.unpacked], dtype=np.int64)
 
     def regions(self) -> list[dict[str, Any]]:
         """Components of the unlabelled mixture that the labels do not cover, the largest first."""
@@ -213,7 +220,7 @@ class Work:
         """
         if n < 1:
             raise BudgetError(f"{n} images asked for.", "Ask for 1 at least.")
-        waiting = self.project.ledger.outstanding()
+        waiting = self.project.waiting()
         if len(waiting) >= n:
             return Asked(waiting[:n], 0, 0, False, False)
         return self.ask_more(n - len(waiting))
@@ -225,7 +232,7 @@ class Work:
         next one.
         """
         session, ledger = self.session, self.project.ledger
-        round, waiting = session.next_round, ledger.outstanding()
+        round, waiting = session.next_round, self.project.waiting()
         candidates = session.candidate_ids(round)
         held = self.next_held_out(n, len(candidates))
         wanted = min(n - len(held), len(candidates))
@@ -250,7 +257,7 @@ class Work:
         self.project.snapshot(f"before-round-{round:05d}")
         ledger.hold_out(held)
         ledger.asked(round, items)
-        return Asked(ledger.outstanding(), len(items), len(held), trained, cold)
+        return Asked(self.project.waiting(), len(items), len(held), trained, cold)
 
     def is_cold(self) -> bool:
         """Whether there is nothing that a network could learn to tell apart."""
@@ -285,7 +292,7 @@ class Work:
 
     def _typical(self, n: int, candidates: Ids, round: int) -> Query:
         session = self.session
-        labelled = self.project.ledger.labelled_ids("all")
+        labelled = self._packed(self.project.ledger.labelled_ids("all"))
         normalise = not session.task.train.is_images
         return typical(self.embedding(), candidates, labelled, n, session.streams, round, normalise)
 
@@ -329,12 +336,13 @@ class Work:
     # -------------------------------------------------------------------------- predicting
 
     def predict(self) -> tuple[Ids, Float[np.ndarray, "n k"]]:
-        """Probabilities of every class for every item, by the last trained network.
+        """Ids and their probabilities of every class, by the last trained network: every item
+        but those without pixels.
 
         Raises `LabelgapError` where none is trained yet.
         """
         self.load()
-        ids = np.arange(len(self.session.task.train), dtype=np.int64)
+        ids = self._packed(np.arange(len(self.session.task.train), dtype=np.int64))
         out = self.session.learner.predict(
             self.session.training.network, ids, {"logits"}, progress=self.session.progress
         )

@@ -119,8 +119,10 @@ class Desk:
 
     def batch(self, person: str, n: int) -> list[dict[str, Any]]:
         """Up to n items for this person; nobody else gets them for ten minutes."""
-        ledger = self.project.ledger
-        items = ledger.lease(min(max(n, 1), MOST), person, LEASE_SECONDS)
+        ledger, lost = self.project.ledger, self.project.items.unpacked()
+        n = min(max(n, 1), MOST)
+        leased = ledger.lease(n + len(lost), person, LEASE_SECONDS)
+        items = [item for item in leased if item.id not in lost][:n]
         asked = len(ledger.asked_ids())
         if self._near[0] != asked:
             self._near = (asked, neighbours_of(ledger))
