@@ -3,6 +3,7 @@
 import csv
 import json
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
@@ -12,7 +13,8 @@ from test_commands import labels_of, run
 from labelgap.errors import ConfigError, FolderError, LabelgapError
 from labelgap.ledger import LEDGER
 from labelgap.project.doctor import examine
-from labelgap.project.label_studio.labelling import control_of, interface
+from labelgap.project.label_studio.backend import Predictor
+from labelgap.project.label_studio.labelling import Control, control_of, interface
 from labelgap.project.quality import TRAINED
 from labelgap.project.server.desk import Desk
 from labelgap.project.store import HOME, SETTINGS, Project
@@ -79,6 +81,8 @@ def test_a_class_is_added_after_a_training(folder, truth, tmp_path, monkeypatch)
     run("import", tmp_path / "none.csv")
     run("train")
     before = labels(tmp_path)
+    predictor = Predictor(folder, threading.Lock())
+    assert predictor.predict([], Control("label", "image", "image")) == []
     said = run("classes", "--add", "grey, black")
     assert "5 classes: red, green, blue, grey, black" in said
     assert "1 image said to be none of these" in said
@@ -87,6 +91,8 @@ def test_a_class_is_added_after_a_training(folder, truth, tmp_path, monkeypatch)
     for words in (["predict"], ["export", "--format", "model", "--out", tmp_path / "m"]):
         with pytest.raises(LabelgapError, match="last training knew 3 classes; now there are 5"):
             run(*words)
+    with pytest.raises(LabelgapError, match="last training knew 3 classes"):
+        predictor.predict([], Control("label", "image", "image"))
     assert "12 images to label" in run("ask", 12)  # trains again before it chooses
     with Project.open(folder) as p:
         assert p.last_note(TRAINED).data["classes"] == 5

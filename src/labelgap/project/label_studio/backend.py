@@ -57,7 +57,7 @@ class Predictor:
     def __init__(self, root: Path, door: threading.Lock) -> None:
         self.root, self.door = root, door
         self._mutex = threading.Lock()
-        self._key: tuple[int, int] | None = None
+        self._key: tuple[int, int, int] | None = None
         self._probabilities: dict[int, Float[np.ndarray, " k"]] | None = None
 
     def version(self) -> str:
@@ -75,7 +75,7 @@ class Predictor:
             with Project.open(self.root, "read") as project:
                 last = project.last_note(TRAINED)
                 version, classes = _version(project), project.classes
-                key = None if last is None else (last.seq, project.items.count())
+                key = None if last is None else (last.seq, project.items.count(), len(classes))
                 hashes, held = project.items.known_hashes(), project.ledger.held_out
             if key is None:
                 self._probabilities = None
