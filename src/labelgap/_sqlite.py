@@ -173,7 +173,7 @@ def upgrade(path: Path) -> Path:
     """
     # wal=False folds the log into the file: a log left behind would be replayed over the new one.
     with named_errors(path, "migrated"), closing(connect(path, wal=False)) as database:
-        kept = _unused(path, f".v{version_of(database)}")
+        kept = unused(path, f".v{version_of(database)}")
         copy(database, kept)
         with replacing(path) as new, closing(_plain(new)) as target:
             database.backup(target)
@@ -187,7 +187,8 @@ def upgrade(path: Path) -> Path:
     return kept
 
 
-def _unused(path: Path, mark: str) -> Path:
+def unused(path: Path, mark: str = "") -> Path:
+    """A name beside `path` that no file has. Raises `LedgerError` after ten thousand."""
     for number in range(1, 10_000):
         name = f"{path.stem}{mark}{f'-{number}' if number > 1 else ''}{path.suffix}"
         if not path.with_name(name).exists():

@@ -294,23 +294,52 @@ class Ledger:
 
     # ---------------------------------------------------------------------------- writing
 
-    def set_classes(self, num_classes: int, *, none_of_these: bool = False) -> None:
+    def set_classes(
+        self,
+        num_classes: int,
+        *,
+        none_of_these: bool = False,
+        names: Sequence[str] | None = None,
+    ) -> None:
         """Fix the labels: 0 … num_classes − 1, and −1 too if `none_of_these`. Once for ever.
+
+        names: what the labels mean; a ledger without names takes them once.
 
         Saying the same again is harmless; anything else raises `LedgerError`.
         """
-        wanted = {"num_classes": num_classes, "none_of_these": none_of_these}
+        wanted: dict[str, Any] = {"num_classes": num_classes, "none_of_these": none_of_these}
         if num_classes < 1:
             raise LedgerError(f"num_classes is {num_classes}.", "There must be one at least.")
+        if names is not None:
+            wanted["names"] = list(names)
         with self._writing() as database:
-            known = self._state.classes
-            if known is None:
+            known = dict(self._state.classes or {})
+            if names is None:
+                known.pop("names", None)
+            nameless = "names" not in known and {**known, "names": wanted.get("names")} == wanted
+            if not known or nameless:
                 self._append(database, "classes", data=wanted)
-            elif dict(known) != wanted:
+            elif known != wanted:
                 raise LedgerError(
-                    f"{self._name} has {dict(known)}, and now {wanted} is given.",
+                    f"{self._name} has {known}, and now {wanted} is given.",
                     "Labels of one ledger are fixed; begin another one.",
                 )
+
+    def add_classes(self, names: Sequence[str]) -> None:
+        """Further classes behind the others, whose labels keep their meaning.
+
+        Raises `LedgerError` where the ledger does not know its classes by name.
+        """
+        with self._writing() as database:
+            known = self._state.classes
+            if known is None or "names" not in known:
+                raise LedgerError(
+                    f"{self._name} does not know its classes by name.",
+                    "Call set_classes with names first.",
+                )
+            all_names = [*known["names"], *names]
+            data = {**known, "num_classes": len(all_names), "names": all_names}
+            self._append(database, "classes", data=data)
 
     def asked(self, round: int, items: Sequence[QueryItem]) -> None:
         """Record a query, all of it or nothing, in rank order.
@@ -576,7 +605,8 @@ class Ledger:
 
     @property
     def classes(self) -> Mapping[str, Any] | None:
-        """{"num_classes": …, "none_of_these": …}, or None before `set_classes`."""
+        """{"num_classes": …, "none_of_these": …}, and "names" where they were given; None before
+        `set_classes`."""
         with self._reading():
             return None if self._state.classes is None else dict(self._state.classes)
 
@@ -612,6 +642,22 @@ class Ledger:
         """The items marked by `hold_out`, labelled or not."""
         with self._reading():
             return frozenset(self._state.held_out)
+
+    def held_out_late(self) -> dict[int, tuple[int, int]]:
+        """Held-out item -> (seq of its first label, seq of the mark), where the label came first.
+
+        A training between the two may have learned the label, also one that is undone now.
+        """
+        with self._reading() as database:
+            if not self._state.held_out:
+                return {}
+            rows = database.execute(
+                "SELECT id, min(CASE WHEN kind != 'held-out' THEN seq END) AS labelled,"
+                " min(CASE WHEN kind = 'held-out' THEN seq END) AS marked FROM events"
+                " WHERE kind IN ('labelled', 'corrected', 'held-out')"
+                " GROUP BY id HAVING labelled < marked"
+            )
+            return {id: (labelled, marked) for id, labelled, marked in rows}
 
     def asked_ids(self) -> Int64[np.ndarray, " n"]:
         """Every item ever asked, in the order of asking."""
@@ -763,15 +809,18 @@ class Ledger:
 
     # ------------------------------------------------------------------------------- copies
 
-    def snapshot(self, path: Path | str) -> Path:
+    def snapshot(self, path: Path | str, *, beside: bool = False) -> Path:
         """Write a copy of the ledger, itself a ledger; it appears whole and durable, or not.
 
         An older snapshot of this ledger is replaced; any other file is refused with
-        `LedgerError`.
+        `LedgerError`, or with `beside` left alone: the copy then takes a free name next to it.
         """
         target = Path(path).resolve()
         with self._reading() as database, _sqlite.named_errors(target, "written"):
-            if target.exists() and not self._continues(database, target):
+            stranger = target.exists() and not self._continues(database, target)
+            if stranger and beside:
+                target = _sqlite.unused(target)
+            elif stranger:
                 raise LedgerError(
                     f"{target} exists and is not an older snapshot of {self._name}.",
                     "Give the snapshot another path.",

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Session:
     build: makes the user's own network, in the weights that the current stream draws; with a
         folder, give the same one when it is opened again.
     ledger: an open ledger instead of the folder's own (a labelling project has one).
+    without: ids that have a row and no input (their file is lost): their labels are kept and not
+        used; the pool must not have them either.
     keywords: method, seed, preset, and trees such as training={"steps": 100}.
 
     Raises
@@ -66,6 +68,7 @@ class Session:
         ledger: Ledger | None = None,
         progress: Progress | None = None,
         build: Callable[[], Network] | None = None,
+        without: Collection[int] = (),
         preset: str = "smoke",
         **values: Any,
     ) -> None:
@@ -75,6 +78,7 @@ class Session:
         self.machine = machine or _default_machine(self.config)
         self.progress = progress
         self._build = build or self._configured_network
+        self._without = frozenset(without)
         self.streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
         check_pair(self.objective, self.acquisition, self._provided())
@@ -128,10 +132,12 @@ class Session:
         return self.ledger.round
 
     def labelled(self) -> tuple[Ids, Int64[np.ndarray, " n"]]:
-        """Ids to train on, ascending, and their labels; held-out items and "none" left out."""
+        """Ids to train on, ascending, and their labels; held-out items, "none" and ids without
+        an input left out."""
         labels = self.ledger.labels
         # People label meanwhile: what came after the labels were read waits for the next call.
-        ids = sorted(i for i in self.ledger.labelled_ids("train").tolist() if i in labels)
+        known = set(labels) - self._without
+        ids = sorted(i for i in self.ledger.labelled_ids("train").tolist() if i in known)
         return np.array(ids, dtype=np.int64), np.array([labels[i] for i in ids], dtype=np.int64)
 
     @property
@@ -418,7 +424,12 @@ class Session:
             labels=labels,
             candidate_ids=candidates,
             rejected_ids=np.array(
-                sorted(i for i, y in all_labels.items() if y == UNKNOWN_CLASS), dtype=np.int64
+                sorted(
+                    i
+                    for i, y in all_labels.items()
+                    if y == UNKNOWN_CLASS and i not in self._without
+                ),
+                dtype=np.int64,
             ),
             labelled={k: v[:split] for k, v in outputs.items()},
             candidates={k: v[split:] for k, v in outputs.items()},

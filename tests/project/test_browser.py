@@ -16,6 +16,7 @@ import pytest
 from conftest import CLASSES, QUICK, make_images, running_server
 from PIL import Image
 
+from labelgap._events import QueryItem
 from labelgap.project.begin import begin
 from labelgap.project.store import Project
 from labelgap.project.work import Work
@@ -147,6 +148,32 @@ def test_label_by_keyboard(browser, tmp_path):
     assert labels[ids[4]] == -1
     assert [labels[i] for i in ids[5:]] == [i % 3 for i in range(45)]
     assert len(answers) == 48  # 47 labels, and the one that was undone
+
+
+def shown_pixels(browser):
+    script = """
+      const image = document.getElementById("image"), canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+      const context = canvas.getContext("2d");
+      context.drawImage(image, 0, 0);
+      return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
+    """
+    return np.array(browser.execute_script(script)).reshape(12, 12, 4)[..., :3]
+
+
+def test_the_next_project_on_this_port_shows_its_own_images(browser, tmp_path):
+    """Ids begin at 0 in every project, and the browser keeps images."""
+    port = "0"
+    for seed, name in enumerate(("one", "two")):
+        folder = tmp_path / name
+        make_images(folder, 6, seed=seed)
+        with begin(folder, classes=CLASSES).project as project:
+            project.ledger.asked(0, [QueryItem(0), QueryItem(1)])
+        with running_server(folder, "--port", port) as (_, base, token):
+            port = base.rpartition(":")[2]
+            open_page(browser, base, token)
+            with Image.open(folder / "im0000.png") as image:
+                np.testing.assert_array_equal(shown_pixels(browser), np.asarray(image))
 
 
 def test_ask_for_more_on_the_page_and_go_on_labelling(browser, tmp_path):

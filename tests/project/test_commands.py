@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from labelgap.cli import app, project  # noqa: F401  (importing registers the commands)
 from labelgap.errors import ConfigError, FolderError, LabelgapError
+from labelgap.project.status import status as status_of
 from labelgap.project.store import HOME, SETTINGS, Project
 
 QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "network.blocks=[1]"]
@@ -122,12 +123,18 @@ def test_weights_that_cannot_be_had_are_told_before_anything_is_made(tmp_path, m
     assert not (tmp_path / ".labelgap").exists()
 
 
+def class_folders(folder, names):
+    """One image of each class for each name."""
+    for k, label in enumerate(CLASSES):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            image = image_of(k, np.random.default_rng(100 * k + name))
+            image.save(folder / label / f"{name}.png")
+
+
 def test_a_folder_that_is_labelled_throughout_has_its_accuracy_measured(tmp_path):
     folder = tmp_path / "images"
-    for k, name in enumerate(CLASSES):
-        (folder / name).mkdir(parents=True)
-        for i in range(20):
-            image_of(k, np.random.default_rng(100 * k + i)).save(folder / name / f"{i}.png")
+    class_folders(folder, range(20))
     said = run("init", folder, "--method", "margin", *QUICK)
     assert "60 labels stored" in said
     assert f"next: labelgap train --project {folder}" in said.replace("\n", "")
@@ -137,6 +144,66 @@ def test_a_folder_that_is_labelled_throughout_has_its_accuracy_measured(tmp_path
     assert f"{held} drawn at random are held out" in said
     assert f"{60 - held} labels, accuracy" in run("train", "--project", folder)
     assert f"n = {held}" in run("status", "--project", folder)
+
+
+def test_labelled_images_that_come_later_are_held_out_in_the_same_share(tmp_path):
+    """Also those that a killed `init` had not come to: they are the most of them."""
+    folder = tmp_path / "images"
+    class_folders(folder, range(2))
+    run("init", folder)
+    class_folders(folder, range(40))
+    said = run("add", "--project", folder)
+    with Project.open(folder, "read") as p:
+        held, labelled = len(p.ledger.held_out), len(p.ledger.labels)
+    assert labelled == 120
+    assert 8 <= held <= 43  # binomial(120, 0.2), but for one in ten thousand
+    assert "drawn at random are held out" in said
+    assert "held out" not in run("add", "--project", folder)
+
+
+def labels_of(folder, truth, names):
+    file = folder.parent / f"{len(names)}.csv"
+    file.write_text("path,label\n" + "".join(f"{name},{truth[name]}\n" for name in names))
+    return file
+
+
+def test_labels_that_were_learned_before_they_were_held_out_measure_nothing(
+    folder, truth, monkeypatch
+):
+    monkeypatch.chdir(folder)
+    file = labels_of(folder, truth, sorted(truth)[:50])
+    run("import", file)
+    run("train")
+    with Project.open(folder, "read") as p:
+        before = len(p.ledger.held_out)
+    assert before == 0
+    assert "labels are held out from now on" in run("import", file, "--holdout")
+    with Project.open(folder, "read") as p:
+        held = len(p.ledger.held_out)
+        assert held
+        assert status_of(p).curve[-1].accuracy.total == 0
+    said = run("status")
+    assert f"accuracy not known: {held} labels held out after the last training" in said
+    assert "next: labelgap train" in said
+    run("train")
+    said = run("status")
+    assert f"n = {held}), estimated on labels never trained on" in said
+    assert "learned them" not in said
+    assert "from 0 held-out labels (none of them is new to both networks)" in said
+
+
+def test_a_sample_that_is_held_out_takes_no_other_label_with_it(folder, truth, monkeypatch):
+    """What was imported before may be anything but a sample of the folder."""
+    monkeypatch.chdir(folder)
+    names = sorted(truth)
+    run("import", labels_of(folder, truth, names[:45]))
+    sample = labels_of(folder, truth, names[40:])
+    run("import", sample, "--holdout")
+    with Project.open(folder, "read") as p:
+        held = p.ledger.held_out
+    assert held
+    assert held <= set(range(40, 60))
+    assert "0 labels are held out" in run("import", sample, "--holdout")
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,16 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from labelgap.project.quality import (
+    TRAINED,
     Gain,
     Point,
     Share,
+    curve,
     exact_interval,
     gain,
     held_out_labels,
     kappa,
+    recall,
 )
 from labelgap.project.stopping import verdict
 
@@ -151,3 +154,26 @@ def test_labels_that_come_while_the_held_out_ones_are_read_wait(project, monkeyp
     assert held_out_labels(ledger) == {1: 2}
     monkeypatch.undo()
     assert held_out_labels(ledger) == {1: 2, 2: 0, 3: 1}
+
+
+def test_a_network_is_not_judged_by_what_it_has_learned(project):
+    """Labelled, trained, held out: learned. Held out first, or labelled later: not. A label that
+    was undone in between is taken for learned."""
+    ledger = project.ledger
+    trained = {"labels": 9, "watched": [1, 2, 3, 4], "predicted": [0, 0, 0, 0]}
+    ledger.hold_out([1])
+    for item in (1, 2, 4):
+        ledger.answer(item, 0, person="anna")
+    ledger.undo(4, person="anna")
+    ledger.note(TRAINED, trained, round=0)
+    ledger.answer(3, 0, person="anna")
+    ledger.answer(4, 0, person="anna")
+    ledger.hold_out([2, 3, 4])
+    ledger.note(TRAINED, trained | {"labels": 12}, round=1)
+    first, second = curve(ledger)
+    assert first.accuracy.total == 2
+    assert first.predicted.keys() == {1, 3}
+    assert second.accuracy.total == 4
+    truth = held_out_labels(ledger)
+    assert gain(first, second, truth).total == 2
+    assert recall(first, truth, 3)[0].total == 2

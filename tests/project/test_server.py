@@ -26,6 +26,7 @@ from labelgap.project.server.serve import (
     remembered,
     serve,
 )
+from labelgap.project.work_notes import WHY
 
 TOKEN = "t" * 43
 PORT = 8123
@@ -248,8 +249,44 @@ def test_images_are_encoded_anew(client, folder, asked):
         answer = client.get(f"/image/0?view={view}")
         assert answer.headers["content-type"] == "image/png"
         assert answer.content.startswith(b"\x89PNG")
-        assert "immutable" in answer.headers["cache-control"]
         assert b"script" not in answer.content
+
+
+def version(client, id):
+    batch = client.get("/api/batch?n=50").json()
+    return next(item["version"] for item in batch if item["id"] == id)
+
+
+def test_only_an_address_with_the_content_in_it_is_kept_for_ever(client, folder, asked):
+    """Another project on this port has the same ids, and a browser that keeps images."""
+    own = f"/image/5?view=full&v={version(client, 5)}"
+    assert asked.items.get(5).sha256.startswith(version(client, 5))
+    assert "immutable" in client.get(own).headers["cache-control"]
+    assert client.get("/image/5?view=full").headers["cache-control"] == "no-store"
+    packed = f"/image/5?view=trained&v={version(client, 5)}"  # its size is the project's
+    assert client.get(packed).headers["cache-control"] == "no-store"
+    assert client.get(f"/image/5?view=full&v={version(client, 6)}").status_code == 404
+    missing = f"/image/6?view=full&v={version(client, 6)}"
+    (folder / "im0006.png").rename(folder / "away.txt")
+    assert client.get(missing).headers["cache-control"] == "no-store"
+    (folder / "away.txt").rename(folder / "im0006.png")  # and back again
+    assert "immutable" in client.get(missing).headers["cache-control"]
+
+
+def test_neighbours_have_the_version_of_their_own_content(client, asked):
+    asked.ledger.answer(20, 1)
+    asked.ledger.note(WHY, {"neighbours": {"5": [20]}}, round=0)
+    near = client.get("/api/batch?n=1").json()[0]["neighbours"]
+    assert [n["version"] for n in near] == [asked.items.get(20).sha256[:16]]
+
+
+def test_a_file_edited_since_the_last_add_is_not_shown_for_the_item(client, folder, asked):
+    """The answer is stored for the contents of before."""
+    image_of(0, np.random.default_rng(5)).save(folder / "im0001.png")
+    for view in ("full", "small"):
+        shown = client.get(f"/image/1?view={view}&v={asked.items.get(1).sha256[:16]}")
+        assert shown.content == client.get("/image/1?view=trained").content
+        assert shown.headers["cache-control"] == "no-store"
 
 
 def test_a_file_swapped_for_a_link_is_not_followed(client, folder, tmp_path, asked):

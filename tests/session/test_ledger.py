@@ -250,6 +250,28 @@ def test_classes_are_set_once():
                 ledger.set_classes(other[0], none_of_these=other[1])
 
 
+def test_names_of_classes_are_kept_and_grow_at_the_end():
+    with Ledger.open() as ledger:
+        ledger.set_classes(2, none_of_these=True)
+        with pytest.raises(LedgerError, match="by name"):
+            ledger.add_classes(["bird"])
+        with pytest.raises(LedgerError, match="fixed"):
+            ledger.set_classes(3, none_of_these=True, names=["cat", "dog", "bird"])
+        for _ in range(2):
+            ledger.set_classes(2, none_of_these=True, names=["cat", "dog"])
+        ledger.set_classes(2, none_of_these=True)  # no names: nothing else than before
+        assert len(ledger.notes("classes")) == 2
+        with pytest.raises(LedgerError, match="fixed"):
+            ledger.set_classes(2, none_of_these=True, names=["dog", "cat"])
+        with pytest.raises(LedgerError, match="is not one of"):
+            ledger.answer(1, 2)
+        ledger.add_classes(["bird"])
+        names = ["cat", "dog", "bird"]
+        assert ledger.classes == {"num_classes": 3, "none_of_these": True, "names": names}
+        ledger.answer(1, 2)
+        ledger.answer(2, -1)
+
+
 def test_a_retry_is_stored_once_and_returns_the_same_event(ledger):
     first = ledger.answer(1, 2, person="anna", request="a")
     ledger.answer(1, 3, person="anna", request="b")

@@ -190,7 +190,7 @@ def sync(
             client = _client(p, url, token_file)
             if number is not None or p.last_note(LINK) is not None:
                 _tell(pull_answers(p, client, linked(p, client, number)))
-            if ask is not None and not len(p.ledger.outstanding_ids()):
+            if ask is not None and not p.waiting():
                 from labelgap.project.work import Work
 
                 asked = Work(p).ask(ask)

@@ -11,11 +11,15 @@ from labelgap.cli.telling import (
     bar,
     network_of,
     next_step,
+    tell_accuracy,
     tell_conflicts,
     tell_gone,
+    tell_held_out,
     tell_import,
     tell_regions,
     tell_report,
+    tell_restored,
+    tell_unpacked,
 )
 from labelgap.cli.telling import console as _console
 from labelgap.wording import counted
@@ -122,11 +126,7 @@ def init(
                 f'init, "weights" in {_plain(project.home / SETTINGS)} here'
             )
         console.print(f"network: {network_of(project)}{hint}")
-        if begun.held_out:
-            console.print(
-                f"every image has a label: {begun.held_out} drawn at random are held out to "
-                "measure accuracy"
-            )
+        tell_held_out(console, begun.held_out)
         console.print(next_step(project, folder))
 
 
@@ -140,7 +140,7 @@ def _need_file(path: Path) -> None:
 @app.command()
 def add(project: Path | None = PROJECT) -> None:
     """Take in new images of the folder; find moved ones; report vanished ones."""
-    from labelgap.project.begin import keep_labels
+    from labelgap.project.begin import hold_out_share, keep_labels
     from labelgap.project.store import Project
 
     with Project.open(project) as p:
@@ -149,7 +149,33 @@ def add(project: Path | None = PROJECT) -> None:
         report = p.add(found)
         console.print(f"{report.added} new images; {p.items.count()} in all")
         tell_report(console, report)
-        tell_import(console, keep_labels(p, found))
+        labels = keep_labels(p, found)
+        tell_import(console, labels)
+        tell_held_out(console, hold_out_share(p, labels))
+
+
+@app.command()
+def classes(
+    add: str | None = typer.Option(None, help="Further names, separated by commas."),
+    project: Path | None = PROJECT,
+) -> None:
+    """Show the classes, or add some: labels stay, and the next training knows them."""
+    from labelgap.ledger import NONE_OF_THESE
+    from labelgap.project.store import Project
+
+    with Project.open(project, "read" if add is None else "write") as p:
+        console = _console()
+        if add is not None:
+            p.add_classes(add.split(","))
+        console.print(
+            f"{counted(len(p.classes), 'class', 'classes')}: {_plain(', '.join(p.classes))}"
+        )
+        none = list(p.ledger.labels.values()).count(NONE_OF_THESE)
+        if add is not None and none:
+            console.print(
+                f"[yellow]{counted(none, 'image')} said to be none of these:[/] labels that are of "
+                "a new class now must be given again (`labelgap export` lists them)"
+            )
 
 
 @app.command()
@@ -223,6 +249,7 @@ def train(
             seconds = sum(_work(p, None, device, threads, progress).train().values())
         state = status_of(p)
         console.print(f"trained {network_of(p)} in {seconds:.1f} s")
+        tell_unpacked(console, p)
         console.print(f"{state.labelled - state.held_out} labels, accuracy {state.accuracy}")
         console.print(state.verdict.sentence)
         console.print(next_step(p, project))
@@ -274,13 +301,10 @@ def status(
             for point in s.curve:
                 table.add_row(str(point.labels), str(point.accuracy))
             console.print(table)
-            console.print(
-                f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on"
-                if s.accuracy.total
-                else "accuracy not known: no label is held out yet (`labelgap ask` sees to it)"
-            )
+            tell_accuracy(console, s)
             console.print(s.verdict.sentence)
         tell_regions(console, p, s.regions)
+        tell_unpacked(console, p)
         console.print(next_step(p, project))
 
 
@@ -308,6 +332,7 @@ def predict(
             console.print("[yellow]labels have come since the last training[/]: labelgap train")
         console.print(f"{number} predictions → {_plain(out)}")
         tell_gone(console, "image", len(p.items.replaced()))
+        tell_unpacked(console, p)
 
 
 @app.command(name="import")
@@ -341,7 +366,7 @@ def import_(
         if holdout:
             from labelgap.project.work import hold_out_imported
 
-            console.print(f"{hold_out_imported(p)} labels are held out from now on")
+            console.print(f"{hold_out_imported(p, report.items)} labels are held out from now on")
 
 
 @app.command(name="export")
@@ -429,6 +454,11 @@ def backup(
 @app.command()
 def doctor(
     repack: bool = typer.Option(False, "--repack", help="Pack all images anew first."),
+    restore: str | None = typer.Option(
+        None,
+        metavar="FILE|newest",
+        help="Put a snapshot in the ledger's place first; newest: the last sound one.",
+    ),
     project: Path | None = PROJECT,
 ) -> None:
     """Check that everything is whole; exit status 1 where it is not."""
@@ -441,10 +471,16 @@ def doctor(
     if root is None or not is_project(root):
         raise FolderError("There is no labelling project here.", "Name its folder by --project.")
     console = _console()
+    if restore is not None:
+        from labelgap.project.restore import restore as put_back
+
+        chosen = None if restore == "newest" else Path(restore).expanduser()
+        tell_restored(console, put_back(root, chosen))
     if repack:
         with Project.open(root) as p:
             rows, failed = pack_anew(p)
-        console.print(f"{counted(rows, 'image')} packed, {len(failed)} of them without their file")
+        packed = counted(rows - len(failed), "image")
+        console.print(f"{packed} packed, {len(failed)} more without their file")
     colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
     findings = examine(root)
     for f in findings:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from labelgap.learner import Progress
     from labelgap.project.exchange import Imported
     from labelgap.project.ingest import Report
+    from labelgap.project.restore import Restored
+    from labelgap.project.status import Status
     from labelgap.project.store import Project
 
 SHOWN = 8
@@ -37,6 +39,8 @@ def tell_report(console: Any, report: "Report") -> None:
             f"{counted(len(report.duplicates), 'file')} with the contents of others, one image "
             f"with them: e.g. {plain(first[0])} = {plain(first[1])}"
         )
+    if report.packed:
+        console.print(f"{counted(report.packed, 'image')} packed that had no pixels")
     for old, new in report.moved[:SHOWN]:
         console.print(f"moved: {plain(old)} → {plain(new)}")
     if report.vanished:
@@ -93,6 +97,45 @@ def tell_gone(console: Any, what: str, number: int) -> None:
         )
 
 
+def tell_restored(console: Any, restored: "Restored") -> None:
+    console.print(
+        f"{plain(restored.snapshot)} is the ledger now, with {counted(restored.labels, 'label')}"
+    )
+    if restored.aside:
+        console.print(f"what was there is in {plain(restored.aside)}, with all that came later")
+    if restored.dropped:
+        names = plain(", ".join(restored.dropped))
+        console.print(f"[yellow]without the classes that were added later:[/] {names}")
+
+
+def tell_unpacked(console: Any, p: "Project") -> None:
+    lost = len(p.items.unpacked())
+    if lost:
+        console.print(
+            f"[yellow]left out: {counted(lost, 'image')} without pixels[/] (the file was gone when "
+            "they were packed anew); put the files back and run `labelgap add`"
+        )
+
+
+def tell_held_out(console: Any, number: int) -> None:
+    if number:
+        console.print(
+            f"every image has a label: {number} drawn at random are held out to measure accuracy"
+        )
+
+
+def tell_accuracy(console: Any, s: "Status") -> None:
+    late = f"{counted(s.learned, 'label')} held out after the last training, which learned them"
+    if s.accuracy.total:
+        more = f" ({late}, left out)" if s.learned else ""
+        said = f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on{more}"
+    elif s.learned:
+        said = f"accuracy not known: {late}; `labelgap train` measures it"
+    else:
+        said = "accuracy not known: no label is held out yet (`labelgap ask` sees to it)"
+    console.print(said)
+
+
 def tell_conflicts(console: Any, p: "Project") -> None:
     from labelgap.project.exchange import name_of
 
@@ -132,20 +175,22 @@ def next_step(p: "Project", option: Path | None) -> str:
 
 def _next(p: "Project") -> str:
     """A command that will not be refused."""
-    from labelgap.project.quality import TRAINED
+    from labelgap.project.quality import last_training
 
     ledger = p.ledger
     answered = ledger.labels.keys() | ledger.skipped.keys()
     labels = len(ledger.labelled_ids("train"))
-    trained = p.last_note(TRAINED)
-    if len(ledger.outstanding_ids()):
+    trained = last_training(ledger)
+    if p.waiting():
         return "labelgap label"
-    fresh = trained is not None and trained.data["labels"] == labels
+    fresh = (trained.get("labels"), trained.get("classes")) == (labels, len(p.classes))
     if labels and len(p.classes) > 1 and not fresh:
         return "labelgap train"
-    if any(item.present and item.id not in answered for item in p.items.all()):
+    unpacked = p.items.unpacked()
+    free = (i for i in p.items.all() if i.present and i.id not in unpacked)
+    if any(item.id not in answered for item in free):
         return "labelgap ask 50"
-    if trained is not None:
+    if trained:
         return "labelgap predict"
     return "labelgap export" if answered else "labelgap add"
 

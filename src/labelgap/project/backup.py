@@ -13,7 +13,8 @@ from labelgap.project.store import HOME, SETTINGS, Project
 _README = """labelgap backup of {root}, {time}
 
 To restore: put the folder .labelgap of this archive into the folder of the images, and run
-`labelgap doctor --repack` there. labels.jsonl holds every event as text, for any program.
+`labelgap doctor --repack` there; into a folder that has a project give its ledger.sqlite to
+`labelgap doctor --restore FILE` instead. labels.jsonl holds every event as text, for any program.
 """
 
 

@@ -100,7 +100,7 @@ def begin(
             found = project.find()  # a project that is there goes on with its own images
         report = project.add(found)
         labels = keep_labels(project, found)
-        held_out = _hold_out(project)
+        held_out = hold_out_share(project, labels)
     except BaseException:
         project.close()
         raise
@@ -145,14 +145,17 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         check_timm(name)
 
 
-def _hold_out(project: Project) -> int:
+def hold_out_share(project: Project, labels: Imported) -> int:
     """Where every image came with a label, the reserve measures accuracy: it is a uniform sample
-    of them all, and nothing is left that could be asked."""
-    if len(project.ledger.labels) < project.items.count():
+    of them all, and nothing is left that could be asked. Returns how many are held out by it.
+
+    labels: what `keep_labels` found; labels of elsewhere are no part of the sample.
+    """
+    if not labels.items or len(project.ledger.labels) < project.items.count():
         return 0
     from labelgap.project.work import hold_out_imported
 
-    return hold_out_imported(project)
+    return hold_out_imported(project, labels.items)
 
 
 def keep_labels(project: Project, found: list[sources.Found]) -> Imported:

@@ -1,6 +1,5 @@
 """Is everything whole? Each check says what it looked at, what it found, and the cure."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +15,12 @@ from labelgap.data.progress import late_progress
 from labelgap.errors import DataError, LabelgapError
 from labelgap.ledger import LEDGER
 from labelgap.project.pixels import CHANNELS
+from labelgap.project.restore import newest_sound
 from labelgap.project.sources import Unreadable
 from labelgap.project.store import HOME, SETTINGS, Project, need_ledger, read_settings
 from labelgap.wording import counted
 
+Image = UInt8[np.ndarray, "h w c"]
 SAMPLED = 200
 """Files whose contents are compared with their hash."""
 _LOW = 500 << 20
@@ -68,8 +69,12 @@ def _ledger(home: Path) -> Iterator[Finding]:
         _sqlite.check(file)
         yield Finding("ledger", "ok", "the file is sound")
     except LabelgapError as error:
-        snapshots = sorted((home / "snapshots").glob("*.sqlite"))
-        cure = f"Copy {snapshots[-1]} over it." if snapshots else "Restore a backup."
+        newest = newest_sound(home)
+        cure = "`labelgap doctor --restore FILE`, with ledger.sqlite of a backup."
+        if newest:
+            cure = (
+                f"`labelgap doctor --restore newest` puts {newest.name} in its place and keeps it."
+            )
         yield Finding("ledger", "error", error.cause, cure)
     remote = network_file_system(home)
     if remote:
@@ -98,6 +103,14 @@ def _items(project: Project) -> Iterator[Finding]:
         have = size // project.pixels.row
         yield Finding("pixels", "error", f"{have} of {n} packed images are there",
                       "labelgap doctor --repack")  # fmt: skip
+    elif lost := project.items.unpacked():
+        first = project.items.get(min(lost)).path
+        yield Finding(
+            "pixels", "warning",
+            f"{counted(len(lost), 'image')} not packed, since the file was gone, e.g. {first}: no "
+            "training and no prediction has them",
+            "Put the files back and run `labelgap add`.",
+        )  # fmt: skip
     else:
         yield Finding("pixels", "ok", f"{size / 1e6:.0f} MB for {counted(n, 'image')}")
 
@@ -126,7 +139,7 @@ def _files(project: Project) -> Iterator[Finding]:
         except Unreadable:
             absent.append(item.path)
             continue
-        if hashlib.sha256(data).hexdigest() != item.sha256:
+        if not item.has_content(data):
             changed.append(item.path)
     looked = len(here[::step])
     if absent or changed:
@@ -153,33 +166,50 @@ def _disk(project: Project) -> Iterator[Finding]:
 
 
 def repack(project: Project) -> tuple[int, list[str]]:
-    """Pack the pixels anew from the files; returns how many rows, and the paths that failed.
+    """Pack the pixels anew from the files; returns how many items, and the paths that failed.
 
-    An item whose file is gone or changed gets a black row if it has none: its id must stay.
+    An item whose file is gone or changed keeps its row; where it has none it gets a blank one,
+    since its id must stay, and is known as not packed.
 
     Raises `FolderError` where the disk is full; repeating it packs everything anew.
     """
     failed = []
-    ready: dict[int, UInt8[np.ndarray, "h w c"]] = {}
+    ready: dict[int, Image] = {}
+    lost: dict[int, Image] = {}
     items = project.items.all()
-    size = project.pixels.file.stat().st_size if project.pixels.file.exists() else 0
+    blank = np.zeros((project.pixels.side, project.pixels.side, CHANNELS), dtype=np.uint8)
     with late_progress("Packing images", len(items)) as advance:
         for item in items:
             advance(1)
             try:
                 data = project.reader.read(item.path)
-                if hashlib.sha256(data).hexdigest() != item.sha256:
+                if not item.has_content(data):
                     raise Unreadable("other contents")
-                pixels = decode((item.path, data), CHANNELS, None, project.pixels.side)
-                ready[item.id] = pixels
+                ready[item.id] = decode((item.path, data), CHANNELS, None, project.pixels.side)
             except (Unreadable, DataError):
                 failed.append(item.path)
-                if size < (item.id + 1) * project.pixels.row:
-                    side = project.pixels.side
-                    blank = np.zeros((side, side, CHANNELS), dtype=np.uint8)
-                    ready[item.id] = blank
-            if len(ready) == _CHUNK:
-                project.pixels.replace_rows(ready)
-                ready = {}
-        project.pixels.replace_rows(ready)
+                if not _has_pixels(project, item.id):
+                    lost[item.id] = blank
+            if len(ready) + len(lost) == _CHUNK:
+                _put(project, ready, lost)
+                ready, lost = {}, {}
+        _put(project, ready, lost)
     return len(items), failed
+
+
+def _put(project: Project, ready: dict[int, Image], lost: dict[int, Image]) -> None:
+    """Known as not packed before the blank row is written, as packed after the image is."""
+    with project.items.writing():
+        project.items.mark_unpacked(lost)
+    project.pixels.replace_rows(ready | lost)
+    with project.items.writing():
+        project.items.mark_packed(ready)
+
+
+def _has_pixels(project: Project, id: int) -> bool:
+    """Whether the row of an item is there and not blank (a packing that was killed leaves such
+    rows, and so did older versions)."""
+    file = project.pixels.file
+    if not file.exists() or file.stat().st_size < (id + 1) * project.pixels.row:
+        return False
+    return bool(project.pixels.open(id + 1)[id].any())

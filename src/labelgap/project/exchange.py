@@ -34,6 +34,8 @@ class Imported:
     ambiguous: list[str] = field(default_factory=list)
     differing: list[tuple[str, str, str]] = field(default_factory=list)
     """(path, label in force before, imported label)"""
+    items: set[int] = field(default_factory=set)
+    """What the labels are of, whether stored now or before."""
 
 
 # -------------------------------------------------------------------------------- import
@@ -104,6 +106,7 @@ def store_labels(
     """Store one person's labels, item -> (label, path), in one transaction; those that this
     person has given already, or given and taken back, are counted and left alone."""
     in_force, taken_back = ledger.labels, _taken_back(ledger, person)
+    report.items.update(answers)
     new: dict[int, int] = {}
     for item, (label, path) in answers.items():
         if ledger.opinions(item).get(person) == label:

@@ -34,6 +34,8 @@ class Report:
     """What became of the places: counts and, where people must look, the paths."""
 
     added: int = 0
+    packed: int = 0
+    """Items whose pixels were lost, and are packed again."""
     known: int = 0
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     quarantined: list[tuple[str, str, str]] = field(default_factory=list)
@@ -64,12 +66,13 @@ def ingest(
     advance: called with 1 for each place that was looked at.
     """
     report = Report()
-    seen = {f.path: f for f in items.files()}
+    seen, lost = {f.path: f for f in items.files()}, items.unpacked()
     fresh, first_path = [], dict[int, str]()
     for place in found:
         before = seen.get(place.path)
         same = before is not None and (before.size, before.mtime_ns) == (place.size, place.mtime_ns)
-        if same and before is not None and before.status == "ok":
+        whole = before is not None and before.status == "ok" and before.item not in lost
+        if same and whole and before is not None:
             report.known += 1
             advance(1)
             if before.item is not None:
@@ -78,8 +81,10 @@ def ingest(
             fresh.append(place)
     hashes = items.known_hashes()
     pixels.trim(items.count())
-    for block in _blocks(_read_all(fresh, reader, frozenset(hashes), pixels.side)):
+    known = frozenset(digest for digest, item in hashes.items() if item not in lost)
+    for block in _blocks(_read_all(fresh, reader, known, pixels.side)):
         new: list[UInt8[np.ndarray, "h w c"]] = []
+        again: dict[int, UInt8[np.ndarray, "h w c"]] = {}
         files: list[File] = []
         added: list[_Read] = []
         for read in block:
@@ -92,6 +97,8 @@ def ingest(
                     item = hashes[read.sha256] = len(hashes)
                     new.append(read.pixels)
                     added.append(read)
+                elif item in lost and read.pixels is not None:
+                    again[item] = read.pixels
                 # Against files that have the contents now: one that moved is no duplicate of
                 # where it was.
                 first = first_path.setdefault(item, read.found.path)
@@ -109,12 +116,15 @@ def ingest(
             )  # fmt: skip
         # The pixels first: rows without an item are cut off, an item without its row never is.
         pixels.append(new, items.count())
+        pixels.replace_rows(again)
         with items.writing():
             for read in added:
                 items.add(hashes[read.sha256], read.sha256, read.width, read.height)
             for file in files:
                 items.put(file)
+            items.mark_packed(again)
         report.added += len(added)
+        report.packed += len(again)
     here = {place.path for place in found}
     gone = _missing(here, items)
     now = items.paths()

@@ -5,13 +5,14 @@ a file that moves keeps its item. Ids are rows of the packed pixels, given in or
 and never removed. A file that cannot be an item is kept too, with the reason.
 """
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from labelgap._sqlite import named_errors
 from labelgap.errors import DataError
@@ -40,13 +41,16 @@ CREATE TABLE IF NOT EXISTS former (
     item INTEGER PRIMARY KEY REFERENCES items (id),
     path TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS unpacked (
+    item INTEGER PRIMARY KEY REFERENCES items (id)
+);
 CREATE TRIGGER IF NOT EXISTS items_never_change BEFORE UPDATE ON items
     BEGIN SELECT RAISE(ABORT, 'items are for ever'); END;
 CREATE TRIGGER IF NOT EXISTS items_never_go BEFORE DELETE ON items
     BEGIN SELECT RAISE(ABORT, 'items are for ever'); END;
 """
 _VERSION = 1
-"""Still 1 with the table `former`: programs that do not know it can go on without it."""
+"""Still 1 with the tables `former` and `unpacked`: programs that do not know them can go on."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,10 @@ class Item:
     height: int
     path: str
     present: bool
+
+    def has_content(self, data: bytes) -> bool:
+        """Whether these bytes of a file are this item, and not what replaced it."""
+        return hashlib.sha256(data).hexdigest() == self.sha256
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,13 @@ class Items:
             "UPDATE files SET status = 'missing' WHERE path = ?", [(p,) for p in paths]
         )
 
+    def mark_unpacked(self, ids: Iterable[int]) -> None:
+        """Their row of pixels is blank: they were packed anew while their file was gone."""
+        self._database.executemany("INSERT OR IGNORE INTO unpacked VALUES (?)", [(i,) for i in ids])
+
+    def mark_packed(self, ids: Iterable[int]) -> None:
+        self._database.executemany("DELETE FROM unpacked WHERE item = ?", [(i,) for i in ids])
+
     # ------------------------------------------------------------------------------- reading
 
     def count(self) -> int:
@@ -197,11 +212,18 @@ class Items:
 
     def _former(self) -> dict[int, str]:
         """Item -> its last path that has other contents now."""
+        return dict(self._rows("former", "item, path"))
+
+    def unpacked(self) -> frozenset[int]:
+        """Items without pixels: nobody can see them or learn from them until their file is back."""
+        return frozenset(id for (id,) in self._rows("unpacked", "item"))
+
+    def _rows(self, table: str, columns: str) -> list[Any]:
         # A project that was only read since it was made by an older version has no such table.
-        known = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'former'")
+        known = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,))
         if known.fetchone() is None:
-            return {}
-        return dict(self._database.execute("SELECT item, path FROM former"))
+            return []
+        return self._database.execute(f"SELECT {columns} FROM {table}").fetchall()
 
     def all(self) -> list[Item]:
         """All items by id, each with its path."""

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from labelgap.errors import ConfigError, FolderError
 from labelgap.files import write_atomically, write_text
-from labelgap.project.ready import untrained
 from labelgap.project.work import Work
 
 LOADER = '''"""Loads the classifier of this folder: `names, probabilities = predict(["a.jpg"])`."""
@@ -76,8 +75,7 @@ def classifier(work: Work) -> Classifier:
 
     Raises `LabelgapError` where nothing is trained.
     """
-    if not work.restore():
-        raise untrained()
+    work.load()
     task = work.session.task
     backbone = None
     if work.config.network.freeze:

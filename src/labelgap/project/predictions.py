@@ -29,7 +29,8 @@ def refuse_predictions(project: Project, out: Path) -> str:
 
 
 def write_predictions(work: "Work", out: Path, probabilities: bool = False) -> int:
-    """Write path, id, predicted, probability, label (empty without one) of every item; how many.
+    """Write path, id, predicted, probability, label (empty without one) of every item that
+    has pixels; how many.
 
     Not of contents that are gone and whose path has others now.
 
@@ -39,25 +40,26 @@ def write_predictions(work: "Work", out: Path, probabilities: bool = False) -> i
     """
     project = work.project
     format = refuse_predictions(project, out)
-    _, p = work.predict()
+    ids, p = work.predict()
     labels = project.ledger.labels
-    best = p.argmax(axis=1)
+    of = dict(zip(ids.tolist(), p, strict=True))
     rows: list[Row] = []
     replaced = project.items.replaced()
     for item in project.items.all():
-        if item.id in replaced:
+        if item.id not in of or item.id in replaced:
             continue
-        k = int(best[item.id])
+        values = of[item.id].tolist()
+        k = int(of[item.id].argmax())
         row: Row = {
             "path": item.path,
             "id": item.id,
             "predicted": project.classes[k],
-            "probability": round(float(p[item.id, k]), 6),
+            "probability": round(values[k], 6),
             "label": name_of(labels[item.id], project.classes) if item.id in labels else None,
         }
         if probabilities:
-            values = zip(project.classes, p[item.id].tolist(), strict=True)
-            row.update({f"p({name})": round(v, 6) for name, v in values})
+            named = zip(project.classes, values, strict=True)
+            row.update({f"p({name})": round(v, 6) for name, v in named})
         rows.append(row)
     more = tuple(f"p({name})" for name in project.classes) if probabilities else ()
     write_table(out, rows, (*COLUMNS, *more), format)

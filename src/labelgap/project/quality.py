@@ -5,8 +5,9 @@ right predictions estimates the accuracy on the folder without bias. It is compu
 the ledger each time: a corrected label corrects the past.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -51,7 +52,10 @@ def exact_interval(right: int, total: int, level: float = LEVEL) -> tuple[float,
 
 @dataclass(frozen=True)
 class Point:
-    """One trained network: its training labels, and its accuracy on today's held-out labels."""
+    """One trained network: its training labels, and its accuracy on today's held-out labels.
+
+    predicted: what it says of the watched items, but for those that it has learned.
+    """
 
     round: int
     labels: int
@@ -106,17 +110,37 @@ def held_out_labels(ledger: Ledger) -> dict[int, int]:
 
 def curve(ledger: Ledger) -> list[Point]:
     """One point for each number of training labels, the latest network of each."""
-    truth = held_out_labels(ledger)
+    truth, late = held_out_labels(ledger), ledger.held_out_late()
     points: dict[int, Point] = {}
     for event in ledger.notes(TRAINED):
-        point = _point(event, truth)
+        point = _point(event, truth, learned(event, late))
         points.pop(point.labels, None)
         points[point.labels] = point
     return list(points.values())
 
 
-def _point(event: Event, truth: Mapping[int, int]) -> Point:
-    predicted = dict(zip(event.data["watched"], event.data["predicted"], strict=True))
+def last_training(ledger: Ledger) -> dict[str, Any]:
+    """What the last training noted: its labels, classes, configuration; {} before any."""
+    notes = ledger.notes(TRAINED)
+    if not notes:
+        return {}
+    # Trainings of older versions do not name their classes: then none had been added yet.
+    first = ledger.notes("classes")[0].data["num_classes"]
+    return {"classes": first, **notes[-1].data}
+
+
+def learned(trained: Event, late: Mapping[int, tuple[int, int]]) -> set[int]:
+    """The held-out items that a training may have learned: labelled before it, held out after it
+    (an import after a training). They say nothing of that network.
+
+    late: `Ledger.held_out_late`.
+    """
+    return {i for i, (labelled, marked) in late.items() if labelled < trained.seq < marked}
+
+
+def _point(event: Event, truth: Mapping[int, int], learned: Set[int]) -> Point:
+    watched = zip(event.data["watched"], event.data["predicted"], strict=True)
+    predicted = {i: label for i, label in watched if i not in learned}
     known = [i for i in truth if i in predicted]
     right = sum(predicted[i] == truth[i] for i in known)
     share = Share(right, len(known))

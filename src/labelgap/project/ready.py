@@ -23,7 +23,7 @@ def need_labels(project: Project) -> None:
     if len(project.classes) < 2:
         raise LabelgapError(
             "With one class there is nothing to tell apart, so nothing to train.",
-            "Export the labels; or begin a project with a second class.",
+            "Export the labels; or add a class: `labelgap classes --add NAME`.",
         )
     if not len(project.ledger.labelled_ids("train")):
         held_out = len(project.ledger.labelled_ids("held-out"))

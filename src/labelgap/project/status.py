@@ -18,6 +18,8 @@ class Status:
     quarantined: dict[str, int]
     labelled: int
     held_out: int
+    learned: int
+    """Held-out labels that the last network had learned before they were held out."""
     none_of_these: int
     skipped: dict[str, int]
     outstanding: int
@@ -59,9 +61,10 @@ def status(project: Project) -> Status:
         quarantined=quarantined,
         labelled=len(labels),
         held_out=sum(i in held for i in labels),
+        learned=len(truth.keys() & quality.learned(last, ledger.held_out_late())) if last else 0,
         none_of_these=sum(y == NONE_OF_THESE for y in labels.values()),
         skipped=reasons,
-        outstanding=len(ledger.outstanding_ids()),
+        outstanding=len(project.waiting()),
         round=ledger.round,
         conflicts=len(ledger.conflicts()),
         per_class=per_class,

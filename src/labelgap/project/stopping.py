@@ -66,7 +66,7 @@ def verdict(points: Sequence[Point], truth: Mapping[int, int]) -> Verdict:
 
 def _points(g: Gain) -> str:
     if not g.total:
-        return "no held-out labels"
+        return "none of them is new to both networks"
     low, high = g.interval
     text = f"{100 * g.value:+.1f} points, 95 %: {100 * low:+.1f} to {100 * high:+.1f}"
     return text.replace("-", "−")

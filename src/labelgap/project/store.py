@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from labelgap._events import Event
+from labelgap._events import Event, QueryItem
 from labelgap.config import Settings, build
 from labelgap.data.progress import late_progress
 from labelgap.errors import ConfigError, DataError, FolderError, InUse, UnknownName
@@ -77,6 +77,7 @@ class Project:
         except InUse as error:
             raise InUse(error.cause, BESIDE) from error
         try:
+            self._compare_classes()
             self.items = Items(self.home / ITEMS, read_only=mode == "read")
         except BaseException:
             self.ledger.close()
@@ -128,26 +129,19 @@ class Project:
                 raise FolderError(
                     f"{root} has a project already, with the classes "
                     f"{', '.join(known.classes[:12])}.",
-                    "Use it (`labelgap status`), or move its folder .labelgap away.",
+                    "Use it (`labelgap status`), add a class (`labelgap classes --add NAME`), or "
+                    "move its folder .labelgap away.",
                 )
             _refuse_changes(file, known, settings, given)
             settings = known
         else:
             save_settings(file, settings)
         try:
-            project = cls(root.resolve(), settings, "write")
+            return cls(root.resolve(), settings, "write")
         except BaseException:
             if fresh:  # a network file system: nothing is begun
                 file.unlink()
             raise
-        try:
-            if project.ledger.classes is None:
-                # Always there: a person must be able to say that an image is none of these.
-                project.ledger.set_classes(len(settings.classes), none_of_these=True)
-        except BaseException:
-            project.close()
-            raise
-        return project
 
     def close(self) -> None:
         self.items.close()
@@ -165,6 +159,40 @@ class Project:
     def classes(self) -> tuple[str, ...]:
         return self.settings.classes
 
+    def _compare_classes(self) -> None:
+        """Labels are numbers: the ledger knows what they mean, so that no edit of the settings
+        changes it.
+
+        Raises `FolderError` where the two differ.
+        """
+        known, names = self.ledger.classes, list(self.classes)
+        had = None if known is None else known.get("names")
+        if had is None and (known is None or known["num_classes"] == len(names)):
+            # New, or of a version that kept the names in the settings alone.
+            if self.mode == "write":
+                # Always there: a person must be able to say that an image is none of these.
+                none = known is None or known["none_of_these"]
+                self.ledger.set_classes(len(names), none_of_these=none, names=names)
+        elif had != names:
+            assert known is not None
+            of_ledger = f"{known['num_classes']} classes" if had is None else ", ".join(had)
+            cure = "back as they were" if had is None else json.dumps(had, ensure_ascii=False)
+            raise FolderError(
+                f"The ledger has {of_ledger}; {self.home / SETTINGS} has {', '.join(names)}.",
+                f'Put "classes" there {cure}: labels are places in this list. Then `labelgap '
+                "classes --add NAME` adds a class.",
+            )
+
+    def add_classes(self, names: Sequence[str]) -> None:
+        """Further classes, behind the others: ids and labels stay, networks must be trained again.
+
+        Raises `ConfigError` for a name that is none, or cannot be told from another.
+        """
+        new = check_classes((*self.classes, *names))[len(self.classes) :]
+        # The ledger first: it is what counts, and says so if this process dies in between.
+        self.ledger.add_classes(new)
+        self.change(classes=(*self.classes, *new))
+
     def find(self) -> list[sources.Found]:
         """Every place where the project's images should be."""
         s = self.settings
@@ -176,6 +204,12 @@ class Project:
         places = self.find() if found is None else found
         with late_progress("Reading images", len(places)) as advance:
             return ingest(places, self.items, self.pixels, self.reader, advance)
+
+    def waiting(self) -> list[QueryItem]:
+        """What was asked and has no answer yet, but for images whose pixels are lost: nobody can
+        see them until their file is back."""
+        lost = self.items.unpacked()
+        return [item for item in self.ledger.outstanding() if item.id not in lost]
 
     def item_of(self, name: str) -> int:
         """The item of a path (relative or absolute) or of an id in digits.
@@ -198,7 +232,7 @@ class Project:
     # -------------------------------------------------------------------------- settings
 
     def change(self, **values: Any) -> None:
-        """Keep other settings from now on (never the classes or the image size)."""
+        """Keep other settings from now on (never the image size; classes by `add_classes`)."""
         tree = self.settings.model_dump(by_alias=True) | values
         self.settings = build(ProjectSettings, _named(tree), "project")
         save_settings(self.home / SETTINGS, self.settings)
@@ -209,15 +243,21 @@ class Project:
         """A copy of the ledger in `.labelgap/snapshots`; the newest ten are kept."""
         folder = self.home / "snapshots"
         folder.mkdir(exist_ok=True)
-        kept = self.ledger.snapshot(folder / f"{name}.sqlite")
-        old = sorted(folder.glob("*.sqlite"), key=lambda p: p.stat().st_mtime_ns)
-        for path in old[:-_SNAPSHOTS]:
+        # After going back to an older state, what comes of the rounds until then is kept too.
+        kept = self.ledger.snapshot(folder / f"{name}.sqlite", beside=True)
+        for path in snapshots(self.home)[_SNAPSHOTS:]:
             path.unlink()
         return kept
 
     def last_note(self, kind: str) -> Event | None:
         notes = self.ledger.notes(kind)
         return notes[-1] if notes else None
+
+
+def snapshots(home: Path) -> list[Path]:
+    """The ledger's snapshots, the newest first."""
+    found = (home / "snapshots").glob("*.sqlite")
+    return sorted(found, key=lambda p: p.stat().st_mtime_ns, reverse=True)
 
 
 def find_root(start: Path) -> Path | None:

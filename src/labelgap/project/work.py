@@ -7,6 +7,7 @@ which the acquisition never sees, and held-out questions are the reserve in the 
 
 import json
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,13 +22,13 @@ from labelgap._events import QueryItem
 from labelgap.config import RunConfig, config_hash
 from labelgap.data.types import Augment, Split, Task, statistics
 from labelgap.device import Machine, machine
-from labelgap.errors import BudgetError
+from labelgap.errors import BudgetError, LabelgapError
 from labelgap.files import write_text
 from labelgap.learner import Progress
 from labelgap.presets import merge, resolve
 from labelgap.project.cold import thumbnails, typical
 from labelgap.project.explain import HELD_OUT, why
-from labelgap.project.quality import TRAINED
+from labelgap.project.quality import TRAINED, last_training
 from labelgap.project.ready import need_images, need_labels, untrained
 from labelgap.project.regions import uncovered
 from labelgap.project.store import Project, ProjectSettings
@@ -99,7 +100,9 @@ class Work:
         self.machine = machine(device, self.config.precision)
         need_images(project)
         items = project.items.all()
-        self.present: Ids = np.array([i.id for i in items if i.present], dtype=np.int64)
+        self.unpacked = project.items.unpacked()
+        here = [i.id for i in items if i.present and i.id not in self.unpacked]
+        self.present: Ids = np.array(here, dtype=np.int64)
         images, self.statistics_rows = _image_task(project, [i.sha256 for i in items])
         draws = _draws(project, len(items))
         self.reserve: Ids = np.flatnonzero(draws < project.settings.holdout).astype(np.int64)
@@ -114,30 +117,45 @@ class Work:
             machine=self.machine,
             ledger=project.ledger,
             progress=progress,
+            without=self.unpacked,
         )
 
     # --------------------------------------------------------------------------- training
 
     def state(self, ids: Ids, labels: Ids) -> dict[str, Any]:
-        """What a network trained on these labels depends on: them, configuration, statistics."""
+        """What a network trained on these labels depends on: them, configuration, statistics,
+        classes."""
         return {
             "labels_sha256": ids_hash(np.concatenate([ids, labels])),
             "config": config_hash(self.config.model_dump(mode="json")),
             "statistics_rows": self.statistics_rows,
+            "classes": len(self.project.classes),
         }
 
     def is_stale(self) -> bool:
         """Whether labels or settings have changed since the last training."""
-        last, state = self.project.last_note(TRAINED), self.state(*self.session.labelled())
-        return last is None or any(last.data.get(k) != v for k, v in state.items())
+        last, state = last_training(self.project.ledger), self.state(*self.session.labelled())
+        return any(last.get(k) != v for k, v in state.items())
 
     def restore(self) -> bool:
-        """Load the last trained network, if it is one of this configuration."""
-        last = self.project.last_note(TRAINED)
-        state = self.state(*self.session.labelled())
-        if last is None or any(last.data.get(k) != state[k] for k in ("config", "statistics_rows")):
+        """Load the last trained network, if it is one of this configuration and these classes."""
+        last, state = last_training(self.project.ledger), self.state(*self.session.labelled())
+        if any(last.get(k) != v for k, v in state.items() if k != "labels_sha256"):
             return False
         return self.session.restore()
+
+    def load(self) -> None:
+        """As `restore`. Raises `LabelgapError` with the reason where there is no such network."""
+        if self.restore():
+            return
+        last, classes = last_training(self.project.ledger), len(self.project.classes)
+        if not last:
+            raise untrained()
+        if last["classes"] != classes:
+            cause = f"The last training knew {last['classes']} classes; now there are {classes}."
+        else:
+            cause = "The last training was of other settings, or its weights are gone."
+        raise LabelgapError(cause, "Run `labelgap train` first.")
 
     def train(self) -> dict[str, float]:
         """Train on all labels that are not held out; predicts the watched items afterwards.
@@ -152,7 +170,7 @@ class Work:
         ids, labels = session.training.labelled_ids, session.training.labels
         started = time.perf_counter()
         held = self.project.ledger.labelled_ids("held-out")
-        watched = np.union1d(self.reserve[:WATCHED], held)
+        watched = self._packed(np.union1d(self.reserve[:WATCHED], held))
         predicted: list[int] = []
         if len(watched):
             out = session.learner.predict(session.training.network, watched, {"logits"})
@@ -168,6 +186,10 @@ class Work:
         }
         self.project.ledger.note(TRAINED, facts, round=max(session.round, 0))
         return seconds
+
+    def _packed(self, ids: Ids) -> Ids:
+        """Without the items that have no pixels."""
+        return np.array([i for i in ids.tolist() if i not in self.unpacked], dtype=np.int64)
 
     def regions(self) -> list[dict[str, Any]]:
         """Components of the unlabelled mixture that the labels do not cover, the largest first."""
@@ -191,7 +213,7 @@ class Work:
         """
         if n < 1:
             raise BudgetError(f"{n} images asked for.", "Ask for 1 at least.")
-        waiting = self.project.ledger.outstanding()
+        waiting = self.project.waiting()
         if len(waiting) >= n:
             return Asked(waiting[:n], 0, 0, False, False)
         return self.ask_more(n - len(waiting))
@@ -203,7 +225,7 @@ class Work:
         next one.
         """
         session, ledger = self.session, self.project.ledger
-        round, waiting = session.next_round, ledger.outstanding()
+        round, waiting = session.next_round, self.project.waiting()
         candidates = session.candidate_ids(round)
         held = self.next_held_out(n, len(candidates))
         wanted = min(n - len(held), len(candidates))
@@ -228,7 +250,7 @@ class Work:
         self.project.snapshot(f"before-round-{round:05d}")
         ledger.hold_out(held)
         ledger.asked(round, items)
-        return Asked(ledger.outstanding(), len(items), len(held), trained, cold)
+        return Asked(self.project.waiting(), len(items), len(held), trained, cold)
 
     def is_cold(self) -> bool:
         """Whether there is nothing that a network could learn to tell apart."""
@@ -263,7 +285,7 @@ class Work:
 
     def _typical(self, n: int, candidates: Ids, round: int) -> Query:
         session = self.session
-        labelled = self.project.ledger.labelled_ids("all")
+        labelled = self._packed(self.project.ledger.labelled_ids("all"))
         normalise = not session.task.train.is_images
         return typical(self.embedding(), candidates, labelled, n, session.streams, round, normalise)
 
@@ -307,13 +329,13 @@ class Work:
     # -------------------------------------------------------------------------- predicting
 
     def predict(self) -> tuple[Ids, Float[np.ndarray, "n k"]]:
-        """Probabilities of every class for every item, by the last trained network.
+        """Ids and their probabilities of every class, by the last trained network: every item
+        but those without pixels.
 
         Raises `LabelgapError` where none is trained yet.
         """
-        if not self.restore():
-            raise untrained()
-        ids = np.arange(len(self.session.task.train), dtype=np.int64)
+        self.load()
+        ids = self._packed(np.arange(len(self.session.task.train), dtype=np.int64))
         out = self.session.learner.predict(
             self.session.training.network, ids, {"logits"}, progress=self.session.progress
         )
@@ -469,14 +491,14 @@ def weights_note(project: Project) -> str:
     return f"{s.network or 'a small ResNet'} from new weights"
 
 
-def hold_out_imported(project: Project) -> int:
-    """Hold out the reserve's share of the labels at hand; returns how many are new.
+def hold_out_imported(project: Project, ids: Collection[int]) -> int:
+    """Hold out the reserve's share of the labels of these items; returns how many are new.
 
-    Right only where the imported labels are a uniform sample of the folder: the reserve is one,
-    so the labelled part of it is too.
+    Right only where the items are a uniform sample of the folder: the reserve is one, so what it
+    shares with them is too.
     """
     draws = _draws(project, project.items.count())
-    ledger = project.ledger
-    new = [i for i in ledger.labelled_ids("train").tolist() if draws[i] < project.settings.holdout]
+    ledger, share = project.ledger, project.settings.holdout
+    new = [i for i in ledger.labelled_ids("train").tolist() if i in ids and draws[i] < share]
     ledger.hold_out(new)
     return len(new)

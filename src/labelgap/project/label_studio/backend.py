@@ -57,8 +57,8 @@ class Predictor:
     def __init__(self, root: Path, door: threading.Lock) -> None:
         self.root, self.door = root, door
         self._mutex = threading.Lock()
-        self._key: tuple[int, int] | None = None
-        self._probabilities: Float[np.ndarray, "n k"] | None = None
+        self._key: tuple[int, int, int] | None = None
+        self._probabilities: dict[int, Float[np.ndarray, " k"]] | None = None
 
     def version(self) -> str:
         """Names the last training: its round and its number of labels."""
@@ -75,7 +75,7 @@ class Predictor:
             with Project.open(self.root, "read") as project:
                 last = project.last_note(TRAINED)
                 version, classes = _version(project), project.classes
-                key = None if last is None else (last.seq, project.items.count())
+                key = None if last is None else (last.seq, project.items.count(), len(classes))
                 hashes, held = project.items.known_hashes(), project.ledger.held_out
             if key is None:
                 self._probabilities = None
@@ -83,19 +83,20 @@ class Predictor:
                 from labelgap.project.work import Work
 
                 with self.door, Project.open(self.root) as project:
-                    self._probabilities = Work(project).predict()[1]
+                    ids, p = Work(project).predict()
+                    self._probabilities = dict(zip(ids.tolist(), p, strict=True))
             self._key = key
-            p = self._probabilities
+            of = self._probabilities
         results = []
         for task in tasks:
             data = task.get("data") if isinstance(task, dict) else None
             name = data.get("labelgap_id") if isinstance(data, dict) else None
             id = hashes.get(name) if isinstance(name, str) else None
-            if p is None or id is None or id in held or id >= len(p):
+            if of is None or id is None or id in held or id not in of:
                 results.append({"model_version": version, "result": [], "score": 0.0})
                 continue
-            best = int(p[id].argmax())
-            score = round(float(p[id, best]), 6)
+            best = int(of[id].argmax())
+            score = round(float(of[id][best]), 6)
             results.append(prediction(control, classes[best], version, score))
         return results
 

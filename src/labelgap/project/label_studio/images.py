@@ -1,20 +1,16 @@
 """How Label Studio gets to see an image: within the task, from a folder of its own, by a link."""
 
 import base64
-import hashlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
-from PIL import Image
-
-from labelgap.data.images import picture
 from labelgap.errors import ConfigError, DataError
 from labelgap.project.items import Item
 from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.link import Link
-from labelgap.project.sources import Unreadable
+from labelgap.project.shown import original, packed
 from labelgap.project.store import Project
 
 Address = Callable[[Item], str]
@@ -27,7 +23,8 @@ def embedded(project: Project) -> Address:
     """The image itself, encoded anew: nothing to set up, no file of the folder is shared."""
 
     def address(item: Item) -> str:
-        image = _original(project, item)
+        # What was packed is the same image, only smaller.
+        image = original(project, item, LONGEST) or packed(project, item)
         sink = BytesIO()
         if max(image.size) <= 128:
             image.save(sink, "PNG")
@@ -84,17 +81,6 @@ def _file(project: Project, item: Item) -> str:
             "Push with the image inside the task: --images embed.",
         )
     return item.path
-
-
-def _original(project: Project, item: Item) -> Image.Image:
-    """What the item's file shows; what was packed of it where the file is gone or another."""
-    packed = Image.fromarray(project.pixels.open(project.items.count())[item.id])
-    try:
-        data = project.reader.read(item.path)
-        same = hashlib.sha256(data).hexdigest() == item.sha256
-        return picture(data, LONGEST) if same else packed
-    except (Unreadable, DataError):
-        return packed  # the same image, only smaller
 
 
 def _data(kind: str, sink: BytesIO) -> str:

@@ -62,7 +62,7 @@ def push(
 
     Raises `LabelStudioError`; what was made so far stays and is found by the next push.
     """
-    outstanding = project.ledger.outstanding()
+    outstanding = project.waiting()
     present = _settled(project, client, link, wait)
     missing = [item for item in outstanding if item.id not in present]
     places = {int(id): rank for rank, id in enumerate(project.ledger.asked_ids(), 1)}

@@ -90,13 +90,18 @@ def make_app(desk: Desk, token: str, hosts: list[str], port: int) -> Guard:
         view = request.query_params.get("view", "full")
         if view not in ("full", "small", "trained"):
             return _error(400, "view is full, small or trained.")
+        version = request.query_params.get("v", "")
         try:
-            data, kind = await run_in_threadpool(desk.image, request.path_params["id"], view)
+            made = await run_in_threadpool(desk.image, request.path_params["id"], view, version)
         except DataError as error:
             return _error(404, str(error))
-        # An item's content never changes, so neither does its image.
-        headers = {"cache-control": "private, max-age=31536000, immutable"}
-        return Response(data, media_type=kind, headers=headers)
+        # The browser keeps an address for ever, and the next project on this port has the same
+        # ids: only the content in the address makes it this image's alone.
+        return Response(
+            made.data,
+            media_type=made.kind,
+            headers=_LASTING if version and made.lasting else _FRESH,
+        )
 
     routes = [
         Route("/", page, methods=["GET"]),
@@ -114,6 +119,7 @@ def make_app(desk: Desk, token: str, hosts: list[str], port: int) -> Guard:
 
 
 _FRESH = {"cache-control": "no-store"}
+_LASTING = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 class _BadJson(Exception):

@@ -4,19 +4,18 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from PIL import Image
-
 from labelgap._events import Event, QueryItem
-from labelgap.data.images import picture
 from labelgap.errors import DataError, LabelgapError, LedgerError
 from labelgap.ledger import SKIP_REASONS
 from labelgap.project.exchange import name_of
+from labelgap.project.items import Item
 from labelgap.project.quality import TRAINED, held_out_labels
 from labelgap.project.server.asking import Asking
-from labelgap.project.sources import Unreadable
+from labelgap.project.shown import original, packed
 from labelgap.project.status import status
 from labelgap.project.store import Project
 from labelgap.project.work_notes import neighbours_of
@@ -37,13 +36,28 @@ class Full(LabelgapError):
     """The disk (or the file) refuses; the answer should be kept and sent again."""
 
 
+@dataclass(frozen=True)
+class Picture:
+    """An encoded image. `lasting`: made of the content itself, so that it is the same for ever;
+    what was packed depends on the project's size and stands in for a file that may come back."""
+
+    data: bytes
+    kind: str
+    lasting: bool
+
+
+def version_of(item: Item) -> str:
+    """What tells an image from all others in its address: ids begin at 0 in every project."""
+    return item.sha256[:16]
+
+
 class Desk:
     """One project on the desk of one or more persons; safe to use from several threads."""
 
     def __init__(self, project: Project, id: str = "") -> None:
         self.project, self.id = project, id
         self._mutex = threading.Lock()
-        self._images: OrderedDict[tuple[int, str], tuple[bytes, str]] = OrderedDict()
+        self._images: OrderedDict[tuple[int, str], Picture] = OrderedDict()
         self._status: tuple[tuple[int, dict[int, int]], Any] = ((-1, {}), None)
         self._near: tuple[int, dict[int, list[int]]] = (-1, {})
         self.asking = Asking(project)
@@ -105,8 +119,10 @@ class Desk:
 
     def batch(self, person: str, n: int) -> list[dict[str, Any]]:
         """Up to n items for this person; nobody else gets them for ten minutes."""
-        ledger = self.project.ledger
-        items = ledger.lease(min(max(n, 1), MOST), person, LEASE_SECONDS)
+        ledger, lost = self.project.ledger, self.project.items.unpacked()
+        n = min(max(n, 1), MOST)
+        leased = ledger.lease(n + len(lost), person, LEASE_SECONDS)
+        items = [item for item in leased if item.id not in lost][:n]
         asked = len(ledger.asked_ids())
         if self._near[0] != asked:
             self._near = (asked, neighbours_of(ledger))
@@ -119,6 +135,7 @@ class Desk:
         near = [i for i in self._near[1].get(item.id, ()) if i in labels]
         return {
             "id": item.id,
+            "version": version_of(place),
             "name": place.path,
             "width": place.width,
             "height": place.height,
@@ -127,45 +144,52 @@ class Desk:
             "predicted": pseudo if pseudo is not None and pseudo < len(classes) else None,
             "probability": item.probability,
             "why": item.explanation,
-            "neighbours": [{"id": i, "label": name_of(labels[i], classes)} for i in near],
+            "neighbours": [
+                {
+                    "id": i,
+                    "version": version_of(self.project.items.get(i)),
+                    "label": name_of(labels[i], classes),
+                }
+                for i in near
+            ],
         }
 
-    def image(self, id: int, view: str) -> tuple[bytes, str]:
-        """An item's image, encoded anew: (bytes, media type).
+    def image(self, id: int, view: str, version: str = "") -> Picture:
+        """An item's image, encoded anew.
 
         view: "full" (up to 1,280 pixels), "small", or "trained": the square the network sees.
+        version: that of `version_of`, where the page knows it.
 
-        Raises `DataError`: no such item.
+        Raises `DataError`: no such item, or one of another version (a page of another project).
         """
+        item = self.project.items.get(id)
+        if version not in ("", version_of(item)):
+            raise DataError(f"Item {id} has other contents.", "Reload the page.")
         with self._mutex:
             if (id, view) in self._images:
                 self._images.move_to_end((id, view))
                 return self._images[id, view]
-        made = self._encode(id, view)
-        with self._mutex:
-            self._images[id, view] = made
-            while len(self._images) > _KEPT:
-                self._images.popitem(last=False)
+        made = self._encode(item, view)
+        if made.lasting:  # a file that is gone may come back
+            with self._mutex:
+                self._images[id, view] = made
+                while len(self._images) > _KEPT:
+                    self._images.popitem(last=False)
         return made
 
-    def _encode(self, id: int, view: str) -> tuple[bytes, str]:
-        item = self.project.items.get(id)
-        image: Image.Image | None = None
-        if view != "trained" and item.present:  # its last path can have other contents now
-            try:
-                data = self.project.reader.read(item.path)
-                image = picture(data, THUMBNAIL if view == "small" else LONGEST)
-            except (Unreadable, DataError):
-                image = None  # the file went since: what was packed of it is shown
+    def _encode(self, item: Item, view: str) -> Picture:
+        image = None
+        if view != "trained":
+            image = original(self.project, item, THUMBNAIL if view == "small" else LONGEST)
+        lasting = image is not None
         if image is None:
-            row = self.project.pixels.open(self.project.items.count())[id]
-            image = Image.fromarray(row)
+            image = packed(self.project, item)
         sink = BytesIO()
         if max(image.size) <= 256:
             image.save(sink, "PNG")
-            return sink.getvalue(), "image/png"
+            return Picture(sink.getvalue(), "image/png", lasting)
         image.save(sink, "JPEG", quality=88)
-        return sink.getvalue(), "image/jpeg"
+        return Picture(sink.getvalue(), "image/jpeg", lasting)
 
     # ----------------------------------------------------------------------------- writing
 

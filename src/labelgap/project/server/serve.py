@@ -44,7 +44,7 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
             f"[bold yellow]warning:[/] other machines can reach this page on {where}; the link is "
             "the only key, and it travels unencrypted. Use a trusted network, or an SSH tunnel."
         )
-    waiting = len(project.ledger.outstanding_ids())
+    waiting = len(project.waiting())
     what = (
         f"{counted(waiting, 'image')} to label"
         if waiting

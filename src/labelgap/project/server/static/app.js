@@ -105,7 +105,7 @@ function show() {
     find("grid").hidden = true;
     empty.textContent = "Everything that was asked for has an answer, or is with somebody else.";
   }
-  for (const next of page.items.slice(1, 1 + PREFETCHED)) new Image().src = imageUrl(next.id);
+  for (const next of page.items.slice(1, 1 + PREFETCHED)) new Image().src = imageUrl(next);
 }
 
 function toggleMode() {

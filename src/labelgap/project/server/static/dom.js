@@ -19,7 +19,9 @@ export function randomId() {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export const imageUrl = (id, view = "full") => `/image/${id}?view=${view}`;
+// The version is the content's: the browser keeps images, and every project has an image 0.
+export const imageUrl = ({ id, version }, view = "full") =>
+  `/image/${id}?view=${view}&v=${version ?? ""}`;
 
 // How sure the network is: "87 %", or nothing where it is not known.
 export const sure = (item) =>

@@ -53,7 +53,7 @@ export class Grid {
   }
 
   tile(item) {
-    const image = make("img", { src: imageUrl(item.id, "small"), alt: item.name });
+    const image = make("img", { src: imageUrl(item, "small"), alt: item.name });
     sharp(image, item);
     const button = make("button", { type: "button", className: "tile" }, image);
     button.append(make("span", { className: "muted" }, `${this.classes[item.predicted]} ${sure(item)}`));

@@ -44,7 +44,7 @@ export class Single {
   }
 
   showImage() {
-    find("image").src = imageUrl(this.item.id, this.trained ? "trained" : "full");
+    find("image").src = imageUrl(this.item, this.trained ? "trained" : "full");
     const button = document.querySelector('[data-act="trained"]');
     button.setAttribute("aria-pressed", String(this.trained));
   }
@@ -69,7 +69,7 @@ export class Single {
     box.hidden = near.length === 0;
     box.querySelector("ul").replaceChildren(
       ...near.map((n) => {
-        const picture = make("img", { src: imageUrl(n.id, "small"), alt: `labelled ${n.label}` });
+        const picture = make("img", { src: imageUrl(n, "small"), alt: `labelled ${n.label}` });
         sharp(picture, this.item);
         return make("li", {}, picture, make("span", { className: "muted" }, n.label));
       }),
