@@ -112,7 +112,7 @@ WRONG = [
     (["--steps", "5", "--epochs", "2"], "Choose one"),
     (["--config", "missing.toml"], "no such file"),
     (["--dataset", "cifar10", "--data-root", "nowhere"], "data root nowhere"),
-    (["--network", "resnext"], "not a network"),
+    (["--network", "resnext"], "Unknown network 'resnext'"),
     (["--imbalance", "0.5"], "imbalance"),
 ]
 
