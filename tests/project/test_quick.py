@@ -62,6 +62,16 @@ def test_refusals_do_not_wait_for_torch(folder):
         assert REFUSED[words] in text, (words, text)
 
 
+def test_beginning_a_project_does_not_wait_for_torch(tmp_path):
+    make_images(tmp_path, 3)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(["init . --classes a,b", "add", "export"])],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for words, (status, text, torch) in json.loads(done.stdout).items():
+        assert (status, torch) == (0, False), (words, text)
+
+
 def test_the_names_of_the_methods_are_those_that_are_registered():
     assert set(names.method_names()) == METHODS.keys()
     with pytest.raises(UnknownName, match="Did you mean 'margin'"):

@@ -27,9 +27,14 @@ def console() -> Any:
 
 
 def network_of(project: "Project") -> str:
-    from labelgap.project.work import weights_note
+    """Which network a project trains, in words."""
+    from labelgap.project.store import DEFAULT_BACKBONE
 
-    return plain(weights_note(project))
+    s = project.settings
+    if s.weights:
+        name = (s.network or DEFAULT_BACKBONE).removeprefix("timm:")
+        return plain(f"an adapter on frozen {name} features ({Path(s.weights).name})")
+    return plain(f"{s.network or 'a small ResNet'} from new weights")
 
 
 def tell_report(console: Any, report: "Report") -> None:

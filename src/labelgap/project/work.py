@@ -31,7 +31,7 @@ from labelgap.project.explain import HELD_OUT, why
 from labelgap.project.quality import TRAINED, last_training
 from labelgap.project.ready import need_images, need_labels, untrained
 from labelgap.project.regions import uncovered
-from labelgap.project.store import Project, ProjectSettings
+from labelgap.project.store import DEFAULT_BACKBONE, Project, ProjectSettings
 from labelgap.project.work_notes import WHY
 from labelgap.session import Session, ids_hash
 from labelgap.types import Ids, Query
@@ -39,7 +39,6 @@ from labelgap.types import Ids, Query
 WATCHED = 2000
 """Reserve items that every network predicts: to compare networks with each other, and with the
 held-out labels that come later."""
-DEFAULT_BACKBONE = "timm:tf_efficientnet_lite0"
 _BLOCK = 20_000  # images whose frozen features are kept under one key
 
 
@@ -480,15 +479,6 @@ def _feature_statistics(
     """Of the same rows as the pixels' statistics, for the same reason."""
     rows = json.loads((project.home / "cache" / "statistics.json").read_text())["rows"]
     return statistics(np.asarray(features[:rows]))
-
-
-def weights_note(project: Project) -> str:
-    """Which network a project trains, in words."""
-    s = project.settings
-    if s.weights:
-        name = (s.network or DEFAULT_BACKBONE).removeprefix("timm:")
-        return f"an adapter on frozen {name} features ({Path(s.weights).name})"
-    return f"{s.network or 'a small ResNet'} from new weights"
 
 
 def hold_out_imported(project: Project, ids: Collection[int]) -> int:
