@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 from labelgap.bench import compare, tables
 from labelgap.bench.collect import collect
@@ -53,31 +54,40 @@ def line(c: Comparison, row: Row, random: Row) -> list[str]:
     ]
 
 
+class Shown(NamedTuple):
+    """What one setting says of one method: its runs, its line, the benchmark's commands."""
+
+    runs: frozenset[str]
+    line: list[str]
+    commands: list[str]
+
+
 def measured(folders: list[Path]) -> dict[str, str]:
     """The block of every method that some benchmark ran."""
-    lines: dict[str, list[list[str]]] = defaultdict(list)
-    commands: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, list[Shown]] = defaultdict(list)
     for folder in folders:
         store = Store(folder)
         for c in compare.comparisons(collect(store).finished):
             if c.random is None:
                 continue
             rows = compare.table(c)
-            for row in rows:
-                lines[row.arm].append(line(c, row, rows[c.random]))
-                for command in store.commands:
-                    if command not in commands[row.arm]:
-                        commands[row.arm].append(command)
-    return {arm: block(lines[arm], commands[arm]) for arm in lines}
+            for row, cells in zip(rows, c.cells, strict=True):
+                runs = frozenset(r.cell.identity for r in cells)
+                if not any(runs <= other.runs for other in found[row.arm]):
+                    kept = [other for other in found[row.arm] if not other.runs < runs]
+                    new = Shown(runs, line(c, row, rows[c.random]), store.commands)
+                    found[row.arm] = [*kept, new]
+    return {arm: block(shown) for arm, shown in found.items()}
 
 
-def block(lines: list[list[str]], commands: list[str]) -> str:
+def block(shown: list[Shown]) -> str:
     """The generated part of a page."""
+    commands = dict.fromkeys(command for one in shown for command in one.commands)
     return (
         "Mean ± standard deviation over seeds in per cent; the difference to random is paired by "
         "seed, with its 95 % interval. Seconds are those of a whole run, left out where other work "
         "shared the cores; the cost of a round is in benchmarks/speed/rounds.md.\n\n"
-        f"{tables.markdown(HEADERS, lines)}\n"
+        f"{tables.markdown(HEADERS, [one.line for one in shown])}\n"
         "By " + ", ".join(f"`{command}`" for command in commands) + " (benchmarks/results/).\n"
     )
 
