@@ -1,6 +1,25 @@
 """One thread for each worker: test machines have few cores, and small arrays gain nothing."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_pool, "1")
+
+
+@pytest.fixture
+def forget() -> Iterator[None]:
+    """What users' files register in a test is gone after it: a command is a program of its own."""
+    import labelgap.methods  # noqa: F401  (what comes with the package stays)
+    from labelgap import own  # imports torch, whose threads are decided above
+
+    tables, loaded = own._TABLES.values(), dict(own._LOADED)
+    saved = [dict(table) for table in tables]
+    yield
+    for table, entries in zip(tables, saved, strict=True):
+        table.clear()
+        table.update(entries)
+    own._LOADED.clear()
+    own._LOADED.update(loaded)

@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from bench_small import SMALL
 from console import call
 
 from labelgap import own
-from labelgap.axes import ACQUISITIONS, METHODS, OBJECTIVES
+from labelgap.axes import METHODS, OBJECTIVES
 from labelgap.bench import audit
 from labelgap.bench.collect import collect
 from labelgap.bench.execute import first_round
@@ -22,19 +21,6 @@ from labelgap.bench.work import Job, attempt
 from labelgap.errors import ConfigError
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-method.md"
-
-
-@pytest.fixture
-def forget() -> Iterator[None]:
-    """What files registered is gone before and after: each command is a program of its own."""
-    tables = (METHODS, OBJECTIVES, ACQUISITIONS)
-    saved, loaded = [dict(table) for table in tables], dict(own._LOADED)
-    yield
-    for table, entries in zip(tables, saved, strict=True):
-        table.clear()
-        table.update(entries)  # type: ignore[attr-defined]
-    own._LOADED.clear()
-    own._LOADED.update(loaded)
 
 
 def another_program() -> None:

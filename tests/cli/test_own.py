@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from console import call
 
-from labelgap.axes import ACQUISITIONS, METHODS
 from labelgap.contract import run_contract
 from labelgap.errors import ConfigError
 from labelgap.oracle import Oracle
@@ -20,17 +19,7 @@ def snippets() -> list[str]:
     return re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
-@pytest.fixture
-def clean() -> object:
-    """Forget what a test registered."""
-    methods, acquisitions = dict(METHODS), dict(ACQUISITIONS)
-    yield
-    for table, saved in ((METHODS, methods), (ACQUISITIONS, acquisitions)):
-        table.clear()
-        table.update(saved)  # type: ignore[attr-defined]
-
-
-def test_the_documented_method_keeps_every_contract(tmp_path: Path, clean: object) -> None:
+def test_the_documented_method_keeps_every_contract(tmp_path: Path, forget: None) -> None:
     file = tmp_path / "mine.py"
     file.write_text(snippets()[0])
     (made,) = load_methods(file)
@@ -39,7 +28,7 @@ def test_the_documented_method_keeps_every_contract(tmp_path: Path, clean: objec
     assert not broken
 
 
-def test_a_method_that_cheats_is_caught(tmp_path: Path, clean: object) -> None:
+def test_a_method_that_cheats_is_caught(tmp_path: Path, forget: None) -> None:
     file = tmp_path / "bad.py"
     file.write_text(
         snippets()[0]
@@ -68,14 +57,14 @@ def test_a_method_that_cheats_is_caught(tmp_path: Path, clean: object) -> None:
         ),
     ],
 )
-def test_a_file_that_is_no_method(text: str, message: str, tmp_path: Path, clean: object) -> None:
+def test_a_file_that_is_no_method(text: str, message: str, tmp_path: Path, forget: None) -> None:
     file = tmp_path / "mine.py"
     file.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_methods(file)
 
 
-def test_the_documented_network_and_data_set_run(clean: object) -> None:
+def test_the_documented_network_and_data_set_run(forget: None) -> None:
     space: dict[str, object] = {}
     exec(snippets()[1], space)
     session = space["session"]
@@ -92,7 +81,7 @@ def test_the_documented_network_and_data_set_run(clean: object) -> None:
 
 
 def test_ids_in_place_of_a_query_are_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], forget: None
 ) -> None:
     file = tmp_path / "bare.py"
     file.write_text(
