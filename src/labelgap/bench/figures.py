@@ -225,11 +225,11 @@ def minority(c: Comparison, rows: Sequence[Row], theme: Theme) -> Figure:
     left = thinned / c.cells[0][0].cell.config.data.imbalance
     pool = left / (left + classes - thinned)
     for axes in figure.axes:
-        axes.set_ylim(-0.02, 1.02)
+        axes.set_ylim(-0.22, 1.02)  # room for the words below random's line
         axes.axhline(pool, color=theme.muted, linewidth=1.1, linestyle=":", zorder=1)
     figure.axes[0].annotate(
         "share in the pool", (0.02, pool), xycoords=("axes fraction", "data"), fontsize=8.5,
-        xytext=(0, 3), textcoords="offset points", color=theme.muted,
+        xytext=(0, -3), textcoords="offset points", color=theme.muted, va="top",
     )  # fmt: skip
     return figure
 
