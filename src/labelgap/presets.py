@@ -50,7 +50,8 @@ PER_DATA_SET: dict[tuple[str, str], Tree] = {
 }
 
 
-_PARTS = ("data", "network", "training", "loop", "objective", "acquisition")
+_SECTIONS = ("data", "network", "training", "loop")  # these are the run's own
+_PARTS = (*_SECTIONS, "objective", "acquisition")  # and these the method's
 
 
 def merge(base: Tree, other: Mapping[str, Any]) -> Tree:
@@ -124,7 +125,7 @@ def resolve(
     for axis, cls in (("objective", objective_class), ("acquisition", acquisition_class)):
         made = options(cls, tree.get(axis, {}), preset, axis)
         tree[axis] = made.model_dump(mode="json")
-    for part in _PARTS[:4]:
+    for part in _SECTIONS:
         # Built on their own first, so that an unknown key is told with its nearest neighbour.
         model = type(getattr(RunConfig(), part))
         tree[part] = build(model, tree.get(part, {}), part).model_dump()

@@ -116,10 +116,20 @@ def collect(store: Store) -> Collection:
     return Collection(tuple(finished), tuple(damaged), tuple(missing))
 
 
+def with_results(store: Store) -> list[Cell]:
+    """The cells that have a result, unread: a hundredth of the time of `collect`."""
+    recorded = read_results(store.results) if store.results.exists() else {}
+    return [
+        cell
+        for cell in store.cells
+        if cell.identity in recorded or (store.folder(cell) / loop.RESULT).exists()
+    ]
+
+
 class Record:
     """Keeps the compact file up with a running benchmark, so that finished cells can be committed.
 
-    It is written once a minute at most; who runs the benchmark writes the last state.
+    It is written once a minute at most; `write`, called last, writes the rest.
     """
 
     EVERY = 60.0
@@ -135,8 +145,12 @@ class Record:
         except LabelgapError:
             return
         if time.monotonic() - self._written >= self.EVERY:
-            write_results(self.store.results, self.finished)
-            self._written = time.monotonic()
+            self.write()
+
+    def write(self) -> None:
+        """Write what is finished by now."""
+        write_results(self.store.results, self.finished)
+        self._written = time.monotonic()
 
 
 def reuse(store: Store, others: Iterable[Store]) -> int:

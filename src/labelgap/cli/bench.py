@@ -167,11 +167,11 @@ def _grid(file: Path | None, preset: str | None, overrides: Mapping[str, Any]) -
 def _comparable(store: "Store", cells: Sequence["Cell"]) -> None:
     """Refuse at once what the audit would refuse when all is computed."""
     from labelgap.bench.audit import unequal
-    from labelgap.bench.collect import collect
+    from labelgap.bench.collect import with_results
     from labelgap.errors import ConfigError
 
     # A finished cell takes the name that its arm has now.
-    known = {cell.identity: cell for cell in [*(r.cell for r in collect(store).finished), *cells]}
+    known = {cell.identity: cell for cell in [*with_results(store), *cells]}
     difference = unequal(known.values())
     if difference:
         raise ConfigError(
@@ -222,7 +222,7 @@ def _run(
     address: str | None,
     repair: bool,
 ) -> list["Failure"]:
-    from labelgap.bench.collect import Record, collect, write_results
+    from labelgap.bench.collect import Record, collect
     from labelgap.bench.collect import repair as put_away
     from labelgap.bench.costs import costs
     from labelgap.bench.execute import Clock, Failure, execute
@@ -254,9 +254,10 @@ def _run(
         if damage.cell.identity in names - done
     ]
     todo = [cell for cell in before.missing if cell.identity in names]
+    record = Record(store, before.finished)
     board.say(f"{counted(len(wanted), 'cell')}, {len(wanted) - len(todo)} finished → {store.root}")
     if not todo:
-        write_results(store.results, before.finished)
+        record.write()
         return left
     seconds = costs(todo, device, data_root)
     chosen, capacity = _engine(engine, store, workers, threads, address)
@@ -276,11 +277,10 @@ def _run(
     board.begin(todo, clock)
     with board.live():
         try:
-            record = Record(store, before.finished)
             most = max((r.peak_memory or 0 for r in before.finished), default=0)
             failures = execute(store, todo, chosen, job_of, board, record=record, need=most)
         finally:
-            write_results(store.results, collect(store).finished)
+            record.write()
     return [*left, *failures]
 
 
