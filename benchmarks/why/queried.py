@@ -1,0 +1,155 @@
+"""What the methods ask for on frozen features: hard items, isolated ones, alike ones, few classes?
+
+    python benchmarks/why/queried.py runs/bench-frozen --data-root DATA --weights FILE \
+        > benchmarks/why/queried.md
+
+Reads the queries of a benchmark's finished cells (`cells/*/queries.jsonl`, several folders may be
+given) and looks them up in the backbone's features and the true labels of *all* training images,
+which no method sees: a description after the fact, by which nothing is chosen. The first, random
+set is left out. Per arm and setting, mean over seeds, the difference to random paired by seed:
+
+hard      share of the queried images that a logistic regression on the features and labels of the
+          other half of the training images takes for another class.
+isolated  mean percentile of the distance to the 20 nearest of 10,000 training images.
+alike     distance to the nearest other image of the same query, in units of random's.
+top       share of the fullest class in a query.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from labelgap import load
+from labelgap.config import NetworkSettings
+from labelgap.device import machine
+from labelgap.features import freeze
+
+MEASURES = ("hard", "isolated", "alike", "top")
+NEIGHBOURS, REFERENCE = 20, 10_000
+
+
+def wrong(x, y):
+    """Whether the other half's classifier takes an item for another class, [n] bool."""
+    half = np.random.default_rng(0).permutation(len(y)) % 2
+    found = np.empty(len(y), dtype=bool)
+    for side in (0, 1):
+        learn, judge = half != side, half == side
+        scaler = StandardScaler().fit(x[learn])
+        model = LogisticRegression(C=0.01, max_iter=200)
+        model.fit(scaler.transform(x[learn]), y[learn])
+        found[judge] = model.predict(scaler.transform(x[judge])) != y[judge]
+    return found
+
+
+def isolation(x):
+    """Percentile of the mean distance to the nearest reference items, [n]."""
+    reference = torch.from_numpy(x[np.random.default_rng(1).permutation(len(x))[:REFERENCE]])
+    mean = []
+    for block in torch.from_numpy(x).split(2048):
+        # One more than wanted: a reference item finds itself, at distance zero.
+        near = torch.cdist(block, reference).topk(NEIGHBOURS + 1, largest=False).values
+        own = near[:, 0] < 1e-2
+        mean.append(torch.where(own, near[:, 1:].mean(1), near[:, :-1].mean(1)))
+    return 100 * stats.rankdata(torch.cat(mean).numpy()) / len(x)
+
+
+def nearest_within(x):
+    """Mean distance to the nearest other row."""
+    distance = torch.cdist(torch.from_numpy(x), torch.from_numpy(x))
+    return float(distance.fill_diagonal_(torch.inf).min(1).values.mean())
+
+
+def queries(folders):
+    """{(variant, arm): {seed: [ids of a round, ...]}} of the finished cells."""
+    found = defaultdict(dict)
+    for folder in folders:
+        cells = json.loads((folder / "grid.json").read_text())["cells"]
+        for cell in cells:
+            place = folder / "cells" / cell["folder"]
+            if (place / "result.json").exists():
+                lines = map(json.loads, (place / "queries.jsonl").read_text().splitlines())
+                rounds = defaultdict(list)
+                for line in lines:
+                    rounds[line["round"]].append(line["id"])
+                asked = [np.array(rounds[r]) for r in sorted(rounds) if r > 0]
+                found[cell["variant"], cell["arm"]][cell["config"]["seed"]] = asked
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--weights")
+    given = parser.parse_args()
+    task = load("cifar10", root=given.data_root)
+    settings = NetworkSettings(
+        name="timm:tf_efficientnet_lite0", freeze=True, weights=given.weights
+    )
+    task = freeze(task, settings, machine())
+    x = np.array(task.train.inputs, dtype=np.float32)
+    y = task.train.labels
+    hard, isolated = wrong(x, y), isolation(x)
+    asked = queries(given.folders)
+
+    def measured(rounds):
+        top = [np.bincount(y[ids]).max() / len(ids) for ids in rounds]
+        return (
+            100 * np.mean([hard[ids].mean() for ids in rounds]),
+            np.mean([isolated[ids].mean() for ids in rounds]),
+            np.mean([nearest_within(x[ids]) for ids in rounds]),
+            100 * np.mean(top),
+        )
+
+    print("# What the methods ask for on frozen features\n")
+    print(__doc__.split("\n\n", 2)[2].strip() + "\n")
+    print(
+        f"Of all {len(y):,} images {100 * hard.mean():.1f} % are hard. ± is half a 95 % t interval."
+    )
+    for variant in sorted({key[0] for key in asked}):
+        values = {
+            arm: {seed: measured(rounds) for seed, rounds in cells.items()}
+            for (v, arm), cells in asked.items()
+            if v == variant
+        }
+        base = values["random"]
+        print(f"\n## {variant} labels\n")
+        print(
+            "| arm | seeds | hard, % | to random | isolated | to random | alike | top, % | to random |"
+        )
+        print("| :-- |" + " --: |" * 8)
+        rows = []
+        for arm, cells in values.items():
+            both = sorted(set(cells) & set(base))
+            if len(both) < 2:
+                continue
+            here = np.array([cells[s] for s in both])
+            there = np.array([base[s] for s in both])
+            here[:, 2] /= there[:, 2]
+            difference = here - there
+            n = len(both)
+            half = stats.t.ppf(0.975, n - 1) * difference.std(0, ddof=1) / np.sqrt(n)
+            mean = here.mean(0)
+
+            def to_random(k, d=difference, h=half):
+                return f"{d[:, k].mean():+.1f} ± {h[k]:.1f}"
+
+            rows.append(
+                (
+                    mean[0],
+                    f"| {arm} | {n} | {mean[0]:.1f} | {to_random(0)} | {mean[1]:.1f} | {to_random(1)} "
+                    f"| {mean[2]:.2f} | {mean[3]:.1f} | {to_random(3)} |",
+                )
+            )
+        print("\n".join(row for _, row in sorted(rows)))
+
+
+if __name__ == "__main__":
+    main()
