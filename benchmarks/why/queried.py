@@ -83,72 +83,61 @@ def queries(folders):
     return found
 
 
+def table(values):
+    """Rows of one setting, the arm with the fewest hard items first."""
+    base, rows = values["random"], []
+    for arm, cells in values.items():
+        both = sorted(set(cells) & set(base))
+        if len(both) < 2:
+            continue
+        here = np.array([cells[seed] for seed in both])
+        there = np.array([base[seed] for seed in both])
+        here[:, 2] /= there[:, 2]
+        half = stats.t.ppf(0.975, len(both) - 1) * stats.sem(here - there)
+        hard, isolated, alike, top = here.mean(0)
+        gap = [f"{g:+.1f} ± {h:.1f}" for g, h in zip((here - there).mean(0), half, strict=True)]
+        shown = (arm, len(both), f"{hard:.1f}", gap[0], f"{isolated:.1f}", gap[1])
+        rows.append((hard, (*shown, f"{alike:.2f}", f"{top:.1f}", gap[3])))
+    return [row for _, row in sorted(rows)]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--weights")
     given = parser.parse_args()
-    task = load("cifar10", root=given.data_root)
     settings = NetworkSettings(
         name="timm:tf_efficientnet_lite0", freeze=True, weights=given.weights
     )
-    task = freeze(task, settings, machine())
-    x = np.array(task.train.inputs, dtype=np.float32)
-    y = task.train.labels
+    task = freeze(load("cifar10", root=given.data_root), settings, machine())
+    x, y = np.array(task.train.inputs, dtype=np.float32), task.train.labels
     hard, isolated = wrong(x, y), isolation(x)
-    asked = queries(given.folders)
 
     def measured(rounds):
-        top = [np.bincount(y[ids]).max() / len(ids) for ids in rounds]
         return (
             100 * np.mean([hard[ids].mean() for ids in rounds]),
             np.mean([isolated[ids].mean() for ids in rounds]),
             np.mean([nearest_within(x[ids]) for ids in rounds]),
-            100 * np.mean(top),
+            100 * np.mean([np.bincount(y[ids]).max() / len(ids) for ids in rounds]),
         )
 
+    asked = queries(given.folders)
     print("# What the methods ask for on frozen features\n")
     print(__doc__.split("\n\n", 2)[2].strip() + "\n")
-    print(
-        f"Of all {len(y):,} images {100 * hard.mean():.1f} % are hard. ± is half a 95 % t interval."
-    )
-    for variant in sorted({key[0] for key in asked}):
+    print(f"Of all {len(y):,} images {100 * hard.mean():.1f} % are hard.")
+    print("± is half a 95 % t interval.")
+    for variant in sorted({variant for variant, _ in asked}):
         values = {
             arm: {seed: measured(rounds) for seed, rounds in cells.items()}
             for (v, arm), cells in asked.items()
             if v == variant
         }
-        base = values["random"]
+        heads = ("arm", "seeds", "hard, %", "to random", "isolated", "to random", "alike",
+                 "top, %", "to random")  # fmt: skip
         print(f"\n## {variant} labels\n")
-        print(
-            "| arm | seeds | hard, % | to random | isolated | to random | alike | top, % | to random |"
-        )
-        print("| :-- |" + " --: |" * 8)
-        rows = []
-        for arm, cells in values.items():
-            both = sorted(set(cells) & set(base))
-            if len(both) < 2:
-                continue
-            here = np.array([cells[s] for s in both])
-            there = np.array([base[s] for s in both])
-            here[:, 2] /= there[:, 2]
-            difference = here - there
-            n = len(both)
-            half = stats.t.ppf(0.975, n - 1) * difference.std(0, ddof=1) / np.sqrt(n)
-            mean = here.mean(0)
-
-            def to_random(k, d=difference, h=half):
-                return f"{d[:, k].mean():+.1f} ± {h[k]:.1f}"
-
-            rows.append(
-                (
-                    mean[0],
-                    f"| {arm} | {n} | {mean[0]:.1f} | {to_random(0)} | {mean[1]:.1f} | {to_random(1)} "
-                    f"| {mean[2]:.2f} | {mean[3]:.1f} | {to_random(3)} |",
-                )
-            )
-        print("\n".join(row for _, row in sorted(rows)))
+        for row in (heads, (":--", *["--:"] * (len(heads) - 1)), *table(values)):
+            print(f"| {' | '.join(map(str, row))} |")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """A folder that belongs to one configuration, and says so before anything is overwritten."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from labelgap.errors import FolderError
 from labelgap.files import write_text
 
 CONFIG = "config.json"
+_NOT_COMPUTING = ("bench/", "cli/", "project/", "report/")
 
 
 def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
@@ -108,6 +111,20 @@ def machine_facts(machine: Machine) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
+
+
+@cache
+def source() -> str:
+    """Which state of labelgap's own code computes, as 12 hex digits: a version lasts for many.
+
+    Of the modules that a result can depend on; a changed comment changes it too.
+    """
+    root, digest = Path(__file__).parent, hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        name = file.relative_to(root).as_posix()
+        if not name.startswith(_NOT_COMPUTING):
+            digest.update(f"{name}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def versions() -> dict[str, str]:

@@ -19,7 +19,7 @@ from labelgap.data import simulate
 from labelgap.data.types import Task
 from labelgap.device import Machine
 from labelgap.files import write_atomically, write_text
-from labelgap.folder import machine_facts, read_json, versions
+from labelgap.folder import machine_facts, read_json, source, versions
 from labelgap.learner import Progress
 from labelgap.methods.cross_entropy import SUPERVISED
 from labelgap.oracle import Oracle
@@ -229,6 +229,7 @@ def make_result(session: Session, task: Task, machine: Machine) -> dict[str, Any
         },
         "machine": machine_facts(machine),
         "versions": versions(),
+        "source": source(),
     }
 
 

@@ -253,3 +253,12 @@ def test_numbers_for_readers() -> None:
     assert tables.difference(row).startswith("+")
     assert math.isfinite(row.labels_saved.value)
     assert tables.markdown(["a", "b"], [["x|y", "1"]]).splitlines()[-1] == "| x/y | 1 |"
+
+
+def test_the_report_names_every_state_of_the_code_that_computed(tmp_path: Path) -> None:
+    first, *rest = results()
+    changed = [replace(r, machine={**r.machine, "source": "0a1b2c"}) for r in rest]
+    store = stored(tmp_path, [first, *changed])
+    write_report(store)  # a comment changes a state: no reason to refuse the cells
+    said = (store.root / "report" / TEXT).read_text()
+    assert f"labelgap's code as of 0a1b2c ({len(rest)}), unrecorded (1)." in said

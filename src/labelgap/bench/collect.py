@@ -242,7 +242,13 @@ def _rows_of_folder(cell: Cell, folder: Path) -> list[dict[str, Any]]:
             **{key: result["audit"][key] for key in AUDITED},
             "queried_distinct": len(np.unique(ids)),
             "queried_initial_sha256": ids_hash(first),
-            "machine": canonical({**result["machine"], "versions": result["versions"]}),
+            "machine": canonical(
+                {
+                    **result["machine"],
+                    "versions": result["versions"],
+                    "source": result.get("source"),
+                }
+            ),
             "begun_elsewhere": begun["machine"] != result["machine"],
             "peak_memory": cost.get("peak_memory"),
         }

@@ -1,6 +1,7 @@
 """`DIR/report/`: figures, tables and one self-contained page of an audited benchmark."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -353,8 +354,16 @@ def _audited(collection: Collection) -> str:
     return (
         f"{counted(len(collection.finished), 'cell')} passed {len(audit.CHECKS)} checks: "
         + ", ".join(c.__name__.replace("_", " ") for c in audit.CHECKS)
-        + f". Machine: {where}, {counted(first.machine['threads'], 'thread')} a cell; {versions}."
+        + f". Machine: {where}, {counted(first.machine['threads'], 'thread')} a cell; {versions}; "
+        + _sources(collection)
     )
+
+
+def _sources(collection: Collection) -> str:
+    """The states of labelgap's code that computed the cells, by `labelgap.folder.source`."""
+    cells = Counter(r.machine.get("source") for r in collection.finished)
+    named = [f"{name or 'unrecorded'} ({number})" for name, number in cells.most_common()]
+    return f"labelgap's code as of {', '.join(named)}."
 
 
 def _markdown(

@@ -299,6 +299,8 @@ def repeat(result: Mapping[str, Any]) -> Markup:
     """The command, the audit, the versions and the configuration."""
     audit = {name.replace("_", " "): _fact(value) for name, value in result["audit"].items()}
     versions = {name: _fact(value) for name, value in result["versions"].items()}
+    if "source" in result:  # older runs did not record it
+        versions["labelgap's code"] = result["source"]
     machine = {
         name: _fact(value)
         for name, value in leaves(_tree(result.get("machine")))
