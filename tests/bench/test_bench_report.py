@@ -261,4 +261,4 @@ def test_the_report_names_every_state_of_the_code_that_computed(tmp_path: Path) 
     store = stored(tmp_path, [first, *changed])
     write_report(store)  # a comment changes a state: no reason to refuse the cells
     said = (store.root / "report" / TEXT).read_text()
-    assert f"labelgap's code as of 0a1b2c ({len(rest)}), unrecorded (1)." in said
+    assert f"state of labelgap's code: 0a1b2c ({len(rest)}), not recorded (1)." in said

@@ -207,29 +207,31 @@ def _contended(c: Comparison) -> str:
 def _embedding(store: Store, c: Comparison) -> Shown | None:
     """Before and after alignment, of the first cell that has an alignment and its features.
 
-    Only the machine of its run has these: elsewhere the picture that is there already stays.
+    DAAL's before all others. Only the machine of its run has these: elsewhere the picture that
+    is there already stays.
     """
     name = _slug(c.name) + EMBEDDING
     said = (
         "t-SNE does not keep distances; the figure under each panel is measured in the full "
         "feature space."
     )
-    for row in c.cells:
-        cache = store.folder(row[0].cell) / "cache"
+    cells = [result for row in c.cells for result in row]
+    for result in sorted(cells, key=lambda r: r.cell.config.method != "daal"):
+        cache = store.folder(result.cell) / "cache"
         files = cache / "embedding-before.npz", cache / "embedding-after.npz"
         if all(file.exists() for file in files):
-            laid = panels(*files, row[0].cell.config.seed)
+            laid = panels(*files, result.cell.config.seed)
             facts: dict[str, Any] = {
-                "classes": list(row[0].classes),
-                "rounds": [{"labels": int(row[0].labels[-1])}],
-                "method": row[0].cell.arm,
+                "classes": list(result.classes),
+                "rounds": [{"labels": int(result.labels[-1])}],
+                "method": result.cell.arm,
                 "dataset": c.data,
             }
             return Shown(
                 name,
                 partial(embedding_figure, laid, facts),
-                f"t-SNE of features before and after alignment, {row[0].cell.arm} on {c.name}.",
-                f"Last round of {row[0].cell.folder}. {said}",
+                f"t-SNE of features before and after alignment, {result.cell.arm} on {c.name}.",
+                f"Last round of {result.cell.folder}. {said}",
                 wide=True,
             )
     kept = store.root / "report" / f"{name}.png"
@@ -362,8 +364,8 @@ def _audited(collection: Collection) -> str:
 def _sources(collection: Collection) -> str:
     """The states of labelgap's code that computed the cells, by `labelgap.folder.source`."""
     cells = Counter(r.machine.get("source") for r in collection.finished)
-    named = [f"{name or 'unrecorded'} ({number})" for name, number in cells.most_common()]
-    return f"labelgap's code as of {', '.join(named)}."
+    named = [f"{name or 'not recorded'} ({number})" for name, number in cells.most_common()]
+    return f"state of labelgap's code: {', '.join(named)}."
 
 
 def _markdown(
