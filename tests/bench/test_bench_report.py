@@ -116,7 +116,7 @@ def test_the_minority_figure_says_what_the_table_says() -> None:
     written = [t.get_text() for axes in figures.minority(c, rows, LIGHT).axes for t in axes.texts]
     for row in rows[1:]:
         assert row.minority_share is not None
-        assert f"of all queries {row.minority_share.mean:.3f}" in written
+        assert f"of all queries {100 * row.minority_share.mean:.1f} %" in written
 
 
 def test_a_report_beside_a_running_benchmark_leaves_its_results_alone(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ def _panels(
         _band(axes, c, values[m], look, c.arms[m])
         axes.set_title(style.short(names[m], 30), loc="left", fontsize=9.5, fontweight="bold")
         axes.annotate(
-            f"{name} {heights[m]:.3f}", (1, 0), (-5, 5), xycoords="axes fraction", ha="right",
-            textcoords="offset points", fontsize=8.5, color=theme.muted,
+            f"{name} {100 * heights[m]:.1f} %", (1, 0), (-5, 5), xycoords="axes fraction",
+            ha="right", textcoords="offset points", fontsize=8.5, color=theme.muted,
         )  # fmt: skip
         _label_axes(axes, c)
         axes.tick_params(labelsize=8.5)
@@ -171,7 +171,7 @@ class Line:
 
 
 def _forest(
-    c: Comparison, groups: dict[str, list[Line]], what: str, theme: Theme, longest: int = 64
+    c: Comparison, groups: dict[str, list[Line]], what: str, theme: Theme, longest: int = 80
 ) -> Figure:
     """Differences with their intervals, best on top within each group."""
     count = sum(len(members) + 1 for members in groups.values())
@@ -220,17 +220,13 @@ def minority(c: Comparison, rows: Sequence[Row], theme: Theme) -> Figure:
     """Share of the minority classes in each round's query."""
     shares = [row.minority_share.mean if row.minority_share else math.nan for row in rows]
     heights = "of all queries", shares
-    figure = curves(c, c.minority_share, "minority in each query", theme, heights)
+    figure = curves(c, c.minority_share, "minority (dotted: pool)", theme, heights)
     thinned, classes = len(c.minority), len(c.cells[0][0].classes)
     left = thinned / c.cells[0][0].cell.config.data.imbalance
     pool = left / (left + classes - thinned)
     for axes in figure.axes:
         axes.set_ylim(-0.22, 1.02)  # room for the words below random's line
         axes.axhline(pool, color=theme.muted, linewidth=1.1, linestyle=":", zorder=1)
-    figure.axes[0].annotate(
-        "share in the pool", (0.02, pool), xycoords=("axes fraction", "data"), fontsize=8.5,
-        xytext=(0, -3), textcoords="offset points", color=theme.muted, va="top",
-    )  # fmt: skip
     return figure
 
 
