@@ -13,6 +13,8 @@ hard      share of the queried images that a logistic regression on the features
 isolated  mean percentile of the distance to the 20 nearest of 10,000 training images.
 alike     distance to the nearest other image of the same query, in units of random's.
 top       share of the fullest class in a query.
+
+Last, Spearman's correlation of each with the AUBC over the arms that ask in a way of their own.
 """
 
 import argparse
@@ -67,7 +69,7 @@ def nearest_within(x):
 
 
 def queries(folders):
-    """{(variant, arm): {seed: [ids of a round, ...]}} of the finished cells."""
+    """{(variant, arm): {seed: (AUBC, [ids of a round, ...])}} of the finished cells."""
     found = defaultdict(dict)
     for folder in folders:
         cells = json.loads((folder / "grid.json").read_text())["cells"]
@@ -79,7 +81,8 @@ def queries(folders):
                 for line in lines:
                     rounds[line["round"]].append(line["id"])
                 asked = [np.array(rounds[r]) for r in sorted(rounds) if r > 0]
-                found[cell["variant"], cell["arm"]][cell["config"]["seed"]] = asked
+                aubc = json.loads((place / "result.json").read_text())["aubc"]
+                found[cell["variant"], cell["arm"]][cell["config"]["seed"]] = aubc, asked
     return found
 
 
@@ -88,8 +91,6 @@ def table(values):
     base, rows = values["random"], []
     for arm, cells in values.items():
         both = sorted(set(cells) & set(base))
-        if len(both) < 2:
-            continue
         here = np.array([cells[seed] for seed in both])
         there = np.array([base[seed] for seed in both])
         here[:, 2] /= there[:, 2]
@@ -99,6 +100,18 @@ def table(values):
         shown = (arm, len(both), f"{hard:.1f}", gap[0], f"{isolated:.1f}", gap[1])
         rows.append((hard, (*shown, f"{alike:.2f}", f"{top:.1f}", gap[3])))
     return [row for _, row in sorted(rows)]
+
+
+def correlations(values, aubc):
+    """Of each measure with the AUBC, over arms that do not ask as an arm before them does."""
+    own = {}
+    for arm, cells in values.items():
+        own.setdefault(tuple(np.mean(list(cells.values()), axis=0).round(6)), aubc[arm])
+    found = [stats.spearmanr([key[k] for key in own], list(own.values())) for k in range(4)]
+    said = [
+        f"{n} {r.statistic:+.2f} (p {r.pvalue:.2g})" for n, r in zip(MEASURES, found, strict=True)
+    ]
+    return f"Correlation with the AUBC over {len(own)} arms: {', '.join(said)}."
 
 
 def main():
@@ -123,21 +136,21 @@ def main():
         )
 
     asked = queries(given.folders)
+    enough = {key: cells for key, cells in asked.items() if len(cells) >= 5}
     print("# What the methods ask for on frozen features\n")
     print(__doc__.split("\n\n", 2)[2].strip() + "\n")
     print(f"Of all {len(y):,} images {100 * hard.mean():.1f} % are hard.")
     print("± is half a 95 % t interval.")
-    for variant in sorted({variant for variant, _ in asked}):
-        values = {
-            arm: {seed: measured(rounds) for seed, rounds in cells.items()}
-            for (v, arm), cells in asked.items()
-            if v == variant
-        }
+    for variant in sorted({variant for variant, _ in enough}):
+        here = {arm: cells for (v, arm), cells in enough.items() if v == variant}
+        values = {a: {s: measured(ids) for s, (_, ids) in c.items()} for a, c in here.items()}
+        aubc = {a: np.mean([area for area, _ in c.values()]) for a, c in here.items()}
         heads = ("arm", "seeds", "hard, %", "to random", "isolated", "to random", "alike",
                  "top, %", "to random")  # fmt: skip
         print(f"\n## {variant} labels\n")
         for row in (heads, (":--", *["--:"] * (len(heads) - 1)), *table(values)):
             print(f"| {' | '.join(map(str, row))} |")
+        print(f"\n{correlations(values, aubc)}")
 
 
 if __name__ == "__main__":
