@@ -12,7 +12,7 @@ from typing import Any
 
 from labelgap.config import RunConfig, config_hash
 from labelgap.files import write_atomically, write_text
-from labelgap.folder import machine_facts
+from labelgap.folder import machine_facts, source
 from labelgap.own import is_own
 from labelgap.session import WEIGHTS, Session, ids_hash
 
@@ -36,11 +36,14 @@ def deciding(config: RunConfig) -> dict[str, Any]:
 
 
 def key(session: Session) -> str:
-    """Hash of everything that decides the weights of round 0, the machine's arithmetic included."""
+    """Hash of all that decides the weights of round 0: the machine's arithmetic and labelgap's own
+    code are included, so that an update does not go on with the weights of the code before it.
+    """
     return config_hash(
         {
             "config": deciding(session.config),
             "machine": machine_facts(session.machine),
+            "source": source(),
             "task": session.task.fingerprint,
             "pool": ids_hash(session.task.pool),
             "labels": ids_hash(session.labelled()[1]),
