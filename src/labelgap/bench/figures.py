@@ -29,7 +29,7 @@ _KINDS = {
     "both": "both changed",
     "reference": "plain training, random queries",
 }
-_CONFIDENCE = "bands: 95 % confidence of the mean, cut where they leave the panel"
+_CONFIDENCE = "bands: 95 %, cut at the frame"
 
 
 def curves(

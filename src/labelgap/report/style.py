@@ -154,9 +154,11 @@ def title(axes: Axes, text: str, subtitle: str = "") -> None:
     axes.set_title(text, loc="left", fontweight="bold", fontsize=size, pad=24 if subtitle else 8)
     if subtitle:
         muted = axes.yaxis.label.get_color()
+        # What is wider than the figure is cut off, and the layout takes its width from the axes.
+        size = fitting(subtitle, 0.95 * figure.get_figwidth(), 10) if figure else 10
         axes.annotate(
             subtitle, (0, 1), (0, 8), xycoords="axes fraction", textcoords="offset points",
-            fontsize=10, color=muted,
+            fontsize=size, color=muted,
         )  # fmt: skip
 
 
