@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -262,3 +263,11 @@ def test_the_report_names_every_state_of_the_code_that_computed(tmp_path: Path) 
     write_report(store)  # a comment changes a state: no reason to refuse the cells
     said = (store.root / "report" / TEXT).read_text()
     assert f"state of labelgap's code: 0a1b2c ({len(rest)}), not recorded (1)." in said
+
+
+def test_the_line_under_the_title_takes_no_width_from_the_axes() -> None:
+    (c,) = compare.comparisons(results(imbalance=10))
+    with style.context(LIGHT):
+        figure = figures.curves(c, c.balanced, "balanced test accuracy", LIGHT)
+        figure.savefig(io.BytesIO(), format="png")
+    assert figure.axes[0].get_position().width > 0.75
