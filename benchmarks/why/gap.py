@@ -15,9 +15,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from labelgap import Oracle, Session, load
+from labelgap.bench.statistics import t_interval
 from labelgap.bench.store import Store
 from labelgap.device import machine
 from labelgap.presets import resolve
@@ -33,6 +33,12 @@ def measured(cell, cache):
         rng = Streams(cell.config.seed).numpy("report/distance")  # the same directions for both
         found += gap_and_chance(cloud(cache / f"embedding-{name}.npz"), rng)
     return found
+
+
+def spread(values):
+    """Mean and half of its 95 % interval."""
+    found = t_interval(values)
+    return f"{found.mean:+.3f} ± {found.high - found.mean:.3f}"
 
 
 FIRST = {
@@ -82,10 +88,9 @@ def main():
                 continue
             before, chance, after, _ = np.mean(values, axis=0)
             change = np.array(values)[:, 2] - np.array(values)[:, 0]
-            half = stats.t.ppf(0.975, len(change) - 1) * stats.sem(change)
             print(
                 f"| {arm} | {len(values)} | {before:.3f} | {chance:.3f} | {after:.3f} "
-                f"| {change.mean():+.3f} ± {half:.3f} |"
+                f"| {spread(change)} |"
             )
     if given.first:
         print("\n## plain training on the first, random labels\n")
@@ -94,10 +99,9 @@ def main():
             values = np.array([first_round(name, seed) for seed in range(5)])
             labels, gap, chance = values.mean(axis=0)
             above = values[:, 1] - values[:, 2]
-            half = stats.t.ppf(0.975, len(above) - 1) * stats.sem(above)
             print(
                 f"| {name} | {labels:.0f} | {len(above)} | {gap:.3f} | {chance:.3f} "
-                f"| {above.mean():+.3f} ± {half:.3f} |"
+                f"| {spread(above)} |"
             )
 
 

@@ -29,6 +29,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from labelgap import load
+from labelgap.bench.store import Store
 from labelgap.config import NetworkSettings
 from labelgap.device import machine
 from labelgap.features import freeze
@@ -71,10 +72,9 @@ def nearest_within(x):
 def queries(folders):
     """{(variant, arm): {seed: (AUBC, [ids of a round, ...])}} of the finished cells."""
     found = defaultdict(dict)
-    for folder in folders:
-        cells = json.loads((folder / "grid.json").read_text())["cells"]
-        for cell in cells:
-            place = folder / "cells" / cell["folder"]
+    for store in map(Store, folders):
+        for cell in store.cells:
+            place = store.folder(cell)
             if (place / "result.json").exists():
                 lines = map(json.loads, (place / "queries.jsonl").read_text().splitlines())
                 rounds = defaultdict(list)
@@ -82,7 +82,7 @@ def queries(folders):
                     rounds[line["round"]].append(line["id"])
                 asked = [np.array(rounds[r]) for r in sorted(rounds) if r > 0]
                 aubc = json.loads((place / "result.json").read_text())["aubc"]
-                found[cell["variant"], cell["arm"]][cell["config"]["seed"]] = aubc, asked
+                found[cell.variant, cell.arm][cell.config.seed] = aubc, asked
     return found
 
 

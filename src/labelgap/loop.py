@@ -79,6 +79,7 @@ def run(
         first query take from each other (`labelgap.round0`); None trains every one.
     """
     tell = listen or (lambda kind, facts: None)
+    source()  # kept from here on: the files may be edited while the run computes
 
     task, oracle = simulated(config, task)
     if (folder / RESULT).exists():

@@ -117,7 +117,7 @@ def collect(store: Store) -> Collection:
 
 
 def with_results(store: Store) -> list[Cell]:
-    """The cells that have a result, unread: a hundredth of the time of `collect`."""
+    """The cells that have a result, which `collect` would read and check and this does not."""
     recorded = read_results(store.results) if store.results.exists() else {}
     return [
         cell
