@@ -12,10 +12,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from labelgap.bench import compare, tables
-from labelgap.bench.collect import collect
-from labelgap.bench.compare import Comparison, Row
-from labelgap.bench.store import GRID, Store
+from labelgap.bench.evidence import compare
+from labelgap.bench.evidence.collect import collect
+from labelgap.bench.evidence.compare import Comparison, Row
+from labelgap.bench.grid.store import GRID, Store
+from labelgap.bench.report import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "methods"

@@ -13,7 +13,7 @@ for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 def forget() -> Iterator[None]:
     """What users' files register in a test is gone after it: a command is a program of its own."""
     import labelgap.methods  # noqa: F401  (what comes with the package stays)
-    from labelgap import own  # imports torch, whose threads are decided above
+    from labelgap.loop import own  # imports torch, whose threads are decided above
 
     tables, loaded = own._TABLES.values(), dict(own._LOADED)
     saved = [dict(table) for table in tables]

@@ -22,14 +22,14 @@ from skactiveml.classifier import SklearnClassifier
 from skactiveml.pool import Badge, CoreSet, GreedyBALD, ProbCover, TypiClust
 from sklearn.linear_model import LogisticRegression
 
-from labelgap.axes import ACQUISITIONS
-from labelgap.config import build
+from labelgap.axes.registry import ACQUISITIONS
+from labelgap.axes.view import PoolView
+from labelgap.core.config import build
+from labelgap.core.streams import Streams
+from labelgap.core.types import Query
 from labelgap.data import load
 from labelgap.methods.badge import residual
 from labelgap.select.badge import badge
-from labelgap.streams import Streams
-from labelgap.types import Query
-from labelgap.view import PoolView
 
 LABELS, BUDGET, DRAWS, SEEDS = 50, 50, 400, 5
 UNLABELLED = np.nan

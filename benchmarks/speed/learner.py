@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 
+from labelgap.core.device import machine, set_threads
 from labelgap.data import load
-from labelgap.device import machine, set_threads
-from labelgap.folder import versions
-from labelgap.learner import StageRunner, cross_entropy
-from labelgap.oracle import Oracle
-from labelgap.presets import resolve
-from labelgap.session import Session
+from labelgap.learn.learner import StageRunner, cross_entropy
+from labelgap.loop.oracle import Oracle
+from labelgap.session.claim import versions
+from labelgap.session.presets import resolve
+from labelgap.session.session import Session
 
 
 def measure(

@@ -26,7 +26,7 @@ import threadpoolctl
 import torch
 from sklearn.mixture import GaussianMixture
 
-from labelgap import mixture
+from labelgap.gap import em as mixture
 
 NAMES = {"diagonal": "diag", "spherical": "spherical"}
 

@@ -2,7 +2,7 @@
 
     python benchmarks/speed/queries.py [NAME ...] [--given OUTPUT] [--out FILE]
 
-The view is made from synthetic arrays (`labelgap.synthetic`), so what is timed is the acquisition
+The view is made of synthetic arrays (`labelgap.check.synthetic`): what is timed is the acquisition
 alone: no pass of a network, no embedding; ISAL's network is an adapter on the features. CPU time
 follows the load of the machine least (with one thread it is the time of an idle machine). DAAL
 fits a critic of its own unless the objective has one: `--given critic`. "Grown by" is peak memory
@@ -17,10 +17,10 @@ import threading
 import time
 from pathlib import Path
 
-from labelgap.config import build
-from labelgap.device import set_threads
+from labelgap.check.synthetic import synthetic_view
+from labelgap.core.config import build
+from labelgap.core.device import set_threads
 from labelgap.methods import ACQUISITIONS, METHODS, Acquisition
-from labelgap.synthetic import synthetic_view
 
 BUDGET = 1000
 

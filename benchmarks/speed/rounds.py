@@ -17,13 +17,13 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from labelgap.core.device import machine, set_threads
 from labelgap.data import load
 from labelgap.data.types import Task
-from labelgap.device import machine, set_threads
+from labelgap.loop.oracle import Oracle
 from labelgap.methods import METHODS
-from labelgap.oracle import Oracle
-from labelgap.presets import resolve
-from labelgap.session import Session
+from labelgap.session.presets import resolve
+from labelgap.session.session import Session
 
 CASES = {"digits": ("digits", "smoke"), "fashion": ("fashion-mnist", "cpu")}
 ALLOWED = 3.0

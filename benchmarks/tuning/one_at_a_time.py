@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from labelgap.bench.collect import read_cell
-from labelgap.bench.grid import Cell
+from labelgap.bench.evidence.collect import read_cell
+from labelgap.bench.grid.grid import Cell
+from labelgap.bench.running.cell import Job, attempt
 from labelgap.bench.tune import DATA_SETS, FIRST_SEED
-from labelgap.bench.work import Job, attempt
-from labelgap.presets import Tree, resolve
+from labelgap.session.presets import Tree, resolve
 
 SEEDS = 3
 _FOOLING: tuple[Tree, ...] = (

@@ -1,7 +1,7 @@
 """DAAL's query (AS) on the backbone's own features."""
 
-from labelgap.axes import acquisition, method
-from labelgap.methods.daal import DaalAcquisition
+from labelgap.axes.registry import acquisition, method
+from labelgap.methods.daal.objective import DaalAcquisition
 
 
 class Renamed:

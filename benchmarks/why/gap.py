@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from labelgap import Oracle, Session, load
-from labelgap.bench.statistics import t_interval
-from labelgap.bench.store import Store
-from labelgap.device import machine
-from labelgap.presets import resolve
-from labelgap.report.embedding import Cloud, gap_and_chance
-from labelgap.report.embedding import load as cloud
-from labelgap.streams import Streams
+from labelgap.bench.evidence.statistics import t_interval
+from labelgap.bench.grid.store import Store
+from labelgap.core.device import machine
+from labelgap.core.streams import Streams
+from labelgap.report.scatter import Cloud, gap_and_chance
+from labelgap.report.scatter import load as cloud
+from labelgap.session.presets import resolve
 
 
 def measured(cell, cache):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labelgap.bench.store import Store
+from labelgap.bench.grid.store import Store
 
 
 def first_queries(store):

@@ -29,10 +29,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from labelgap import load
-from labelgap.bench.store import Store
-from labelgap.config import NetworkSettings
-from labelgap.device import machine
-from labelgap.features import freeze
+from labelgap.bench.grid.store import Store
+from labelgap.core.config import NetworkSettings
+from labelgap.core.device import machine
+from labelgap.frozen.freeze import freeze
 
 MEASURES = ("hard", "isolated", "alike", "top")
 NEIGHBOURS, REFERENCE = 20, 10_000

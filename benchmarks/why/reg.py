@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from labelgap import Oracle, Session, load
-from labelgap.device import machine, set_threads
-from labelgap.features import load_task_for
-from labelgap.methods.daal import DaalOptions, posterior_temperature
-from labelgap.mixture import class_responsibilities
-from labelgap.presets import resolve
+from labelgap.core.device import machine, set_threads
+from labelgap.frozen.freeze import load_task_for
+from labelgap.gap.em import class_responsibilities
+from labelgap.methods.daal.objective import DaalOptions, posterior_temperature
+from labelgap.session.presets import resolve
 
 NARROW = {"width": 8, "stem_stride": 2}
 CASES = [

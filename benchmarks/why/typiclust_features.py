@@ -1,6 +1,6 @@
 """TypiClust's rule on what the trained network makes of the backbone's features."""
 
-from labelgap.axes import acquisition, method
+from labelgap.axes.registry import acquisition, method
 from labelgap.methods.typiclust import TypiClust
 
 

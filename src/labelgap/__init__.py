@@ -6,28 +6,28 @@ from typing import TYPE_CHECKING, Any
 from labelgap._version import __version__
 
 if TYPE_CHECKING:
-    from labelgap.config import RunConfig
+    from labelgap.core.config import RunConfig
+    from labelgap.core.errors import LabelgapError
+    from labelgap.core.types import Answer, Query
     from labelgap.data import Task, load
-    from labelgap.errors import LabelgapError
-    from labelgap.ledger import Ledger
-    from labelgap.loop import run
-    from labelgap.mixture import Mixture
-    from labelgap.oracle import Oracle
-    from labelgap.session import Session
-    from labelgap.types import Answer, Query
+    from labelgap.gap.em import Mixture
+    from labelgap.ledger.ledger import Ledger
+    from labelgap.loop.oracle import Oracle
+    from labelgap.loop.run import run
+    from labelgap.session.session import Session
 
 _HOMES = {
-    "Answer": "labelgap.types",
-    "LabelgapError": "labelgap.errors",
-    "Ledger": "labelgap.ledger",
-    "Mixture": "labelgap.mixture",
-    "Oracle": "labelgap.oracle",
-    "Query": "labelgap.types",
-    "RunConfig": "labelgap.config",
-    "Session": "labelgap.session",
+    "Answer": "labelgap.core.types",
+    "LabelgapError": "labelgap.core.errors",
+    "Ledger": "labelgap.ledger.ledger",
+    "Mixture": "labelgap.gap.em",
+    "Oracle": "labelgap.loop.oracle",
+    "Query": "labelgap.core.types",
+    "RunConfig": "labelgap.core.config",
+    "Session": "labelgap.session.session",
     "Task": "labelgap.data",
     "load": "labelgap.data",
-    "run": "labelgap.loop",
+    "run": "labelgap.loop.run",
 }
 
 __all__ = [

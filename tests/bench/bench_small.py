@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from labelgap.bench.collect import STAGES, Result
-from labelgap.bench.grid import Cell, Grid, Source, grid_of
-from labelgap.presets import resolve
+from labelgap.bench.evidence.collect import STAGES, Result
+from labelgap.bench.grid.grid import Cell, Grid, Source, grid_of
+from labelgap.session.presets import resolve
 
 SMALL = """
 base = "smoke"

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from bench_small import made
 
-from labelgap.bench.audit import AuditError, audit, require, unequal
-from labelgap.bench.collect import Result, read_results, result_of, write_results
-from labelgap.bench.compare import comparisons
-from labelgap.bench.grid import Cell
-from labelgap.errors import DataError, FolderError
-from labelgap.presets import resolve
+from labelgap.bench.evidence.audit import AuditError, audit, require, unequal
+from labelgap.bench.evidence.collect import Result, read_results, result_of, write_results
+from labelgap.bench.evidence.compare import comparisons
+from labelgap.bench.grid.grid import Cell
+from labelgap.core.errors import DataError, FolderError
+from labelgap.session.presets import resolve
 
 
 def paired_results() -> list[Result]:

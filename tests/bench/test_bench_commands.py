@@ -8,14 +8,14 @@ import pytest
 from bench_small import SMALL, made, queries, small_grid
 from console import call
 
-from labelgap._lock import WriterLock
-from labelgap.bench.collect import collect, write_results
-from labelgap.bench.execute import Failure, execute
-from labelgap.bench.grid import Cell
-from labelgap.bench.store import Store
-from labelgap.bench.work import Job
+from labelgap.bench.evidence.collect import collect, write_results
+from labelgap.bench.grid.grid import Cell
+from labelgap.bench.grid.store import Store
+from labelgap.bench.running.cell import Job
+from labelgap.bench.running.execute import Failure, execute
 from labelgap.cli.bench import _comparable, _locked
-from labelgap.errors import ConfigError
+from labelgap.core.errors import ConfigError
+from labelgap.core.lock import WriterLock
 
 
 def test_a_grid_runs_once_is_repaired_and_reported(
@@ -159,8 +159,8 @@ def test_wrong_words_are_told_with_their_cure(
 @pytest.mark.slow
 def test_ray_on_the_loopback_gives_the_same_queries(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    from labelgap.bench.engines import Event, ProcessEngine
-    from labelgap.bench.ray_engine import RayEngine
+    from labelgap.bench.running.engines import Event, ProcessEngine
+    from labelgap.bench.running.ray_engine import RayEngine
 
     class Quiet:
         def started(self, cell: Cell) -> None: ...

@@ -10,15 +10,15 @@ import pytest
 from bench_small import SMALL
 from console import call
 
-from labelgap import own
-from labelgap.axes import METHODS, OBJECTIVES
-from labelgap.bench import audit
-from labelgap.bench.collect import collect
-from labelgap.bench.execute import first_round
-from labelgap.bench.grid import file_grid
-from labelgap.bench.store import Store
-from labelgap.bench.work import Job, attempt
-from labelgap.errors import ConfigError
+from labelgap.axes.registry import METHODS, OBJECTIVES
+from labelgap.bench.evidence import audit
+from labelgap.bench.evidence.collect import collect
+from labelgap.bench.grid.grid import file_grid
+from labelgap.bench.grid.store import Store
+from labelgap.bench.running.cell import Job, attempt
+from labelgap.bench.running.execute import first_round
+from labelgap.core.errors import ConfigError
+from labelgap.loop import own
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-method.md"
 
@@ -128,7 +128,7 @@ def test_what_a_file_does_wrong_is_told_before_anything_runs(mine: Path, tmp_pat
 def test_a_file_cannot_replace_a_built_in_part(tmp_path: Path, forget: None) -> None:
     file, plain = tmp_path / "bold.py", OBJECTIVES["cross-entropy"]
     file.write_text(
-        "from labelgap.axes import OBJECTIVES, method, objective\n"
+        "from labelgap.axes.registry import OBJECTIVES, method, objective\n"
         "@objective('cross-entropy')\n"
         "class Mine(OBJECTIVES['cross-entropy']):\n"
         "    '''Another.'''\n"

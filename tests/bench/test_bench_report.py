@@ -12,12 +12,13 @@ import pytest
 from bench_small import made
 from scipy import stats
 
-from labelgap.bench import compare, figures, tables
-from labelgap.bench.audit import AuditError
-from labelgap.bench.collect import Result, write_results
-from labelgap.bench.report import PAGE, TEXT, _is_made, write_report
-from labelgap.bench.store import Store
-from labelgap.errors import FolderError
+from labelgap.bench.evidence import compare
+from labelgap.bench.evidence.audit import AuditError
+from labelgap.bench.evidence.collect import Result, write_results
+from labelgap.bench.grid.store import Store
+from labelgap.bench.report import figures, tables
+from labelgap.bench.report.write import PAGE, TEXT, _is_made, write_report
+from labelgap.core.errors import FolderError
 from labelgap.report import style
 from labelgap.report.style import LIGHT
 

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from bench_small import made, small_grid
 
-from labelgap.bench import audit, compare, contrasts
-from labelgap.bench.collect import Record, Result, collect, read_results
-from labelgap.bench.compare import Comparison
-from labelgap.bench.grid import Cell, preset_grid
-from labelgap.bench.report import write_report
-from labelgap.bench.store import Store
-from labelgap.bench.work import Job, attempt
-from labelgap.device import machine
-from labelgap.errors import FolderError
-from labelgap.folder import CONFIG, prepare
-from labelgap.presets import resolve
+from labelgap.bench.evidence import audit, compare, contrasts
+from labelgap.bench.evidence.collect import Record, Result, collect, read_results
+from labelgap.bench.evidence.compare import Comparison
+from labelgap.bench.grid.grid import Cell, preset_grid
+from labelgap.bench.grid.store import Store
+from labelgap.bench.report.write import write_report
+from labelgap.bench.running.cell import Job, attempt
+from labelgap.core.device import machine
+from labelgap.core.errors import FolderError
+from labelgap.session.claim import CONFIG, prepare
+from labelgap.session.presets import resolve
 
 
 def ablation() -> Comparison:

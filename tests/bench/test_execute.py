@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from bench_small import queries, small_grid
 
-from labelgap import loop
-from labelgap.bench.audit import AuditError, audit
-from labelgap.bench.collect import (
+from labelgap.bench.evidence.audit import AuditError, audit
+from labelgap.bench.evidence.collect import (
     Record,
     collect,
     read_cell,
@@ -22,15 +21,16 @@ from labelgap.bench.collect import (
     repair,
     write_results,
 )
-from labelgap.bench.engines import Event, ProcessEngine
-from labelgap.bench.execute import Clock, execute, first_round
-from labelgap.bench.grid import Cell
-from labelgap.bench.report import write_report
-from labelgap.bench.store import Store
-from labelgap.bench.work import Job, attempt
+from labelgap.bench.grid.grid import Cell
+from labelgap.bench.grid.store import Store
+from labelgap.bench.report.write import write_report
+from labelgap.bench.running.cell import Job, attempt
+from labelgap.bench.running.engines import Event, ProcessEngine
+from labelgap.bench.running.execute import Clock, execute, first_round
 from labelgap.cli.board import Board
-from labelgap.errors import DataError, FolderError, LedgerError
-from labelgap.session import Session
+from labelgap.core.errors import DataError, FolderError, LedgerError
+from labelgap.loop import run as loop
+from labelgap.session.session import Session
 
 
 class Log:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from labelgap.bench.grid import Grid, file_grid, preset_grid, presets
-from labelgap.errors import ConfigError, LabelgapError, UnknownName
+from labelgap.bench.grid.grid import Grid, file_grid, preset_grid, presets
+from labelgap.core.errors import ConfigError, LabelgapError, UnknownName
 from labelgap.methods import METHODS
-from labelgap.presets import pair_of
+from labelgap.session.presets import pair_of
 
 
 def written(tmp_path: Path, text: str) -> Path:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from scipy import stats
 
-from labelgap.bench import statistics as s
-from labelgap.loop import aubc
+from labelgap.bench.evidence import statistics as s
+from labelgap.loop.run import aubc
 
 LABELS = np.array([10, 20, 40], dtype=np.int64)
 

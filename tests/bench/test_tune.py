@@ -9,13 +9,13 @@ import pytest
 from bench_small import made
 
 from labelgap.bench import tune
-from labelgap.bench.collect import Result
-from labelgap.bench.grid import Cell
-from labelgap.bench.store import Store
-from labelgap.bench.work import task_of
+from labelgap.bench.evidence.collect import Result
+from labelgap.bench.grid.grid import Cell
+from labelgap.bench.grid.store import Store
+from labelgap.bench.running.cell import task_of
+from labelgap.core.errors import ConfigError, FolderError, UnknownName
 from labelgap.data import load
-from labelgap.errors import ConfigError, FolderError, UnknownName
-from labelgap.presets import merge
+from labelgap.session.presets import merge
 
 SETTINGS = {"training": {"steps": 5}, "loop": {"initial": 20, "budget": 5, "rounds": 1}}
 

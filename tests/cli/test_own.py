@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from console import call
 
-from labelgap.contract import run_contract
-from labelgap.errors import ConfigError
-from labelgap.oracle import Oracle
-from labelgap.own import load_methods
-from labelgap.session import Session
+from labelgap.check.contract import run_contract
+from labelgap.core.errors import ConfigError
+from labelgap.loop.oracle import Oracle
+from labelgap.loop.own import load_methods
+from labelgap.session.session import Session
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-method.md"
 
@@ -35,7 +35,7 @@ def test_a_method_that_cheats_is_caught(tmp_path: Path, forget: None) -> None:
         .replace("logit-norm", "first")
         .replace(
             'return top_query(view, n, -view.candidates("logits").norm(dim=1), "shortness")',
-            "import numpy as np\n        from labelgap.types import Query\n"
+            "import numpy as np\n        from labelgap.core.types import Query\n"
             "        return Query(np.random.choice(view.candidate_ids, n, replace=True))",
         )
     )
@@ -51,7 +51,7 @@ def test_a_method_that_cheats_is_caught(tmp_path: Path, forget: None) -> None:
         ("x = 1 / 0\n", "ZeroDivisionError.*line 1"),
         ("x = 1\n", "registers no method"),
         (
-            "from labelgap.axes import method\n"
+            "from labelgap.axes.registry import method\n"
             "method('margin', 'cross-entropy', 'margin', title='', citation='')\n",
             "built-in",
         ),
@@ -85,7 +85,7 @@ def test_ids_in_place_of_a_query_are_told(
 ) -> None:
     file = tmp_path / "bare.py"
     file.write_text(
-        "from labelgap.axes import Acquisition, acquisition, method\n"
+        "from labelgap.axes.registry import Acquisition, acquisition, method\n"
         "@acquisition('bare')\n"
         "class Bare(Acquisition):\n"
         "    '''Ids and nothing else.'''\n"

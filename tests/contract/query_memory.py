@@ -8,10 +8,10 @@ import resource
 import sys
 import time
 
-from labelgap.bench.memory import peak, reset_peak
-from labelgap.config import build
+from labelgap.bench.running.memory import peak, reset_peak
+from labelgap.check.synthetic import synthetic_view
+from labelgap.core.config import build
 from labelgap.methods import ACQUISITIONS
-from labelgap.synthetic import synthetic_view
 
 LIMIT = 12 << 30
 """Address space: a matrix of N × N is refused, not begun."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labelgap.contract import CONTRACTS, Case
+from labelgap.check.contract import CONTRACTS, Case
 from labelgap.methods import METHODS
 
 

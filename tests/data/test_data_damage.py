@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labelgap.core.errors import DataError
 from labelgap.data import load
 from labelgap.data.pack import _OFFICIAL
 from labelgap.data.unpickle import unpickle_table
-from labelgap.errors import DataError
 
 
 def damaged_idx(raw):

@@ -6,8 +6,8 @@ import data_files as files
 import numpy as np
 import pytest
 
+from labelgap.core.errors import DataError, UnknownName
 from labelgap.data import Augment, load, names
-from labelgap.errors import DataError, UnknownName
 
 
 def same(split, images, labels):

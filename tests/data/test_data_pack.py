@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import labelgap.data.pack as pack
+from labelgap.core.errors import DataError
 from labelgap.data import load
 from labelgap.data.cache import cache_folder, content_digest, write_atomically
-from labelgap.errors import DataError
 
 
 @pytest.fixture

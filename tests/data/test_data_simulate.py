@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labelgap.core.errors import ConfigError, DataError
 from labelgap.data import Augment, Split, Task
 from labelgap.data.simulate import (
     development_split,
@@ -13,7 +14,6 @@ from labelgap.data.simulate import (
     open_set,
     redundancy,
 )
-from labelgap.errors import ConfigError, DataError
 
 
 def rng(seed=0):

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from labelgap.core.types import UNKNOWN_CLASS, Query
 from labelgap.data import load
 from labelgap.data.types import Task
-from labelgap.loop import simulated
-from labelgap.presets import resolve
-from labelgap.types import UNKNOWN_CLASS, Query
+from labelgap.loop.run import simulated
+from labelgap.session.presets import resolve
 
 DIGITS = load("digits")
 N = len(DIGITS.train)

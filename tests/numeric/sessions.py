@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from labelgap.core.device import machine
 from labelgap.data import load
 from labelgap.data.types import Augment, Split, Task
-from labelgap.device import machine
-from labelgap.learner import StageRunner
-from labelgap.session import Session
+from labelgap.learn.learner import StageRunner
+from labelgap.session.session import Session
 
 
 @cache

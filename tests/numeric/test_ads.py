@@ -5,10 +5,10 @@ import pytest
 import torch
 from sessions import digits, fitted, labelled_session, runner, vectors
 
-from labelgap.learner import StageRunner
+from labelgap.learn.learner import StageRunner
 from labelgap.methods.ads import agreement_loss, discrepancy, discrepancy_loss
-from labelgap.presets import resolve
-from labelgap.session import Session
+from labelgap.session.presets import resolve
+from labelgap.session.session import Session
 
 
 def softmax(x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from views import acquire, array_view, normal
 
-from labelgap.errors import LabelgapError
+from labelgap.core.errors import LabelgapError
 from labelgap.select.mixing import Head, anchors, closed_form_bound, learned_flips, sampled_flips
 
 

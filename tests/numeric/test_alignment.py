@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from labelgap.alignment import Characteristic, Critic, critic_input, distance, gradient_penalty
+from labelgap.core.device import machine
+from labelgap.core.errors import ConfigError
+from labelgap.core.streams import Streams
 from labelgap.data.types import Augment, Split, Task
-from labelgap.device import machine
-from labelgap.distance import sliced_wasserstein
-from labelgap.errors import ConfigError
-from labelgap.methods.daal import fit_critic
-from labelgap.mixture import Mixture
-from labelgap.oracle import Oracle
-from labelgap.session import Session
-from labelgap.streams import Streams
+from labelgap.gap.critic import Characteristic, Critic, critic_input, distance, gradient_penalty
+from labelgap.gap.em import Mixture
+from labelgap.gap.wasserstein import sliced_wasserstein
+from labelgap.loop.oracle import Oracle
+from labelgap.methods.daal.objective import fit_critic
+from labelgap.session.session import Session
 
 STREAMS = Streams(3)
 

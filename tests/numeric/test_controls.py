@@ -4,8 +4,8 @@ import pytest
 import torch
 from sessions import fitted, labelled_session, runner, same, state
 
-from labelgap.errors import ConfigError
-from labelgap.presets import resolve
+from labelgap.core.errors import ConfigError
+from labelgap.session.presets import resolve
 
 PLAIN = {"reg": False, "adversarial": 0.0}
 """DAAL whose features feel neither mixture nor critic."""

@@ -7,10 +7,10 @@ from scipy.stats import norm
 from sessions import labelled_session, runner
 from views import acquire, array_view, normal
 
-from labelgap.learner import Training, cross_entropy
-from labelgap.methods.daal import Daal, _Parts
-from labelgap.mixture import Mixture
-from labelgap.view import PoolView
+from labelgap.axes.view import PoolView
+from labelgap.gap.em import Mixture
+from labelgap.learn.learner import Training, cross_entropy
+from labelgap.methods.daal.objective import Daal, _Parts
 
 
 def parts(steps: int, **objective: object) -> tuple[_Parts, Training]:

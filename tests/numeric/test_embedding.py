@@ -9,19 +9,19 @@ from sessions import digits, vectors
 from sklearn.neighbors import KNeighborsClassifier
 from views import normal
 
-from labelgap import simclr
-from labelgap.bench.work import task_of
-from labelgap.config import TrainingSettings
+from labelgap.bench.running.cell import task_of
+from labelgap.core.config import TrainingSettings
+from labelgap.core.device import machine
+from labelgap.core.errors import ConfigError, DataError
+from labelgap.core.streams import Streams
 from labelgap.data.types import Augment, Split, Task
-from labelgap.device import machine
-from labelgap.embedding import embedded, embedding
-from labelgap.errors import ConfigError, DataError
-from labelgap.features import load_task_for
-from labelgap.learner import Learner
-from labelgap.oracle import Oracle
-from labelgap.presets import resolve
-from labelgap.session import Session
-from labelgap.streams import Streams
+from labelgap.frozen import simclr
+from labelgap.frozen.embedding import embedded, embedding
+from labelgap.frozen.freeze import load_task_for
+from labelgap.learn.learner import Learner
+from labelgap.loop.oracle import Oracle
+from labelgap.session.presets import resolve
+from labelgap.session.session import Session
 
 QUICK = simclr.Recipe(8, (1, 1), batch=64, lr=0.1, steps=30)
 

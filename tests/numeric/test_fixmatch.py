@@ -6,7 +6,7 @@ import torch
 from sessions import digits, fitted, labelled_session, runner, same, state, vectors
 from torch.nn import functional as F
 
-from labelgap.errors import LabelgapError
+from labelgap.core.errors import LabelgapError
 from labelgap.methods.fixmatch import FixMatch, FixMatchOptions
 
 

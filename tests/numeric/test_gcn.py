@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sessions import fitted
 from views import acquire, array_view, normal
 
-from labelgap.errors import LabelgapError
-from labelgap.linalg import constant_matmul
+from labelgap.core.errors import LabelgapError
+from labelgap.core.linalg import constant_matmul
 from labelgap.methods.gcn import Gcn, GcnOptions, separation, trained
 from labelgap.select.graph import Graph
 

@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from views import acquire, array_view
 
-from labelgap.errors import LabelgapError
+from labelgap.axes.view import PoolView
+from labelgap.core.errors import LabelgapError
 from labelgap.methods.isal import Isal, Tangents, passes
-from labelgap.network import Network
+from labelgap.networks.build import Network
 from labelgap.select.inverse import conjugate_gradients, lissa
-from labelgap.session import weights_hash
-from labelgap.view import PoolView
+from labelgap.session.session import weights_hash
 
 D, K, L, N = 5, 3, 40, 60
 

@@ -12,7 +12,7 @@ from sessions import fitted, labelled_session, runner, vectors
 from torch.nn import functional as F
 
 from labelgap.methods.ll4al import LossHead, logistic_ranking, margin_ranking
-from labelgap.session import Session
+from labelgap.session.session import Session
 
 
 @given(seed=st.integers(0, 2**16), b=st.integers(2, 11), margin=st.floats(0.1, 3.0))

@@ -8,11 +8,11 @@ from scipy.stats import entropy
 from sessions import fitted, labelled_session, vectors
 from views import acquire, array_view, normal
 
-from labelgap.errors import NumericalError, PairError
-from labelgap.network import Network
-from labelgap.oracle import Oracle
-from labelgap.presets import resolve
-from labelgap.session import Session, weights_hash
+from labelgap.core.errors import NumericalError, PairError
+from labelgap.loop.oracle import Oracle
+from labelgap.networks.build import Network
+from labelgap.session.presets import resolve
+from labelgap.session.session import Session, weights_hash
 
 SMALL = {"width": 4, "blocks": [1, 1]}
 

@@ -13,9 +13,10 @@ from safetensors.torch import load, save
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from labelgap import linalg, mixture
-from labelgap.errors import ConfigError, DataError, NumericalError, UnknownName
-from labelgap.mixture import (
+from labelgap.core import linalg
+from labelgap.core.errors import ConfigError, DataError, NumericalError, UnknownName
+from labelgap.gap import em as mixture
+from labelgap.gap.em import (
     COVARIANCES,
     Mixture,
     Statistics,

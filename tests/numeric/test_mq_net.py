@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from views import acquire, array_view, normal
 
+from labelgap.axes.view import PoolView
+from labelgap.core.types import UNKNOWN_CLASS
 from labelgap.data import simulate
+from labelgap.loop.oracle import Oracle
 from labelgap.methods.mq_net import Monotone, MqNetOptions, answered, meta_train, purity, ranking
-from labelgap.oracle import Oracle
-from labelgap.types import UNKNOWN_CLASS
-from labelgap.view import PoolView
 
 
 def test_purity_is_the_largest_cosine() -> None:

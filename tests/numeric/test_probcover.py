@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from views import acquire, array_view, normal
 
-from labelgap.errors import LabelgapError
+from labelgap.core.errors import LabelgapError
 from labelgap.select.arrays import wide_mean
 from labelgap.select.coverage import balls, greedy_cover, purity_radius
 from labelgap.select.geometry import closer

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import rel_entr
 
-from labelgap.errors import BudgetError, LabelgapError, NumericalError
+from labelgap.core.errors import BudgetError, LabelgapError, NumericalError
+from labelgap.core.streams import Streams
 from labelgap.select import (
     badge,
     d_squared,
@@ -18,7 +19,6 @@ from labelgap.select import (
     representatives,
     symmetric_kl,
 )
-from labelgap.streams import Streams
 
 
 def plain(z, centres, n, ties=None, first=None):

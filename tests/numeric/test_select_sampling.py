@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from sklearn.cluster import KMeans
 
-from labelgap.errors import BudgetError, UnknownName
+from labelgap.core.errors import BudgetError, UnknownName
 from labelgap.select import badge, d_squared, kmeans, representatives
 from labelgap.select.badge import Outer
 from labelgap.select.geometry import Euclidean

@@ -9,7 +9,8 @@ from scipy.special import softmax
 from scipy.stats import entropy as scipy_entropy
 from scipy.stats import zscore
 
-from labelgap.errors import BudgetError, LabelgapError, NumericalError
+from labelgap.core.errors import BudgetError, LabelgapError, NumericalError
+from labelgap.core.streams import Streams
 from labelgap.select import (
     balanced_candidates,
     bald,
@@ -23,7 +24,6 @@ from labelgap.select import (
     top,
     variation_ratio,
 )
-from labelgap.streams import Streams
 
 INF = float("inf")
 

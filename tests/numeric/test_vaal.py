@@ -7,16 +7,16 @@ from sessions import digits, fitted, labelled_session, runner, same, state, vect
 from sklearn.metrics import roc_auc_score
 from torch import distributions
 
-from labelgap.errors import ConfigError
-from labelgap.learner import snapshot
-from labelgap.methods._vae import Vae, VaeSettings
-from labelgap.methods._vae_stage import vae_loss
+from labelgap.core.errors import ConfigError
+from labelgap.learn.learner import snapshot
 from labelgap.methods.cross_entropy import CrossEntropy
 from labelgap.methods.ll4al import Ll4al, Ll4alOptions
-from labelgap.methods.ta_vaal import TaVaal, TaVaalOptions
-from labelgap.methods.vaal import VaalOptions
-from labelgap.presets import resolve
-from labelgap.session import Session
+from labelgap.methods.vae.networks import Vae, VaeSettings
+from labelgap.methods.vae.stage import vae_loss
+from labelgap.methods.vae.ta_vaal import TaVaal, TaVaalOptions
+from labelgap.methods.vae.vaal import VaalOptions
+from labelgap.session.presets import resolve
+from labelgap.session.session import Session
 
 SMALL = VaeSettings(vae_width=4, latent=5)
 

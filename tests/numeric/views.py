@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labelgap.config import build
+from labelgap.axes.view import PoolView
+from labelgap.core.config import build
+from labelgap.core.streams import Streams
 from labelgap.methods import ACQUISITIONS, Acquisition
-from labelgap.streams import Streams
-from labelgap.view import PoolView
 
 
 def array_view(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelgap.project.begin import begin
-from labelgap.project.store import Project
+from labelgap.project.exchange.begin import begin
+from labelgap.project.keep.store import Project
 
 CLASSES = ("red", "green", "blue")
 

@@ -13,14 +13,14 @@ from test_server import BASE, JSON, OWN, PORT, TOKEN, labelling, send
 from typer.testing import CliRunner
 
 from labelgap.cli.project import app
-from labelgap.errors import InUse
-from labelgap.learner import Learner
-from labelgap.project.quality import TRAINED
+from labelgap.core.errors import InUse
+from labelgap.learn.learner import Learner
+from labelgap.project.asking.work import Work
+from labelgap.project.keep.store import Project
+from labelgap.project.quality.quality import TRAINED
 from labelgap.project.server.app import make_app
 from labelgap.project.server.desk import Desk
 from labelgap.project.server.serve import allowed_hosts
-from labelgap.project.store import Project
-from labelgap.project.work import Work
 
 
 @pytest.fixture

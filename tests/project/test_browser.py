@@ -16,10 +16,10 @@ import pytest
 from conftest import CLASSES, QUICK, make_images, running_server
 from PIL import Image
 
-from labelgap._events import QueryItem
-from labelgap.project.begin import begin
-from labelgap.project.store import Project
-from labelgap.project.work import Work
+from labelgap.ledger.events import QueryItem
+from labelgap.project.asking.work import Work
+from labelgap.project.exchange.begin import begin
+from labelgap.project.keep.store import Project
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")

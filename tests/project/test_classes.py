@@ -10,15 +10,15 @@ import pytest
 from conftest import CLASSES, answer_all
 from test_commands import labels_of, run
 
-from labelgap.errors import ConfigError, FolderError, LabelgapError
-from labelgap.ledger import LEDGER
-from labelgap.project.doctor import examine
+from labelgap.core.errors import ConfigError, FolderError, LabelgapError
+from labelgap.ledger.ledger import LEDGER
+from labelgap.project.asking.work import Work
+from labelgap.project.keep.doctor import examine
+from labelgap.project.keep.store import HOME, SETTINGS, Project
 from labelgap.project.label_studio.backend import Predictor
 from labelgap.project.label_studio.labelling import Control, control_of, interface
-from labelgap.project.quality import TRAINED
+from labelgap.project.quality.quality import TRAINED
 from labelgap.project.server.desk import Desk
-from labelgap.project.store import HOME, SETTINGS, Project
-from labelgap.project.work import Work
 
 
 def edit(folder, classes):

@@ -8,9 +8,9 @@ from conftest import CLASSES, image_of, make_images
 from typer.testing import CliRunner
 
 from labelgap.cli import app, project  # noqa: F401  (importing registers the commands)
-from labelgap.errors import ConfigError, FolderError, LabelgapError
-from labelgap.project.status import status as status_of
-from labelgap.project.store import HOME, SETTINGS, Project
+from labelgap.core.errors import ConfigError, FolderError, LabelgapError
+from labelgap.project.keep.store import HOME, SETTINGS, Project
+from labelgap.project.quality.status import status as status_of
 
 QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "network.blocks=[1]"]
 
@@ -116,7 +116,7 @@ def test_weights_that_cannot_be_had_are_told_before_anything_is_made(tmp_path, m
     def away(settings):
         raise ConfigError(f"The weights of {settings.name} cannot be had.", "Connect.")
 
-    monkeypatch.setattr("labelgap.backbone.load_backbone", away)
+    monkeypatch.setattr("labelgap.networks.timm.load_backbone", away)
     make_images(tmp_path, 3)
     with pytest.raises(ConfigError, match="tf_efficientnet_lite0"):
         run("init", tmp_path, "--classes", "a,b", "--weights", "hub")

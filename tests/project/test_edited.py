@@ -10,10 +10,10 @@ import pytest
 from conftest import CLASSES, image_of
 from console import call
 
-from labelgap.project.doctor import examine
-from labelgap.project.exchange import export, import_file, label_rows
-from labelgap.project.predictions import write_predictions
-from labelgap.project.work import Work
+from labelgap.project.asking.work import Work
+from labelgap.project.exchange.exchange import export, import_file, label_rows
+from labelgap.project.exchange.predictions import write_predictions
+from labelgap.project.keep.doctor import examine
 
 
 def edit(project, name, seed=5):

@@ -11,13 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import CLASSES, image_of, make_images
 
-from labelgap.errors import ConfigError, DataError, FolderError, UnknownName
-from labelgap.project.backup import backup
-from labelgap.project.begin import begin, keep_labels
-from labelgap.project.doctor import examine, repack
-from labelgap.project.exchange import NONE_LABEL, export, folder_names, import_file, label_rows
-from labelgap.project.store import HOME, Project
-from labelgap.project.tables import defused, fused
+from labelgap.core.errors import ConfigError, DataError, FolderError, UnknownName
+from labelgap.project.exchange.begin import begin, keep_labels
+from labelgap.project.exchange.exchange import (
+    NONE_LABEL,
+    export,
+    folder_names,
+    import_file,
+    label_rows,
+)
+from labelgap.project.images.tables import defused, fused
+from labelgap.project.keep.backup import backup
+from labelgap.project.keep.doctor import examine, repack
+from labelgap.project.keep.store import HOME, Project
 
 
 @pytest.fixture
@@ -204,7 +210,7 @@ def test_folders_that_fail_half_way_can_be_tried_again(labelled, tmp_path, monke
             raise OSError(28, "No space left on device")
         target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr("labelgap.project.exchange.shutil.copy2", full)
+    monkeypatch.setattr("labelgap.project.exchange.exchange.shutil.copy2", full)
     with pytest.raises(FolderError, match="No space left"):
         export(labelled, out, "folders")
     assert list(out.iterdir()) == [] if there else not out.exists()
@@ -224,7 +230,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(labelled, tmp_path, mo
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labelgap.files.os.fsync", full)
+    monkeypatch.setattr("labelgap.core.files.os.fsync", full)
     with pytest.raises(FolderError, match="No space left"):
         export(labelled, out, "csv")
     assert out.read_text() == "old"
@@ -270,7 +276,7 @@ def test_packing_anew_on_a_full_disk_names_the_cure(project, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labelgap.project.pixels.os.fsync", full)
+    monkeypatch.setattr("labelgap.project.images.pixels.os.fsync", full)
     with pytest.raises(FolderError, match=r"No space left.*labelgap doctor --repack"):
         repack(project)
     monkeypatch.undo()

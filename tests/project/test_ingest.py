@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import CLASSES, image_of, make_images
 
+from labelgap.core.errors import FolderError, LedgerError
 from labelgap.data.images import decode
-from labelgap.errors import FolderError, LedgerError
-from labelgap.project import ingest as module
-from labelgap.project.begin import begin, keep_labels
-from labelgap.project.items import Items
-from labelgap.project.store import Project
+from labelgap.project.exchange.begin import begin, keep_labels
+from labelgap.project.images import ingest as module
+from labelgap.project.images.items import Items
+from labelgap.project.keep.store import Project
 
 
 def pixels_of(path, side=12):
@@ -196,7 +196,7 @@ def test_sub_folders_are_no_labels_where_the_classes_are_given(tmp_path):
 
 def test_nothing_is_begun_on_a_network_file_system(tmp_path, monkeypatch):
     make_images(tmp_path / "images", 3)
-    monkeypatch.setattr("labelgap.ledger.network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr("labelgap.ledger.ledger.network_file_system", lambda path: "nfs4")
     with pytest.raises(LedgerError, match="network file system"):
         begin(tmp_path / "images", classes=CLASSES)
     assert not (tmp_path / "images" / ".labelgap" / "project.json").exists()
@@ -291,7 +291,7 @@ def test_a_full_disk_keeps_what_was_there(project, folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labelgap.project.pixels.os.fsync", full)
+    monkeypatch.setattr("labelgap.project.images.pixels.os.fsync", full)
     with pytest.raises(FolderError, match="No space left"):
         project.add()
     monkeypatch.undo()

@@ -11,11 +11,11 @@ import pytest
 from conftest import CLASSES, image_of, make_images
 from PIL import Image
 
-from labelgap.errors import ConfigError, DataError, FolderError, LabelgapError, UnknownName
-from labelgap.project.begin import begin
-from labelgap.project.exchange import import_file
-from labelgap.project.sources import read_table
-from labelgap.project.store import Project
+from labelgap.core.errors import ConfigError, DataError, FolderError, LabelgapError, UnknownName
+from labelgap.project.exchange.begin import begin
+from labelgap.project.exchange.exchange import import_file
+from labelgap.project.images.sources import read_table
+from labelgap.project.keep.store import Project
 
 
 def encoded(image, format="PNG", **options):

@@ -11,14 +11,14 @@ import uvicorn
 from conftest import CLASSES, answer_all
 from label_studio_stub import LEGACY, Stub
 
-from labelgap._events import QueryItem
+from labelgap.ledger.events import QueryItem
+from labelgap.project.keep.store import Project
 from labelgap.project.label_studio import backend
 from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.images import embedded
 from labelgap.project.label_studio.link import link
 from labelgap.project.label_studio.push import push, tasks_of
 from labelgap.project.server.serve import allowed_hosts, listen
-from labelgap.project.store import Project
 
 PASSWORD = "correct horse"
 TOKEN = "5ecre7" * 7
@@ -94,7 +94,7 @@ def test_without_a_network_there_is_an_empty_prediction_for_each_task(served, pl
 
 
 def test_predictions_are_the_network_s_in_the_order_of_the_tasks(served, place, truth):
-    from labelgap.project.work import Work
+    from labelgap.project.asking.work import Work
 
     root = place[0]
     with Project.open(root) as project:
@@ -194,7 +194,7 @@ def test_a_training_that_is_refused_is_not_tried_again(served):
 
 
 def test_a_training_that_breaks_is_dropped_and_one_that_waits_is_not(served, place, monkeypatch):
-    from labelgap.project.work import Work
+    from labelgap.project.asking.work import Work
 
     browser, worker, said = served
     calls = []

@@ -6,7 +6,7 @@ import threading
 import pytest
 from label_studio_stub import LEGACY, LIFE, PERSONAL, Stub
 
-from labelgap.errors import ConfigError
+from labelgap.core.errors import ConfigError
 from labelgap.project.label_studio.client import Client, LabelStudioError, is_loopback, plain_url
 
 

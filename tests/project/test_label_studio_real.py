@@ -21,8 +21,9 @@ import pytest
 from conftest import CLASSES, QUICK, image_of, make_images
 from label_studio_server import Running, free_port, label_studio, labelgap, wait_for
 
-from labelgap._events import QueryItem
-from labelgap.project.begin import begin
+from labelgap.ledger.events import QueryItem
+from labelgap.project.exchange.begin import begin
+from labelgap.project.keep.store import Project
 from labelgap.project.label_studio import backend
 from labelgap.project.label_studio.client import Client, LabelStudioError
 from labelgap.project.label_studio.images import embedded
@@ -30,7 +31,6 @@ from labelgap.project.label_studio.labelling import Control
 from labelgap.project.label_studio.link import link, linked
 from labelgap.project.label_studio.pull import pull
 from labelgap.project.label_studio.push import VIEW, push, tasks_of
-from labelgap.project.store import Project
 
 pytestmark = pytest.mark.slow
 WAIT = 120.0
@@ -472,7 +472,7 @@ def test_the_backend_predicts_pulls_and_trains(server, client, tmp_path):
         got = {p["task"]: p for p in predictions_of(client, here.project, version)}
         assert got.keys() == set(tasks.values())
         with Project.open(folder) as project:
-            from labelgap.project.work import Work
+            from labelgap.project.asking.work import Work
 
             expected = Work(project).predict()[1]
         for id, task in tasks.items():

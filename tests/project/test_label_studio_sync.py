@@ -10,10 +10,11 @@ from conftest import CLASSES, QUICK, make_images
 from label_studio_stub import LEGACY, PERSONAL, Stub, parsed, result_of
 from PIL import Image
 
-from labelgap._events import QueryItem
-from labelgap.errors import ConfigError, DataError, LedgerError
-from labelgap.ledger import NONE_OF_THESE
-from labelgap.project.begin import begin
+from labelgap.core.errors import ConfigError, DataError, LedgerError
+from labelgap.ledger.events import QueryItem
+from labelgap.ledger.ledger import NONE_OF_THESE
+from labelgap.project.exchange.begin import begin
+from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client, LabelStudioError
 from labelgap.project.label_studio.images import embedded, local_files, prefixed
 from labelgap.project.label_studio.labelling import (
@@ -29,7 +30,6 @@ from labelgap.project.label_studio.labelling import (
 from labelgap.project.label_studio.link import LINK, link, linked, remembered_url
 from labelgap.project.label_studio.pull import QUARANTINED, pull
 from labelgap.project.label_studio.push import SETTLE, VIEW, push, tasks_of
-from labelgap.project.store import Project
 
 CONTROL = Control("label", "image", "image")
 ANNA, BEN = "anna@example.org", "ben@example.org"

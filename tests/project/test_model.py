@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from conftest import CLASSES, answer_all, make_images
 
-from labelgap.errors import FolderError, LabelgapError
-from labelgap.project.begin import begin
-from labelgap.project.model import LOADER, export_model
-from labelgap.project.work import Work
+from labelgap.core.errors import FolderError, LabelgapError
+from labelgap.project.asking.work import Work
+from labelgap.project.exchange.begin import begin
+from labelgap.project.exchange.model import LOADER, export_model
 
 
 @pytest.fixture

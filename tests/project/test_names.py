@@ -9,9 +9,9 @@ from console import call
 from rich.console import Console
 
 from labelgap.cli.telling import console
-from labelgap.errors import UnknownName
-from labelgap.project.begin import begin
-from labelgap.wording import plain
+from labelgap.core.errors import UnknownName
+from labelgap.core.wording import plain
+from labelgap.project.exchange.begin import begin
 
 NAMES = [r"a\[/c].png", "[red]x[/].png", "[/].png", "[@click=f]x.png", ":cat:.png", "a[b.png", "d]"]
 

@@ -8,12 +8,12 @@ import pytest
 from conftest import CLASSES, make_images
 from console import call
 
-from labelgap.errors import ConfigError, FolderError, UnknownName
-from labelgap.project.begin import begin
-from labelgap.project.exchange import export
-from labelgap.project.outputs import FORMATS, format_of
-from labelgap.project.predictions import refuse_predictions
-from labelgap.project.store import HOME, Project
+from labelgap.core.errors import ConfigError, FolderError, UnknownName
+from labelgap.project.exchange.begin import begin
+from labelgap.project.exchange.exchange import export
+from labelgap.project.exchange.outputs import FORMATS, format_of
+from labelgap.project.exchange.predictions import refuse_predictions
+from labelgap.project.keep.store import HOME, Project
 
 
 @pytest.fixture

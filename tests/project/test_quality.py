@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from labelgap.project.quality import (
+from labelgap.project.quality.quality import (
     TRAINED,
     Gain,
     Point,
@@ -17,7 +17,7 @@ from labelgap.project.quality import (
     kappa,
     recall,
 )
-from labelgap.project.stopping import verdict
+from labelgap.project.quality.stopping import verdict
 
 
 @pytest.mark.parametrize(("right", "total"), [(0, 1), (0, 12), (5, 12), (12, 12), (93, 100)])

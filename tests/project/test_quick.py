@@ -7,12 +7,12 @@ import sys
 import pytest
 from conftest import CLASSES, make_images
 
-from labelgap import names
-from labelgap.errors import BudgetError, ConfigError, DeviceError, UnknownName
+from labelgap.core import names
+from labelgap.core.errors import BudgetError, ConfigError, DeviceError, UnknownName
 from labelgap.methods import METHODS
-from labelgap.project.begin import begin
-from labelgap.project.ready import need_labels
-from labelgap.project.store import HOME
+from labelgap.project.asking.ready import need_labels
+from labelgap.project.exchange.begin import begin
+from labelgap.project.keep.store import HOME
 
 # what is typed in a project without a label -> what is said
 REFUSED = {

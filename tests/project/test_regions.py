@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from labelgap.project.regions import uncovered
+from labelgap.project.asking.regions import uncovered
 
 KINDS, D = 4, 32
 

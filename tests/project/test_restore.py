@@ -9,12 +9,12 @@ from test_commands import run
 from typer.testing import CliRunner
 
 from labelgap.cli import app
-from labelgap.errors import FolderError, LedgerError
-from labelgap.ledger import LEDGER
-from labelgap.project.begin import begin
-from labelgap.project.restore import newest_sound, restore
-from labelgap.project.store import HOME, SETTINGS, Project
-from labelgap.project.work import Work
+from labelgap.core.errors import FolderError, LedgerError
+from labelgap.ledger.ledger import LEDGER
+from labelgap.project.asking.work import Work
+from labelgap.project.exchange.begin import begin
+from labelgap.project.keep.restore import newest_sound, restore
+from labelgap.project.keep.store import HOME, SETTINGS, Project
 
 
 def two_rounds(folder, truth):

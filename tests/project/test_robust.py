@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from conftest import CLASSES, make_images, running_server
 
-from labelgap._events import QueryItem
-from labelgap.errors import LedgerError
-from labelgap.project.begin import begin
-from labelgap.project.store import Project
+from labelgap.core.errors import LedgerError
+from labelgap.ledger.events import QueryItem
+from labelgap.project.exchange.begin import begin
+from labelgap.project.keep.store import Project
 
 
 def post(base, token, answers, person="anna", timeout=10):

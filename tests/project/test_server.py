@@ -13,9 +13,10 @@ from conftest import CLASSES, image_of
 from rich.console import Console
 from starlette.testclient import TestClient
 
-from labelgap._events import QueryItem
-from labelgap.project.loopback import is_loopback
-from labelgap.project.quality import TRAINED
+from labelgap.core.loopback import is_loopback
+from labelgap.ledger.events import QueryItem
+from labelgap.project.asking.work_notes import WHY
+from labelgap.project.quality.quality import TRAINED
 from labelgap.project.server.app import STATIC, make_app
 from labelgap.project.server.desk import Desk
 from labelgap.project.server.security import MAX_BODY
@@ -26,7 +27,6 @@ from labelgap.project.server.serve import (
     remembered,
     serve,
 )
-from labelgap.project.work_notes import WHY
 
 TOKEN = "t" * 43
 PORT = 8123

@@ -8,15 +8,15 @@ from conftest import answer_all
 from PIL import Image
 from test_commands import labels_of, run
 
-from labelgap._events import QueryItem
-from labelgap.errors import DataError
-from labelgap.project.doctor import examine, repack
-from labelgap.project.items import Items
-from labelgap.project.quality import TRAINED
+from labelgap.core.errors import DataError
+from labelgap.ledger.events import QueryItem
+from labelgap.project.asking.work import Work
+from labelgap.project.exchange.shown import packed
+from labelgap.project.images.items import Items
+from labelgap.project.keep.doctor import examine, repack
+from labelgap.project.keep.store import HOME, Project
+from labelgap.project.quality.quality import TRAINED
 from labelgap.project.server.desk import Desk
-from labelgap.project.shown import packed
-from labelgap.project.store import HOME, Project
-from labelgap.project.work import Work
 
 GONE = ["im0003.png", "im0004.png", "im0040.png"]
 IDS = [3, 4, 40]

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from conftest import CLASSES, QUICK, answer_all, image_of, make_images
 
-from labelgap.errors import BudgetError, LabelgapError
-from labelgap.project import quality
-from labelgap.project.begin import begin
-from labelgap.project.explain import HELD_OUT, why
-from labelgap.project.predictions import write_predictions
-from labelgap.project.quality import TRAINED
-from labelgap.project.status import status
-from labelgap.project.store import Project
-from labelgap.project.work import Work, _block_bounds, _statistics
+from labelgap.core.errors import BudgetError, LabelgapError
+from labelgap.project.asking.explain import HELD_OUT, why
+from labelgap.project.asking.work import Work, _block_bounds, _statistics
+from labelgap.project.exchange.begin import begin
+from labelgap.project.exchange.predictions import write_predictions
+from labelgap.project.keep.store import Project
+from labelgap.project.quality import quality
+from labelgap.project.quality.quality import TRAINED
+from labelgap.project.quality.status import status
 from labelgap.report.explain import number
 
 

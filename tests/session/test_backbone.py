@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from labelgap.backbone import TimmNetwork
-from labelgap.config import NetworkSettings
-from labelgap.errors import ConfigError, UnknownName
-from labelgap.network import build, dropout_modules
-from labelgap.streams import Streams
+from labelgap.core.config import NetworkSettings
+from labelgap.core.errors import ConfigError, UnknownName
+from labelgap.core.streams import Streams
+from labelgap.networks.build import build, dropout_modules
+from labelgap.networks.timm import TimmNetwork
 
 timm = pytest.importorskip("timm")
 

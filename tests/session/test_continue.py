@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from labelgap.config import RunConfig
-from labelgap.contract import CONTRACTS, Case
+from labelgap.check.contract import CONTRACTS, Case
+from labelgap.core.config import RunConfig
 from labelgap.methods import METHODS
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelgap.errors import DataError
-from labelgap.feature_store import CHUNK, Features, Stored, stored
+from labelgap.core.errors import DataError
+from labelgap.frozen.rows import CHUNK, Features, Stored, stored
 
 SHAPE = (2 * CHUNK + 100, 3)
 TRUTH = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)

@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from labelgap import features as module
-from labelgap.backbone import Backbone
-from labelgap.config import NetworkSettings, RunConfig
+from labelgap.core.config import NetworkSettings, RunConfig
+from labelgap.core.device import machine
+from labelgap.core.errors import ConfigError, DataError, NumericalError, UnknownName
 from labelgap.data.simulate import open_set
 from labelgap.data.types import Augment, Split, Task, statistics
-from labelgap.device import machine
-from labelgap.errors import ConfigError, DataError, NumericalError, UnknownName
-from labelgap.features import freeze, load_task_for
-from labelgap.network import MLP, build
+from labelgap.frozen import freeze as module
+from labelgap.frozen.freeze import freeze, load_task_for
+from labelgap.networks.build import MLP, build
+from labelgap.networks.timm import Backbone
 
 timm = pytest.importorskip("timm")
 NAME = "test_efficientnet"
@@ -142,10 +142,10 @@ def test_a_hit_does_not_import_timm(tmp_path: Path, settings: NetworkSettings) -
 import sys
 import numpy as np
 from pathlib import Path
-from labelgap.config import NetworkSettings
+from labelgap.core.config import NetworkSettings
 from labelgap.data.types import Augment, Split, Task
-from labelgap.device import machine
-from labelgap.features import freeze
+from labelgap.core.device import machine
+from labelgap.frozen.freeze import freeze
 data = np.load({str(tmp_path / "t.npz")!r})
 split = Split(data["x"], data["y"])
 task = Task.of("toy", ("a", "b", "c", "d"), split, split, Augment())
@@ -269,8 +269,8 @@ def test_without_a_network_the_hub_is_refused_at_once(
 ) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("labelgap.backbone._resolves", lambda host: False)
-    monkeypatch.setattr("labelgap.backbone.getproxies", dict)
+    monkeypatch.setattr("labelgap.networks.timm._resolves", lambda host: False)
+    monkeypatch.setattr("labelgap.networks.timm.getproxies", dict)
     offline = settings.model_copy(update={"weights": None})
     with pytest.raises(ConfigError, match=r"hub.*--weights FILE"):
         freeze(task(), offline, MACHINE, cache=tmp_path / "cache")

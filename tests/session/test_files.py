@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labelgap.files import write_atomically, write_text
+from labelgap.core.files import write_atomically, write_text
 from labelgap.project.server.serve import KEPT, remember
 
 

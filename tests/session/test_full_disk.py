@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from disks import small_file_system
 
-from labelgap import loop
-from labelgap.contract import Case, tiny_task
-from labelgap.device import machine
-from labelgap.errors import LabelgapError
-from labelgap.folder import prepare
+from labelgap.check.contract import Case, tiny_task
+from labelgap.core.device import machine
+from labelgap.core.errors import LabelgapError
+from labelgap.loop import run as loop
 from labelgap.methods import METHODS
+from labelgap.session.claim import prepare
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from labelgap import learner as learning
-from labelgap._events import QueryItem
-from labelgap.contract import INITIAL, Case, tiny_task
-from labelgap.errors import FolderError, NumericalError
-from labelgap.learner import StageRunner, learning_rate
+from labelgap.check.contract import INITIAL, Case, tiny_task
+from labelgap.core.errors import FolderError, NumericalError
+from labelgap.core.types import Optimiser
+from labelgap.learn import learner as learning
+from labelgap.learn.learner import StageRunner, learning_rate
+from labelgap.ledger.events import QueryItem
+from labelgap.loop.oracle import Oracle
 from labelgap.methods import METHODS
-from labelgap.network import ResNet, Shortcut
-from labelgap.oracle import Oracle
-from labelgap.session import Session, weights_hash
-from labelgap.types import Optimiser
+from labelgap.networks.build import ResNet, Shortcut
+from labelgap.session.session import Session, weights_hash
 
 
 class Killed(Exception):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelgap import ledger as ledger_module
-from labelgap.errors import LedgerError, UnknownName
-from labelgap.ledger import Ledger, QueryItem
-from labelgap.types import UNKNOWN_CLASS
+from labelgap.core.errors import LedgerError, UnknownName
+from labelgap.core.types import UNKNOWN_CLASS
+from labelgap.ledger import ledger as ledger_module
+from labelgap.ledger.ledger import Ledger, QueryItem
 
 
 @pytest.fixture

@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 from disks import small_file_system
 
-from labelgap import _lock, _sqlite
-from labelgap import ledger as ledger_module
-from labelgap._replay import State
-from labelgap.errors import LedgerError
-from labelgap.ledger import Ledger, QueryItem
+from labelgap.core import lock as _lock
+from labelgap.core.errors import LedgerError
+from labelgap.ledger import file as _sqlite
+from labelgap.ledger import ledger as ledger_module
+from labelgap.ledger.ledger import Ledger, QueryItem
+from labelgap.ledger.state import State
 
 WRITER = textwrap.dedent("""
     import sys
-    from labelgap.ledger import Ledger, QueryItem
+    from labelgap.ledger.ledger import Ledger, QueryItem
 
     def tell(*words):
         print(*words, flush=True)
@@ -658,7 +659,7 @@ def test_durability_settings(tmp_path):
 
 MILLION = textwrap.dedent("""
     import json, sys, time
-    from labelgap.ledger import Ledger, QueryItem
+    from labelgap.ledger.ledger import Ledger, QueryItem
 
     path = sys.argv[1]
     with Ledger.open(path) as ledger:

@@ -15,8 +15,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from labelgap.errors import LedgerError
-from labelgap.ledger import Ledger, QueryItem
+from labelgap.core.errors import LedgerError
+from labelgap.ledger.ledger import Ledger, QueryItem
 
 ITEMS = 5  # few, so that persons meet on them
 IDS = st.integers(0, ITEMS - 1)

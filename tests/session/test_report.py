@@ -25,14 +25,17 @@ from PIL import Image
 from scipy.stats import wasserstein_distance
 
 from labelgap.cli.values import parse_value
+from labelgap.core.errors import DataError, FolderError, NumericalError
 from labelgap.data.types import Augment, Split, Task
-from labelgap.distance import sliced_wasserstein
-from labelgap.errors import DataError, FolderError, NumericalError
-from labelgap.presets import resolve
-from labelgap.report import curve, embedding, style, write_report
+from labelgap.gap.wasserstein import sliced_wasserstein
+from labelgap.report import curve, style, write_report
+from labelgap.report import scatter as embedding
 from labelgap.report.command import command
 from labelgap.report.curve import curve_figure
-from labelgap.report.embedding import (
+from labelgap.report.explain import explain, number
+from labelgap.report.markup import Markup, join, tag
+from labelgap.report.page import bars
+from labelgap.report.scatter import (
     common_plane,
     embedding_figure,
     gap_and_chance,
@@ -40,11 +43,9 @@ from labelgap.report.embedding import (
     panels,
     spread_labels,
 )
-from labelgap.report.explain import explain, number
-from labelgap.report.markup import Markup, join, tag
-from labelgap.report.page import bars
 from labelgap.report.sections import gap_in_words
 from labelgap.report.thumbnail import thumbnail
+from labelgap.session.presets import resolve
 
 CLASSES = ("zero", "<script>alert(1)</script>", '$x$ & "y"', "three", "four")
 SEED = 3

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from labelgap import folder
+from labelgap.session import claim as folder
 
 
 def state(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(folder, "__file__", str(root / "folder.py"))
+    monkeypatch.setattr(folder, "__file__", str(root / "session" / "claim.py"))
     return folder.source.__wrapped__()
 
 
@@ -19,7 +19,7 @@ def test_it_follows_what_computes_and_nothing_else(
     here = folder.source()
     copy = tmp_path / "labelgap"
     ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(Path(folder.__file__).parent, copy, ignore=ignore)
+    shutil.copytree(Path(folder.__file__).parents[1], copy, ignore=ignore)
     assert state(copy, monkeypatch) == here
     with (copy / "report" / "style.py").open("a") as file:
         file.write("# another colour\n")

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelgap.learner import Endless
-from labelgap.streams import Streams
+from labelgap.core.streams import Streams
+from labelgap.learn.learner import Endless
 
 
 def test_a_draw_belongs_to_its_purpose_round_and_step() -> None:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from labelgap.errors import ConfigError, DataError
-from labelgap.weights import load_weights, read_weights, weights_digest
+from labelgap.core.errors import ConfigError, DataError
+from labelgap.networks.weights import load_weights, read_weights, weights_digest
 
 timm = pytest.importorskip("timm")
 

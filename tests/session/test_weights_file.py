@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from labelgap.errors import DataError
-from labelgap.presets import resolve
-from labelgap.weights_file import by_content, weights_file
+from labelgap.core.errors import DataError
+from labelgap.networks.weights_file import by_content, weights_file
+from labelgap.session.presets import resolve
 
 
 @pytest.fixture(autouse=True)

@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from labelgap.axes import lookup
-from labelgap.bench import audit
-from labelgap.bench.collect import Result
-from labelgap.bench.grid import Cell, method_values
-from labelgap.bench.store import Store
-from labelgap.bench.tables import Table
-from labelgap.config import Settings, TrainingSettings
-from labelgap.errors import ConfigError, FolderError, UnknownName
-from labelgap.files import write_text
-from labelgap.folder import differing, read_json
-from labelgap.presets import Tree, merge, resolve
-from labelgap.streams import Streams
+from labelgap.axes.registry import lookup
+from labelgap.bench.evidence import audit
+from labelgap.bench.evidence.collect import Result
+from labelgap.bench.grid.grid import Cell, method_values
+from labelgap.bench.grid.store import Store
+from labelgap.bench.report.tables import Table
+from labelgap.core.config import Settings, TrainingSettings
+from labelgap.core.errors import ConfigError, FolderError, UnknownName
+from labelgap.core.files import write_text
+from labelgap.core.streams import Streams
+from labelgap.session.claim import differing, read_json
+from labelgap.session.presets import Tree, merge, resolve
 
 DATA_SETS = {"digits": 300, "fashion-mnist": 2000}
 """Where tuning is allowed, and how many training images the development split takes."""

@@ -5,8 +5,8 @@ from importlib import import_module
 
 import typer
 
-from labelgap.errors import LabelgapError
-from labelgap.wording import plain
+from labelgap.core.errors import LabelgapError
+from labelgap.core.wording import plain
 
 app = typer.Typer(
     name="labelgap",

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
-from labelgap.wording import counted
+from labelgap.core.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from labelgap.bench.collect import Result
-    from labelgap.bench.engines import Engine
-    from labelgap.bench.execute import Failure
-    from labelgap.bench.grid import Cell, Grid
-    from labelgap.bench.store import Store
+    from labelgap.bench.evidence.collect import Result
+    from labelgap.bench.grid.grid import Cell, Grid
+    from labelgap.bench.grid.store import Store
+    from labelgap.bench.running.engines import Engine
+    from labelgap.bench.running.execute import Failure
 
 
 DATA_ROOT = typer.Option(None, help="Folder of the data sets' files.")
@@ -62,7 +62,7 @@ def bench(
     ),
 ) -> None:
     """Run a grid of data sets × methods × seeds; finished cells are never run again."""
-    from labelgap.bench.collect import reuse as take
+    from labelgap.bench.evidence.collect import reuse as take
 
     overrides = _overrides(dataset, method, seeds, cross, set_)
     grid = _grid(file, preset, overrides)
@@ -85,7 +85,7 @@ def report(
 ) -> None:
     """Audit a benchmark, then draw figures, tables and one page into FOLDER/report/."""
     store = _store(folder)
-    from labelgap.bench.report import write_report  # draws: loaded once there is what to draw
+    from labelgap.bench.report.write import write_report  # draws: loaded once there is what to draw
 
     typer.echo(f"look at {write_report(store)}")
 
@@ -110,7 +110,7 @@ def tune(
 ) -> None:
     """Random search over the declared ranges, judged on training images outside the pool."""
     from labelgap.bench import tune as tuning
-    from labelgap.bench.collect import collect
+    from labelgap.bench.evidence.collect import collect
 
     settings = _overrides([], [], None, None, set_).get("settings", {})
     before = tuning.Earlier.read(earlier, keep) if earlier else None
@@ -154,8 +154,8 @@ def _overrides(
 
 
 def _grid(file: Path | None, preset: str | None, overrides: Mapping[str, Any]) -> "Grid":
-    from labelgap.bench.grid import file_grid, preset_grid
-    from labelgap.errors import ConfigError
+    from labelgap.bench.grid.grid import file_grid, preset_grid
+    from labelgap.core.errors import ConfigError
 
     if file is not None and preset is not None:
         raise ConfigError(f"{file} and --preset {preset} are both given.", "Choose one.")
@@ -166,9 +166,9 @@ def _grid(file: Path | None, preset: str | None, overrides: Mapping[str, Any]) -
 
 def _comparable(store: "Store", cells: Sequence["Cell"]) -> None:
     """Refuse at once what the audit would refuse when all is computed."""
-    from labelgap.bench.audit import unequal
-    from labelgap.bench.collect import with_results
-    from labelgap.errors import ConfigError
+    from labelgap.bench.evidence.audit import unequal
+    from labelgap.bench.evidence.collect import with_results
+    from labelgap.core.errors import ConfigError
 
     # A finished cell takes the name that its arm has now.
     known = {cell.identity: cell for cell in [*with_results(store), *cells]}
@@ -190,9 +190,9 @@ def _command() -> str:
 
 def _store(folder: Path) -> "Store":
     """A benchmark that is there."""
-    from labelgap.bench.store import GRID as LIST
-    from labelgap.bench.store import Store
-    from labelgap.errors import FolderError
+    from labelgap.bench.grid.store import GRID as LIST
+    from labelgap.bench.grid.store import Store
+    from labelgap.core.errors import FolderError
 
     if not (folder / LIST).exists():
         raise FolderError(f"{folder} is no benchmark: {LIST} is missing.", "Check the path.")
@@ -202,7 +202,7 @@ def _store(folder: Path) -> "Store":
 @contextmanager
 def _locked(root: Path) -> Iterator["Store"]:
     """A benchmark as no other program changes it meanwhile: locked first, then read."""
-    from labelgap.bench.store import Store
+    from labelgap.bench.grid.store import Store
 
     lock = Store(root).lock()
     try:
@@ -222,14 +222,14 @@ def _run(
     address: str | None,
     repair: bool,
 ) -> list["Failure"]:
-    from labelgap.bench.collect import Record, collect
-    from labelgap.bench.collect import repair as put_away
-    from labelgap.bench.costs import costs
-    from labelgap.bench.execute import Clock, Failure, execute
-    from labelgap.bench.work import Job
+    from labelgap.bench.evidence.collect import Record, collect
+    from labelgap.bench.evidence.collect import repair as put_away
+    from labelgap.bench.running.cell import Job
+    from labelgap.bench.running.costs import costs
+    from labelgap.bench.running.execute import Clock, Failure, execute
     from labelgap.cli.board import Board
-    from labelgap.device import set_threads
-    from labelgap.estimate import duration
+    from labelgap.core.device import set_threads
+    from labelgap.loop.estimate import duration
 
     board, before = Board(), collect(store)
     cores = os.cpu_count() or 1
@@ -286,8 +286,8 @@ def _run(
 
 def _same_versions(finished: "Sequence[Result]") -> None:
     """Refuse to compute what the audit could not compare with the finished cells."""
-    from labelgap.errors import ConfigError
-    from labelgap.folder import differing, versions
+    from labelgap.core.errors import ConfigError
+    from labelgap.session.claim import differing, versions
 
     for name, (before, now) in (
         differing(finished[0].machine["versions"], versions()).items() if finished else ()
@@ -301,7 +301,7 @@ def _same_versions(finished: "Sequence[Result]") -> None:
 
 def _threads(given: int | None, finished: "Sequence[Result]", usual: int) -> int:
     """Threads of a cell: those of the finished ones, since others would compute other bits."""
-    from labelgap.errors import ConfigError
+    from labelgap.core.errors import ConfigError
 
     if not finished:
         return given or usual
@@ -318,14 +318,14 @@ def _threads(given: int | None, finished: "Sequence[Result]", usual: int) -> int
 def _engine(
     name: str, store: "Store", workers: int, threads: int, address: str | None
 ) -> tuple["Engine", int]:
-    from labelgap.errors import UnknownName
+    from labelgap.core.errors import UnknownName
 
     if name == "process":
-        from labelgap.bench.engines import ProcessEngine
+        from labelgap.bench.running.engines import ProcessEngine
 
         return ProcessEngine(workers, store.logs), workers
     if name == "ray":
-        from labelgap.bench.ray_engine import RayEngine
+        from labelgap.bench.running.ray_engine import RayEngine
 
         made = RayEngine(threads, address, None if address else workers * threads)
         return made, made.capacity

@@ -9,10 +9,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from labelgap.bench.engines import Event
-from labelgap.bench.execute import Clock
-from labelgap.bench.grid import Cell
-from labelgap.estimate import duration
+from labelgap.bench.grid.grid import Cell
+from labelgap.bench.running.engines import Event
+from labelgap.bench.running.execute import Clock
+from labelgap.loop.estimate import duration
 
 
 class Board:

@@ -62,9 +62,9 @@ def check(
     file: Path = typer.Argument(help="A Python file that registers a method."),
 ) -> None:
     """Run the contract suite on your own method."""
-    from labelgap.contract import run_contract
-    from labelgap.device import set_threads
-    from labelgap.own import load_methods
+    from labelgap.check.contract import run_contract
+    from labelgap.core.device import set_threads
+    from labelgap.loop.own import load_methods
 
     set_threads(1)  # the cases are tiny
     console, failed = _console(), 0
@@ -76,7 +76,7 @@ def check(
                 failed += 1
                 console.print(f"      {problem}", markup=False)
     if failed:
-        console.print(f"{failed} contracts broken; `labelgap.contract` says what each asks.")
+        console.print(f"{failed} contracts broken; `labelgap.check.contract` says what each asks.")
         raise typer.Exit(1)
 
 
@@ -93,9 +93,9 @@ def config(
     from rich.markup import escape
     from rich.table import Table
 
-    from labelgap.config import RunConfig, describe
+    from labelgap.core.config import RunConfig, describe
     from labelgap.methods import ACQUISITIONS, OBJECTIVES
-    from labelgap.presets import resolve
+    from labelgap.session.presets import resolve
 
     settings = resolve({"method": method, "data": {"name": dataset}}, preset=preset)
     values = settings.model_dump(mode="json")

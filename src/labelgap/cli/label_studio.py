@@ -11,13 +11,13 @@ import typer
 from labelgap.cli import app
 from labelgap.cli.project import PROJECT
 from labelgap.cli.telling import console as _console
-from labelgap.wording import plain as _plain
+from labelgap.core.wording import plain as _plain
 
 if TYPE_CHECKING:
+    from labelgap.project.keep.store import Project
     from labelgap.project.label_studio.client import Client
     from labelgap.project.label_studio.link import Link
     from labelgap.project.label_studio.pull import Pulled
-    from labelgap.project.store import Project
 
 commands = typer.Typer(no_args_is_help=True, help="Let people answer in Label Studio.")
 app.add_typer(commands, name="label-studio")
@@ -43,7 +43,7 @@ _SHOWN = 20
 
 
 def _client(p: "Project", url: str | None, token_file: Path | None) -> "Client":
-    from labelgap.errors import ConfigError
+    from labelgap.core.errors import ConfigError
     from labelgap.project.label_studio.client import Client, is_loopback
     from labelgap.project.label_studio.link import remembered_url
 
@@ -73,7 +73,7 @@ def push(
     project: Path | None = PROJECT,
 ) -> None:
     """Show the asked images in Label Studio, in order; repeating it makes no task twice."""
-    from labelgap.project.store import Project
+    from labelgap.project.keep.store import Project
 
     with Project.open(project) as p:
         _push(p, _client(p, url, token_file), number, new, images, document_root)
@@ -87,7 +87,7 @@ def _push(
     images: str,
     document_root: Path | None,
 ) -> "Link":
-    from labelgap.errors import ConfigError
+    from labelgap.core.errors import ConfigError
     from labelgap.project.label_studio.images import embedded, local_files, prefixed
     from labelgap.project.label_studio.link import link
     from labelgap.project.label_studio.push import VIEW
@@ -140,9 +140,9 @@ def pull(
     project: Path | None = PROJECT,
 ) -> None:
     """Take the answers; repeating it changes nothing, and nothing is ever taken away."""
+    from labelgap.project.keep.store import Project
     from labelgap.project.label_studio.link import linked
     from labelgap.project.label_studio.pull import pull as pull_answers
-    from labelgap.project.store import Project
 
     with Project.open(project) as p:
         client = _client(p, url, token_file)
@@ -179,19 +179,19 @@ def sync(
     project: Path | None = PROJECT,
 ) -> None:
     """Pull, then push what is still to be answered; with --ask the next round as well."""
-    from labelgap.errors import LabelgapError
+    from labelgap.core.errors import LabelgapError
 
     def once() -> None:
+        from labelgap.project.keep.store import Project
         from labelgap.project.label_studio.link import LINK, linked
         from labelgap.project.label_studio.pull import pull as pull_answers
-        from labelgap.project.store import Project
 
         with Project.open(project) as p:
             client = _client(p, url, token_file)
             if number is not None or p.last_note(LINK) is not None:
                 _tell(pull_answers(p, client, linked(p, client, number)))
             if ask is not None and not p.waiting():
-                from labelgap.project.work import Work
+                from labelgap.project.asking.work import Work
 
                 asked = Work(p).ask(ask)
                 trained = " after training" if asked.trained else ""
@@ -222,10 +222,10 @@ def backend(
     project: Path | None = PROJECT,
 ) -> None:
     """Serve live predictions, pull each answer as it comes, train on demand; Ctrl-C ends it."""
+    from labelgap.project.keep.store import Project
     from labelgap.project.label_studio import backend as served
     from labelgap.project.label_studio.link import linked
     from labelgap.project.server.serve import allowed_hosts, listen, quiet_server
-    from labelgap.project.store import Project
 
     console = _console()
 
@@ -267,7 +267,7 @@ def backend(
 def _register(
     server: Any, client: "Client", link: "Link", here: str, password: str, say: Any
 ) -> None:
-    from labelgap.errors import LabelgapError
+    from labelgap.core.errors import LabelgapError
     from labelgap.project.label_studio.backend import register
 
     while not server.started:

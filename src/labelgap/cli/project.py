@@ -22,13 +22,13 @@ from labelgap.cli.telling import (
     tell_unpacked,
 )
 from labelgap.cli.telling import console as _console
-from labelgap.wording import counted
-from labelgap.wording import plain as _plain
+from labelgap.core.wording import counted
+from labelgap.core.wording import plain as _plain
 
 if TYPE_CHECKING:
-    from labelgap.learner import Progress
-    from labelgap.project.store import Project
-    from labelgap.project.work import Work
+    from labelgap.learn.learner import Progress
+    from labelgap.project.asking.work import Work
+    from labelgap.project.keep.store import Project
 
 PROJECT = typer.Option(
     None, "--project", help="The project's folder. [default: this one or its nearest parent]"
@@ -79,8 +79,8 @@ def init(
 ) -> None:
     """Make a labelling project of a folder of images."""
     from labelgap.cli.values import tree_of
-    from labelgap.project.begin import begin
-    from labelgap.project.store import SETTINGS
+    from labelgap.project.exchange.begin import begin
+    from labelgap.project.keep.store import SETTINGS
 
     names = [n.strip() for n in classes.split(",")] if classes is not None else None
     if weights not in (None, "hub"):
@@ -131,7 +131,7 @@ def init(
 
 
 def _need_file(path: Path) -> None:
-    from labelgap.errors import DataError
+    from labelgap.core.errors import DataError
 
     if not path.is_file():
         raise DataError(f"The weights file {path} does not exist.", "Correct `--weights`.")
@@ -140,8 +140,8 @@ def _need_file(path: Path) -> None:
 @app.command()
 def add(project: Path | None = PROJECT) -> None:
     """Take in new images of the folder; find moved ones; report vanished ones."""
-    from labelgap.project.begin import hold_out_share, keep_labels
-    from labelgap.project.store import Project
+    from labelgap.project.exchange.begin import hold_out_share, keep_labels
+    from labelgap.project.keep.store import Project
 
     with Project.open(project) as p:
         console = _console()
@@ -160,8 +160,8 @@ def classes(
     project: Path | None = PROJECT,
 ) -> None:
     """Show the classes, or add some: labels stay, and the next training knows them."""
-    from labelgap.ledger import NONE_OF_THESE
-    from labelgap.project.store import Project
+    from labelgap.ledger.ledger import NONE_OF_THESE
+    from labelgap.project.keep.store import Project
 
     with Project.open(project, "read" if add is None else "write") as p:
         console = _console()
@@ -187,7 +187,7 @@ def ask(
     project: Path | None = PROJECT,
 ) -> None:
     """Choose the next images to label, training first if labels have come."""
-    from labelgap.project.store import Project
+    from labelgap.project.keep.store import Project
 
     with Project.open(project) as p:
         console = _console()
@@ -219,15 +219,15 @@ def _work(
     threads: int | None,
     progress: "Progress | None",
 ) -> "Work":
-    from labelgap.names import check_device, check_method
-    from labelgap.project.ready import need_images
+    from labelgap.core.names import check_device, check_method
+    from labelgap.project.asking.ready import need_images
 
     check_device(device)
     if method is not None:
         check_method(method)
     need_images(p)
-    from labelgap.device import set_threads
-    from labelgap.project.work import Work
+    from labelgap.core.device import set_threads
+    from labelgap.project.asking.work import Work
 
     set_threads(threads)
     return Work(p, method=method, device=device, progress=progress)
@@ -238,9 +238,9 @@ def train(
     device: str = DEVICE, threads: int | None = THREADS, project: Path | None = PROJECT
 ) -> None:
     """Train on all labels and estimate the accuracy."""
-    from labelgap.project.ready import need_labels
-    from labelgap.project.status import status as status_of
-    from labelgap.project.store import Project
+    from labelgap.project.asking.ready import need_labels
+    from labelgap.project.keep.store import Project
+    from labelgap.project.quality.status import status as status_of
 
     with Project.open(project) as p:
         need_labels(p)
@@ -264,8 +264,8 @@ def status(
     """Where the project stands: counts, accuracy, learning curve, whether labelling helps."""
     from rich.table import Table
 
-    from labelgap.project.status import status as status_of
-    from labelgap.project.store import Project
+    from labelgap.project.keep.store import Project
+    from labelgap.project.quality.status import status as status_of
 
     with Project.open(project, "read") as p:
         console = _console()
@@ -317,9 +317,9 @@ def predict(
     project: Path | None = PROJECT,
 ) -> None:
     """Write the classifier's prediction of every image."""
-    from labelgap.project.predictions import refuse_predictions, write_predictions
-    from labelgap.project.ready import need_training
-    from labelgap.project.store import Project
+    from labelgap.project.asking.ready import need_training
+    from labelgap.project.exchange.predictions import refuse_predictions, write_predictions
+    from labelgap.project.keep.store import Project
 
     with Project.open(project, "read") as p:
         refuse_predictions(p, out)
@@ -347,8 +347,8 @@ def import_(
     project: Path | None = PROJECT,
 ) -> None:
     """Take labels from a file; repeating it changes nothing."""
-    from labelgap.project.exchange import Imported, import_file
-    from labelgap.project.store import Project
+    from labelgap.project.exchange.exchange import Imported, import_file
+    from labelgap.project.keep.store import Project
 
     with Project.open(project) as p:
         console = _console()
@@ -364,7 +364,7 @@ def import_(
                 "share of them measure the accuracy"
             )
         if holdout:
-            from labelgap.project.work import hold_out_imported
+            from labelgap.project.asking.work import hold_out_imported
 
             console.print(f"{hold_out_imported(p, report.items)} labels are held out from now on")
 
@@ -384,10 +384,10 @@ def export_(
     project: Path | None = PROJECT,
 ) -> None:
     """Write the labels for other tools, or the trained model."""
-    from labelgap.project.exchange import export, labels_of_gone
-    from labelgap.project.outputs import MODELS, default_out, format_of, refuse_overwriting
-    from labelgap.project.ready import need_training
-    from labelgap.project.store import Project
+    from labelgap.project.asking.ready import need_training
+    from labelgap.project.exchange.exchange import export, labels_of_gone
+    from labelgap.project.exchange.outputs import MODELS, default_out, format_of, refuse_overwriting
+    from labelgap.project.keep.store import Project
 
     format = format_of(out, format)
     with Project.open(project, "read") as p:
@@ -396,7 +396,7 @@ def export_(
         if format in MODELS:
             refuse_overwriting(p, out)
             need_training(p)
-            from labelgap.project.model import export_model
+            from labelgap.project.exchange.model import export_model
 
             export_model(_work(p, None, "cpu", None, None), out, format)
             console.print(f"model → {_plain(out)}")
@@ -413,9 +413,9 @@ def undo(
     project: Path | None = PROJECT,
 ) -> None:
     """Take back an answer; what was there before returns, and the undo is kept too."""
-    from labelgap.errors import LedgerError
-    from labelgap.project.exchange import name_of
-    from labelgap.project.store import Project
+    from labelgap.core.errors import LedgerError
+    from labelgap.project.exchange.exchange import name_of
+    from labelgap.project.keep.store import Project
 
     with Project.open(project) as p:
         item = None if image is None else p.item_of(image)
@@ -444,8 +444,8 @@ def backup(
     project: Path | None = PROJECT,
 ) -> None:
     """Write labels, items and settings to one file (also while `labelgap label` runs)."""
-    from labelgap.project.backup import backup as make
-    from labelgap.project.store import Project
+    from labelgap.project.keep.backup import backup as make
+    from labelgap.project.keep.store import Project
 
     with Project.open(project, "read") as p:
         _console().print(f"backup → {_plain(make(p, out))}")
@@ -462,17 +462,17 @@ def doctor(
     project: Path | None = PROJECT,
 ) -> None:
     """Check that everything is whole; exit status 1 where it is not."""
-    from labelgap.errors import FolderError
-    from labelgap.project.doctor import examine
-    from labelgap.project.doctor import repack as pack_anew
-    from labelgap.project.store import Project, find_root, is_project
+    from labelgap.core.errors import FolderError
+    from labelgap.project.keep.doctor import examine
+    from labelgap.project.keep.doctor import repack as pack_anew
+    from labelgap.project.keep.store import Project, find_root, is_project
 
     root = find_root(Path.cwd()) if project is None else project
     if root is None or not is_project(root):
         raise FolderError("There is no labelling project here.", "Name its folder by --project.")
     console = _console()
     if restore is not None:
-        from labelgap.project.restore import restore as put_back
+        from labelgap.project.keep.restore import restore as put_back
 
         chosen = None if restore == "newest" else Path(restore).expanduser()
         tell_restored(console, put_back(root, chosen))
@@ -501,8 +501,8 @@ def label(
     project: Path | None = PROJECT,
 ) -> None:
     """Label the asked images in the browser; Ctrl-C ends it."""
+    from labelgap.project.keep.store import Project
     from labelgap.project.server.serve import serve
-    from labelgap.project.store import Project
 
     with Project.open(project) as p:
         serve(p, host, port, annotator, browser, _console())

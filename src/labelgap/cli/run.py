@@ -10,7 +10,7 @@ from labelgap.cli import app
 from labelgap.cli.values import tree_of
 
 if TYPE_CHECKING:
-    from labelgap.config import RunConfig
+    from labelgap.core.config import RunConfig
     from labelgap.data.types import Task
 
 
@@ -96,14 +96,14 @@ def run(
     }
     values, chosen, where = tree_of(config, flags, set_)
     if method is not None and method.endswith(".py"):
-        from labelgap import own
+        from labelgap.loop import own
 
         values.update(own.settings(Path(method)))
     if method is None and (objective or acquisition):
         values.setdefault("objective_name", "cross-entropy")
         values.setdefault("acquisition_name", "random")
 
-    from labelgap.presets import resolve
+    from labelgap.session.presets import resolve
 
     settings = resolve(values, preset=chosen, where=where)
     _run(settings, device, threads, out, data_root, download)
@@ -117,14 +117,14 @@ def _run(
     data_root: Path | None,
     download: bool,
 ) -> None:
-    from labelgap import loop as runs
     from labelgap.cli.screen import Screen
+    from labelgap.core.device import machine as machine_of
+    from labelgap.core.device import set_threads
     from labelgap.data import load
-    from labelgap.device import machine as machine_of
-    from labelgap.device import set_threads
-    from labelgap.features import load_task_for
-    from labelgap.folder import prepare, read_json
-    from labelgap.ledger import LEDGER
+    from labelgap.frozen.freeze import load_task_for
+    from labelgap.ledger.ledger import LEDGER
+    from labelgap.loop import run as runs
+    from labelgap.session.claim import prepare, read_json
 
     machine, used = machine_of(device, config.precision), set_threads(threads)
     folder = out or runs.default_folder(config)
@@ -158,8 +158,8 @@ def _run(
 
 
 def _costs(config: "RunConfig", task: "Task", machine: Any) -> tuple[str, str | None]:
-    from labelgap.estimate import estimate
-    from labelgap.presets import resolve
+    from labelgap.loop.estimate import estimate
+    from labelgap.session.presets import resolve
 
     cost = estimate(config, task, machine)
     if cost.total < 3600 or config.preset == "cpu":

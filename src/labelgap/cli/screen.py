@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from labelgap.config import RunConfig
+from labelgap.core.config import RunConfig
+from labelgap.core.device import Machine
 from labelgap.data.types import Task
-from labelgap.device import Machine
-from labelgap.presets import title_of
+from labelgap.session.presets import title_of
 
 
 class Screen:

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labelgap.wording import counted, plain
+from labelgap.core.wording import counted, plain
 
 if TYPE_CHECKING:
-    from labelgap.learner import Progress
-    from labelgap.project.exchange import Imported
-    from labelgap.project.ingest import Report
-    from labelgap.project.restore import Restored
-    from labelgap.project.status import Status
-    from labelgap.project.store import Project
+    from labelgap.learn.learner import Progress
+    from labelgap.project.exchange.exchange import Imported
+    from labelgap.project.images.ingest import Report
+    from labelgap.project.keep.restore import Restored
+    from labelgap.project.keep.store import Project
+    from labelgap.project.quality.status import Status
 
 SHOWN = 8
 
@@ -28,7 +28,7 @@ def console() -> Any:
 
 def network_of(project: "Project") -> str:
     """Which network a project trains, in words."""
-    from labelgap.project.store import DEFAULT_BACKBONE
+    from labelgap.project.keep.store import DEFAULT_BACKBONE
 
     s = project.settings
     if s.weights:
@@ -142,7 +142,7 @@ def tell_accuracy(console: Any, s: "Status") -> None:
 
 
 def tell_conflicts(console: Any, p: "Project") -> None:
-    from labelgap.project.exchange import name_of
+    from labelgap.project.exchange.exchange import name_of
 
     for id, events in p.ledger.conflicts().items():
         said = [
@@ -180,7 +180,7 @@ def next_step(p: "Project", option: Path | None) -> str:
 
 def _next(p: "Project") -> str:
     """A command that will not be refused."""
-    from labelgap.project.quality import last_training
+    from labelgap.project.quality.quality import last_training
 
     ledger = p.ledger
     answered = ledger.labels.keys() | ledger.skipped.keys()

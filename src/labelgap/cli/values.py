@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from labelgap.errors import ConfigError
+from labelgap.core.errors import ConfigError
 
 Tree = dict[str, Any]
 
@@ -19,7 +19,7 @@ def tree_of(
     ------
     ConfigError: a file that is missing or no TOML (with its line), a `--set` without "=".
     """
-    from labelgap.config import set_path
+    from labelgap.core.config import set_path
 
     tree: Tree = read_toml(file) if file else {}
     for key, value in flags.items():

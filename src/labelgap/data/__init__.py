@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from labelgap.core.errors import DataError, UnknownName
 from labelgap.data.cache import cache_folder
 from labelgap.data.digits import digits
 from labelgap.data.download import download as _download
@@ -12,7 +13,6 @@ from labelgap.data.pack import Packed, load_packed
 from labelgap.data.parquet import find_parquet
 from labelgap.data.source import Source
 from labelgap.data.types import Augment, Split, Task
-from labelgap.errors import DataError, UnknownName
 
 __all__ = ["Augment", "Split", "Task", "load", "names"]
 

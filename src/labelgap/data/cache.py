@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from labelgap.core.errors import DataError
 from labelgap.data.progress import late_progress
-from labelgap.errors import DataError
 
 # A file changed within one tick of the file system's clock keeps its times; a record made this
 # soon after the last change (seconds) is not kept. FAT has the coarsest clock, 2 s.

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from labelgap.core.errors import DataError
 from labelgap.data.source import Contents, Raw, Source
 from labelgap.data.unpickle import unpickle_table
-from labelgap.errors import DataError
 
 _PIXELS = 3 * 32 * 32
 Batch = tuple[UInt8[np.ndarray, "n p"], Int64[np.ndarray, " n"]]

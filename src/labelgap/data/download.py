@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from labelgap.errors import DataError
+from labelgap.core.errors import DataError
 
 
 def download(name: str, folder: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from labelgap.core.errors import DataError
 from labelgap.data.source import Contents, Item, Raw, Source
-from labelgap.errors import DataError
 
 _SUFFIXES = frozenset(
     f".{kind}"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from labelgap.core.errors import DataError
 from labelgap.data.source import Contents, Raw, Source
-from labelgap.errors import DataError
 
 _UNSIGNED_BYTE = 0x08
 _KINDS = ("images-idx3-ubyte", "labels-idx1-ubyte")

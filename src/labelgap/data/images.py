@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from labelgap.core.errors import DataError
 from labelgap.data.source import Array, Item
-from labelgap.errors import DataError
 
 # A 48 kB file can decode to gigabytes; a larger photograph than this is no training image.
 MAX_PIXELS = 50_000_000

@@ -14,12 +14,12 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import UInt8
 
+from labelgap.core.errors import DataError
 from labelgap.data.cache import content_digest, file_digest, unwritable
 from labelgap.data.images import ColourFound, decode, decode_all
 from labelgap.data.progress import late_progress
 from labelgap.data.source import Array, Contents, Source
 from labelgap.data.types import Split, check_labels, fingerprint, statistics
-from labelgap.errors import DataError
 
 _VERSION = 1  # of the packed layout and of what decoding does; part of every key
 _CHUNK = 4096  # images written at a time

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int64
 
+from labelgap.core.errors import DataError
 from labelgap.data.source import Contents, Item, Raw, Source
-from labelgap.errors import DataError
 
 # Where a table has several columns of the right type, the conventional name decides; CIFAR-100
 # has fine and coarse labels, and the fine ones are its classes.

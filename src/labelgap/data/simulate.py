@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from labelgap.core.errors import ConfigError
 from labelgap.data.types import Split, Task, fingerprint
-from labelgap.errors import ConfigError
 
 _CHUNK = 4096  # images at a time: bounds the temporary arrays
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from labelgap.core.errors import DataError
 from labelgap.data.source import Contents, Raw, Source
-from labelgap.errors import DataError
 
 _FILES = ("train_32x32.mat", "test_32x32.mat")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
-from labelgap.errors import DataError
+from labelgap.core.errors import DataError
 
 Inputs = UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n d"]
 

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from labelgap.axes import (
+from labelgap.axes.registry import (
     ACQUISITIONS,
     METHODS,
     OBJECTIVES,

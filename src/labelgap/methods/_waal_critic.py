@@ -1,6 +1,6 @@
 """WAAL's critic, and what it descends in the released code (Shui et al. 2020).
 
-As corrected it descends `labelgap.alignment.critic_loss`.
+As corrected it descends `labelgap.gap.critic.critic_loss`.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelgap.alignment import gradient_penalty
+from labelgap.gap.critic import gradient_penalty
 
 
 class WaalCritic(nn.Module):

@@ -14,18 +14,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelgap.axes import Acquisition, Objective, acquisition, method, objective
-from labelgap.config import TUNING, Settings, setting
-from labelgap.learner import cross_entropy
+from labelgap.axes.registry import Acquisition, Objective, acquisition, method, objective
+from labelgap.core.config import TUNING, Settings, setting
+from labelgap.core.types import Batch, Phase, Query, Stage
+from labelgap.learn.learner import cross_entropy
 from labelgap.methods.cross_entropy import supervised_stage
 from labelgap.methods.uncertainty import top_query
-from labelgap.network import Network
+from labelgap.networks.build import Network
 from labelgap.select.scores import entropy
-from labelgap.types import Batch, Phase, Query, Stage
 
 if TYPE_CHECKING:
-    from labelgap.learner import Training
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
+    from labelgap.learn.learner import Training
 
 SECOND, SECOND_LOGITS = "second", "second_logits"
 

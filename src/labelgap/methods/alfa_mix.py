@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from labelgap.axes import Acquisition, acquisition, method
-from labelgap.config import Settings, setting
-from labelgap.errors import LabelgapError
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.config import Settings, setting
+from labelgap.core.errors import LabelgapError
+from labelgap.core.types import Query
 from labelgap.select.kmeans import representatives
 from labelgap.select.mixing import (
     ROWS,
@@ -24,10 +25,9 @@ from labelgap.select.mixing import (
     sampled_flips,
 )
 from labelgap.select.top import check_budget
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 
 class AlfaMixOptions(Settings):

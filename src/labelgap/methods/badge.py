@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from labelgap.axes import Acquisition, acquisition, method
-from labelgap.config import Settings, setting
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.config import Settings, setting
+from labelgap.core.types import Query
 from labelgap.select import badge as sampling
 from labelgap.select.arrays import row_norms
 from labelgap.select.top import check_budget
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 
 class BadgeOptions(Settings):

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from labelgap.axes import Acquisition, acquisition, method
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.types import Query
 from labelgap.methods.mc_dropout import DROPOUT, PassesOptions, stochastic_logits
 from labelgap.methods.uncertainty import top_query
 from labelgap.select import scores
 from labelgap.select.top import check_budget
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 
 @acquisition("bald")

@@ -11,18 +11,18 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from labelgap.axes import Acquisition, acquisition, method
-from labelgap.config import Settings, setting
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.config import Settings, setting
+from labelgap.core.types import Query
 from labelgap.methods.coreset import cover_query, gaps
 from labelgap.select.arrays import wide
 from labelgap.select.divergence import FLOOR, symmetric_kl
 from labelgap.select.geometry import Euclidean
 from labelgap.select.kcenter import k_center_by
 from labelgap.select.top import check_budget
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 _COLUMNS = 128
 """Labelled items met at a time: N × 128 distances are held."""

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from labelgap.axes import Objective, method, objective
-from labelgap.config import Settings
-from labelgap.learner import cross_entropy
+from labelgap.axes.registry import Objective, method, objective
+from labelgap.core.config import Settings
+from labelgap.core.types import Batch, Stage
+from labelgap.learn.learner import cross_entropy
 from labelgap.methods.cross_entropy import supervised_loss, supervised_stage
-from labelgap.methods.daal import Daal, DaalOptions
-from labelgap.types import Batch, Stage
+from labelgap.methods.daal.objective import Daal, DaalOptions
 
 if TYPE_CHECKING:
-    from labelgap.learner import Training
+    from labelgap.learn.learner import Training
 
 
 def _daals(name: str) -> Any:

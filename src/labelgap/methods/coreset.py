@@ -7,15 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelgap.axes import Acquisition, acquisition, method
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.types import Query
 from labelgap.select.arrays import wide_mean
 from labelgap.select.geometry import accurate
 from labelgap.select.kcenter import k_center
 from labelgap.select.top import check_budget
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 _ROWS = 256
 """Picks whose distances to centres are held at a time."""

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from labelgap.axes import Objective, objective
-from labelgap.learner import cross_entropy
-from labelgap.types import Batch, Phase, Stage
+from labelgap.axes.registry import Objective, objective
+from labelgap.core.types import Batch, Phase, Stage
+from labelgap.learn.learner import cross_entropy
 
 if TYPE_CHECKING:
-    from labelgap.learner import Training
+    from labelgap.learn.learner import Training
 
 SUPERVISED = "supervised"
 

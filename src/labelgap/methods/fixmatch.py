@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from labelgap.axes import Objective, method, objective
-from labelgap.config import TUNING, Settings, setting
-from labelgap.learner import cross_entropy
+from labelgap.axes.registry import Objective, method, objective
+from labelgap.core.config import TUNING, Settings, setting
+from labelgap.core.types import Batch, Stage
+from labelgap.learn.learner import cross_entropy
 from labelgap.methods.cross_entropy import supervised_stage
 from labelgap.methods.pseudo_label import pseudo_label_loss
-from labelgap.types import Batch, Stage
 
 if TYPE_CHECKING:
-    from labelgap.learner import Training
+    from labelgap.learn.learner import Training
 
 STRONG, AVERAGE = "strong", "average"
 

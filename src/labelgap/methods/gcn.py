@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelgap.axes import Acquisition, acquisition, method
-from labelgap.config import Settings, setting
-from labelgap.errors import LabelgapError
-from labelgap.linalg import constant_matmul, one_pool
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.config import Settings, setting
+from labelgap.core.errors import LabelgapError
+from labelgap.core.linalg import constant_matmul, one_pool
+from labelgap.core.types import Query
 from labelgap.methods.coreset import cover_query, gaps
 from labelgap.methods.uncertainty import top_query
 from labelgap.select.arrays import wide_mean
@@ -22,10 +23,9 @@ from labelgap.select.geometry import accurate
 from labelgap.select.graph import Graph
 from labelgap.select.kcenter import k_center
 from labelgap.select.top import check_budget, check_finite
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 _CODE = "Caramalau et al.'s code"
 

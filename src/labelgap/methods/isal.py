@@ -16,17 +16,17 @@ from torch.func import functional_call, grad, jvp
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from labelgap.axes import Acquisition, acquisition, method
-from labelgap.config import Settings, setting
-from labelgap.errors import LabelgapError
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.config import Settings, setting
+from labelgap.core.errors import LabelgapError
+from labelgap.core.types import Query
 from labelgap.methods.uncertainty import top_query
-from labelgap.network import Network
+from labelgap.networks.build import Network
 from labelgap.select.inverse import conjugate_gradients, lissa
 from labelgap.select.top import check_budget
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 CHUNK = 128
 """Items in one pass forward (or forward and backward): bounds the memory of tangents."""

@@ -12,16 +12,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelgap.axes import Acquisition, Objective, acquisition, method, objective
-from labelgap.config import TUNING, Settings, setting
+from labelgap.axes.registry import Acquisition, Objective, acquisition, method, objective
+from labelgap.core.config import TUNING, Settings, setting
+from labelgap.core.types import Batch, Query, Stage
 from labelgap.methods.cross_entropy import supervised_stage
 from labelgap.methods.uncertainty import top_query
-from labelgap.network import Network
-from labelgap.types import Batch, Query, Stage
+from labelgap.networks.build import Network
 
 if TYPE_CHECKING:
-    from labelgap.learner import Training
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
+    from labelgap.learn.learner import Training
 
 PREDICTED_LOSS = "predicted_loss"
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from labelgap.axes import Acquisition, acquisition, method
-from labelgap.config import Settings, setting
-from labelgap.errors import PairError
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.config import Settings, setting
+from labelgap.core.errors import PairError
+from labelgap.core.types import Query
 from labelgap.methods.uncertainty import top_query
 from labelgap.select import scores
 from labelgap.select.top import check_budget
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 DROPOUT = 0.1
 """After each block. 0.3, as in the dropout variant of the paper's authors' ResNet-18, costs the

@@ -13,16 +13,16 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelgap.axes import Acquisition, acquisition, method
-from labelgap.config import TUNING, Settings, setting
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.config import TUNING, Settings, setting
+from labelgap.core.types import Query
 from labelgap.methods.ll4al import PREDICTED_LOSS, pairs
 from labelgap.select.arrays import Factor, lowest
 from labelgap.select.scores import least_confidence
 from labelgap.select.top import best_first, check_budget, check_finite, standardise, top
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 _CODE = "Park et al.'s code"
 

@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labelgap.axes import Acquisition, acquisition, method
-from labelgap.config import Settings, setting
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.config import Settings, setting
+from labelgap.core.types import Query
 from labelgap.select.coverage import balls, greedy_cover, purity_radius
 from labelgap.select.top import check_budget
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 
 class ProbCoverOptions(Settings):

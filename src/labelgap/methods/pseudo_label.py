@@ -13,14 +13,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelgap.axes import Objective, method, objective
-from labelgap.config import Settings, setting
-from labelgap.learner import cross_entropy
+from labelgap.axes.registry import Objective, method, objective
+from labelgap.core.config import Settings, setting
+from labelgap.core.types import Batch, Stage
+from labelgap.learn.learner import cross_entropy
 from labelgap.methods.cross_entropy import supervised_stage
-from labelgap.types import Batch, Stage
 
 if TYPE_CHECKING:
-    from labelgap.learner import Training
+    from labelgap.learn.learner import Training
 
 
 class Confident(NamedTuple):

@@ -6,12 +6,12 @@ labels than it claims (docs/methods/random.md).
 
 from typing import TYPE_CHECKING
 
-from labelgap.axes import Acquisition, acquisition, method
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.types import Query
 from labelgap.select.top import check_budget
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 
 @acquisition("random")

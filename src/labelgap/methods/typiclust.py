@@ -9,16 +9,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.axes import Acquisition, acquisition, method
-from labelgap.config import Settings, setting
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.config import Settings, setting
+from labelgap.core.types import Ids, Query
 from labelgap.select.arrays import wide_mean
 from labelgap.select.geometry import accurate
 from labelgap.select.kmeans import kmeans
 from labelgap.select.top import check_budget
-from labelgap.types import Ids, Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 _CODE = "Hacohen et al.'s code"
 _ROWS = 1024

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from labelgap.axes import Acquisition, acquisition, method
+from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.core.types import Query
 from labelgap.select import scores
 from labelgap.select.top import check_finite, top
-from labelgap.types import Query
 
 if TYPE_CHECKING:
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
 
 
 def top_query(

@@ -13,20 +13,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelgap.alignment import critic_loss
-from labelgap.axes import Acquisition, Objective, acquisition, method, objective
-from labelgap.config import Settings, setting
-from labelgap.learner import cross_entropy
+from labelgap.axes.registry import Acquisition, Objective, acquisition, method, objective
+from labelgap.core.config import Settings, setting
+from labelgap.core.types import Batch, Optimiser, Phase, Query, Stage
+from labelgap.gap.critic import critic_loss
+from labelgap.learn.learner import cross_entropy
 from labelgap.methods._waal_critic import WaalCritic, published_critic_loss
 from labelgap.methods.cross_entropy import supervised_stage
 from labelgap.methods.uncertainty import top_query
-from labelgap.network import Network
+from labelgap.networks.build import Network
 from labelgap.select.arrays import wide
-from labelgap.types import Batch, Optimiser, Phase, Query, Stage
 
 if TYPE_CHECKING:
-    from labelgap.learner import Training
-    from labelgap.view import PoolView
+    from labelgap.axes.view import PoolView
+    from labelgap.learn.learner import Training
 
 CRITIC = "critic"
 CENTRE_ITEMS = 1000

@@ -4,7 +4,7 @@
 """
 
 from labelgap.report.curve import curve
-from labelgap.report.embedding import embedding
 from labelgap.report.folder import write_report
+from labelgap.report.scatter import embedding
 
 __all__ = ["curve", "embedding", "write_report"]

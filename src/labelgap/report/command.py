@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from labelgap.cli.values import parse_value
-from labelgap.errors import UnknownName
-from labelgap.presets import resolve
+from labelgap.core.errors import UnknownName
+from labelgap.session.presets import resolve
 
 Tree = Mapping[str, Any]
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from labelgap.core.errors import FolderError
+from labelgap.core.files import write_text
 from labelgap.data.types import Task
-from labelgap.errors import FolderError
-from labelgap.files import write_text
 from labelgap.report import page, sections, style
 from labelgap.report.curve import curve
-from labelgap.report.embedding import Panel, embedding_figure, panels
 from labelgap.report.markup import Markup
 from labelgap.report.names import data_name, method_name
+from labelgap.report.scatter import Panel, embedding_figure, panels
 
 CURVE, EMBEDDING, REPORT = "curve.png", "embedding.png", "report.html"
 

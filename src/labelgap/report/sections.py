@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from labelgap.core.errors import DataError
 from labelgap.data.types import Task
-from labelgap.errors import DataError
 from labelgap.report import page
 from labelgap.report.command import command, leaves
 from labelgap.report.curve import curve_figure, has_balanced
-from labelgap.report.embedding import MOST_LOOKS, Panel, describe, embedding_figure
 from labelgap.report.explain import GLOSSARY, explain, number
 from labelgap.report.markup import Child, Markup, data_uri, join, tag
 from labelgap.report.names import data_name, method_name
+from labelgap.report.scatter import MOST_LOOKS, Panel, describe, embedding_figure
 from labelgap.report.style import percent
 from labelgap.report.thumbnail import thumbnail
 

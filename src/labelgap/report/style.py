@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from labelgap.files import write_atomically
+from labelgap.core.files import write_atomically
 
 
 @dataclass(frozen=True)

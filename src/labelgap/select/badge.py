@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.errors import UnknownName
+from labelgap.core.errors import UnknownName
 from labelgap.select.arrays import Factor, lowest, row_norms, views, wide
 from labelgap.select.dsquared import sample
 from labelgap.select.geometry import GATHER, NEAR, TOUCH

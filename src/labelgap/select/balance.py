@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from labelgap.errors import LabelgapError
+from labelgap.core.errors import LabelgapError
 from labelgap.select.top import best_first, check_budget, check_finite
 
 

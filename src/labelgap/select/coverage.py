@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from labelgap.errors import LabelgapError
+from labelgap.core.errors import LabelgapError
 from labelgap.select.arrays import ROWS, wide_mean
 from labelgap.select.geometry import accurate, closer
 from labelgap.select.kmeans import kmeans

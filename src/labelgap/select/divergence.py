@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelgap.linalg import matmul
+from labelgap.core.linalg import matmul
 from labelgap.select.arrays import wide
 
 # log of the smallest probability told from 0: the 1e-8 of CDAL's published code.

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelgap.linalg import matmul
+from labelgap.core.linalg import matmul
 from labelgap.select.arrays import wide_sum
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.errors import LabelgapError
+from labelgap.core.errors import LabelgapError
 from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views
 from labelgap.select.geometry import Euclidean, accurate_nearest
 from labelgap.select.top import check_budget, check_finite, top

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.linalg import matmul
+from labelgap.core.linalg import matmul
 
 ROWS = 4096
 """Items mixed at a time: [rows, d] arrays stay small whatever the pool."""

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.errors import BudgetError, NumericalError
+from labelgap.core.errors import BudgetError, NumericalError
 from labelgap.select.arrays import wide
 
 

@@ -25,14 +25,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from labelgap.errors import FolderError, InUse, LabelgapError
+from labelgap.core.errors import FolderError, InUse, LabelgapError
+from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.labelling import Control, prediction
 from labelgap.project.label_studio.link import Link, linked
 from labelgap.project.label_studio.pull import Pulled, pull
 from labelgap.project.label_studio.push import LIVE
-from labelgap.project.quality import TRAINED
-from labelgap.project.store import Project
+from labelgap.project.quality.quality import TRAINED
 
 USER = "labelgap"
 SECRET = "label-studio-backend.json"
@@ -80,7 +80,7 @@ class Predictor:
             if key is None:
                 self._probabilities = None
             elif key != self._key:
-                from labelgap.project.work import Work
+                from labelgap.project.asking.work import Work
 
                 with self.door, Project.open(self.root) as project:
                     ids, p = Work(project).predict()
@@ -194,7 +194,7 @@ class Worker:
                 link = linked(project, self.client)
                 self.say(sentence(pull(project, self.client, link)))
             else:
-                from labelgap.project.work import Work
+                from labelgap.project.asking.work import Work
 
                 seconds = sum(Work(project).train().values())
                 self.say(f"trained in {seconds:.1f} s: {_version(project)}")

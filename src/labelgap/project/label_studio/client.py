@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
-from labelgap.errors import ConfigError, LabelgapError
-from labelgap.project import loopback
+from labelgap.core import loopback
+from labelgap.core.errors import ConfigError, LabelgapError
 
 TIMEOUT = 120.0
 """Seconds: an import of some hundred images into a busy development server takes a minute."""

@@ -6,12 +6,12 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
-from labelgap.errors import ConfigError, DataError
-from labelgap.project.items import Item
+from labelgap.core.errors import ConfigError, DataError
+from labelgap.project.exchange.shown import original, packed
+from labelgap.project.images.items import Item
+from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.link import Link
-from labelgap.project.shown import original, packed
-from labelgap.project.store import Project
 
 Address = Callable[[Item], str]
 LONGEST = 800

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from labelgap.errors import LabelgapError
-from labelgap.ledger import NONE_OF_THESE
+from labelgap.core.errors import LabelgapError
+from labelgap.ledger.ledger import NONE_OF_THESE
+from labelgap.project.keep.store import NONE_LABEL
 from labelgap.project.label_studio.client import LabelStudioError
-from labelgap.project.store import NONE_LABEL
 
 UNSURE, BAD_IMAGE = "(unsure)", "(bad image)"
 _KEYS = "1234567890"

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client, LabelStudioError
 from labelgap.project.label_studio.labelling import Control, control_of, interface
-from labelgap.project.store import Project
 
 LINK = "label-studio"
 _KEY = "label-studio-key"

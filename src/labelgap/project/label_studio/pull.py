@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from labelgap.errors import LedgerError
+from labelgap.core.errors import LedgerError
+from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client, LabelStudioError
 from labelgap.project.label_studio.labelling import Unclear, answer_of
 from labelgap.project.label_studio.link import Link
-from labelgap.project.store import Project
 
 QUARANTINED = "label-studio-quarantined"
 PEOPLE = "label-studio-people"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from labelgap._events import QueryItem
-from labelgap.project.items import Item
+from labelgap.ledger.events import QueryItem
+from labelgap.project.images.items import Item
+from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client, LabelStudioError
 from labelgap.project.label_studio.images import Address
 from labelgap.project.label_studio.labelling import Control, prediction
 from labelgap.project.label_studio.link import Link
-from labelgap.project.store import Project
 
 VIEW = "labelgap: label next"
 LIVE = "labelgap"

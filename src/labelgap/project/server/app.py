@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from labelgap.errors import DataError, LabelgapError
+from labelgap.core.errors import DataError, LabelgapError
 from labelgap.project.server.desk import Desk, Full, Refused
 from labelgap.project.server.security import Guard
 

@@ -7,8 +7,8 @@ that come after the training began are learned by the next one.
 import threading
 from typing import Any
 
-from labelgap.errors import LabelgapError
-from labelgap.project.store import Project
+from labelgap.core.errors import LabelgapError
+from labelgap.project.keep.store import Project
 
 PATIENCE = 10.0
 """Seconds that the end of the server waits for a step of the training; the checkpoint is kept."""
@@ -52,7 +52,7 @@ class Asking:
         end: dict[str, Any] = {"error": "It failed: the terminal of `labelgap label` says why."}
         try:
             # Torch takes seconds to load, and the page should not wait for it.
-            from labelgap.project.work import Work
+            from labelgap.project.asking.work import Work
 
             end = {"added": Work(self.project, progress=self._progress).ask_more(n).new}
         except LabelgapError as error:

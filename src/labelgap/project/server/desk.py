@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from labelgap._events import Event, QueryItem
-from labelgap.errors import DataError, LabelgapError, LedgerError
-from labelgap.ledger import SKIP_REASONS
-from labelgap.project.exchange import name_of
-from labelgap.project.items import Item
-from labelgap.project.quality import TRAINED, held_out_labels
+from labelgap.core.errors import DataError, LabelgapError, LedgerError
+from labelgap.ledger.events import Event, QueryItem
+from labelgap.ledger.ledger import SKIP_REASONS
+from labelgap.project.asking.work_notes import neighbours_of
+from labelgap.project.exchange.exchange import name_of
+from labelgap.project.exchange.shown import original, packed
+from labelgap.project.images.items import Item
+from labelgap.project.keep.store import Project
+from labelgap.project.quality.quality import TRAINED, held_out_labels
+from labelgap.project.quality.status import status
 from labelgap.project.server.asking import Asking
-from labelgap.project.shown import original, packed
-from labelgap.project.status import status
-from labelgap.project.store import Project
-from labelgap.project.work_notes import neighbours_of
 
 LONGEST = 1280
 THUMBNAIL = 240

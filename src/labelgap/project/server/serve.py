@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 import uvicorn
 
-from labelgap.errors import ConfigError
-from labelgap.files import write_text
-from labelgap.project.loopback import is_loopback
+from labelgap.core.errors import ConfigError
+from labelgap.core.files import write_text
+from labelgap.core.loopback import is_loopback
+from labelgap.core.wording import counted
+from labelgap.project.keep.store import Project
 from labelgap.project.server.app import make_app
 from labelgap.project.server.desk import Desk
-from labelgap.project.store import Project
-from labelgap.wording import counted
 
 KEPT = "server.json"
 WILDCARDS = ("0.0.0.0", "::")

@@ -1,0 +1,33 @@
+"""All that a method is written against: objective, acquisition, the view of the pool, a stage."""
+
+from labelgap.axes.registry import (
+    ACQUISITIONS,
+    METHODS,
+    OBJECTIVES,
+    STANDARD_OUTPUTS,
+    Acquisition,
+    Method,
+    Objective,
+    acquisition,
+    check_pair,
+    lookup,
+    method,
+    objective,
+    options,
+)
+
+__all__ = [
+    "ACQUISITIONS",
+    "METHODS",
+    "OBJECTIVES",
+    "STANDARD_OUTPUTS",
+    "Acquisition",
+    "Method",
+    "Objective",
+    "acquisition",
+    "check_pair",
+    "lookup",
+    "method",
+    "objective",
+    "options",
+]

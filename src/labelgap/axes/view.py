@@ -1,0 +1,130 @@
+"""What an acquisition sees: named arrays for labelled and candidate ids, and a frozen network.
+
+There are no labels of unlabelled items in it, so none can be read.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from labelgap.core.errors import NumericalError
+from labelgap.core.streams import Streams
+from labelgap.core.types import Ids
+from labelgap.networks.build import Network
+
+
+class PoolView:
+    """Named arrays of one round, all on the host, rows in the order of the ids.
+
+    Attributes
+    ----------
+    labelled_ids, labels: what has been answered; label −1 ("none of these") is not among them.
+    rejected_ids: labelled items that belong to none of the classes (open-set pools).
+    candidate_ids: what may be asked for: unlabelled, not skipped, not held out, in the subset.
+    network, inputs: the frozen network in eval mode and a function from ids to its normalised,
+        unaugmented inputs on the device, for methods that need more than arrays. None in views
+        made from arrays alone.
+    passes: function (ids, number) -> stochastic logits [n, t, k]; None without dropout.
+    memory: round -> what earlier queries of the run asked to have back (`Query.memory`), and
+        the "ids" of its rows.
+    """
+
+    def __init__(
+        self,
+        *,
+        round: int,
+        num_classes: int,
+        labelled_ids: Ids,
+        labels: Int64[np.ndarray, " l"],
+        candidate_ids: Ids,
+        labelled: Mapping[str, Tensor],
+        candidates: Mapping[str, Tensor],
+        streams: Streams,
+        rejected_ids: Ids | None = None,
+        network: Network | None = None,
+        inputs: Callable[[Ids], Tensor] | None = None,
+        passes: Callable[[Ids, int], Tensor] | None = None,
+        history: Mapping[int, Ids] | None = None,
+        preset: str = "",
+        memory: Mapping[int, Mapping[str, NDArray[Any]]] | None = None,
+    ) -> None:
+        self.memory = memory or {}
+        self.round, self.num_classes, self.preset = round, num_classes, preset
+        self.labelled_ids, self.labels, self.candidate_ids = labelled_ids, labels, candidate_ids
+        self.rejected_ids = np.empty(0, np.int64) if rejected_ids is None else rejected_ids
+        self._labelled, self._candidates, self._streams = labelled, candidates, streams
+        self.network, self.inputs, self.passes = network, inputs, passes
+        self.history = history or {}
+        self._checked: set[tuple[str, str]] = set()
+
+    def has(self, name: str) -> bool:
+        """Whether the named output is there."""
+        return name in self._candidates
+
+    def candidates(self, name: str) -> Tensor:
+        """The named output of the candidates, [n, ...] in the order of `candidate_ids`.
+
+        Raises NumericalError naming the output where a value is NaN or infinite.
+        """
+        return self._finite(name, self._candidates, "candidates")
+
+    def labelled(self, name: str) -> Tensor:
+        """The named output of the labelled items, [l, ...] in the order of `labelled_ids`."""
+        return self._finite(name, self._labelled, "labelled items")
+
+    def _finite(self, name: str, outputs: Mapping[str, Tensor], of: str) -> Tensor:
+        value = outputs[name]
+        if (name, of) not in self._checked:
+            wrong = int(
+                (~torch.isfinite(value.flatten(1) if value.ndim > 1 else value[:, None]))
+                .any(dim=1)
+                .sum()
+            )
+            if wrong:
+                raise NumericalError(
+                    f"The output {name!r} is NaN or infinite for {wrong} of {len(value)} {of} in "
+                    f"round {self.round}.",
+                    "Try a lower learning rate or `--precision float32`; no item was chosen.",
+                )
+            self._checked.add((name, of))
+        return value
+
+    @property
+    def class_labels(self) -> Int64[Tensor, " l"]:
+        """Labels of the labelled items as a tensor."""
+        return torch.from_numpy(self.labels)
+
+    @property
+    def pseudo_labels(self) -> Int64[Tensor, " n"]:
+        """The network's class of each candidate."""
+        return self.candidates("logits").argmax(dim=1)
+
+    @torch.no_grad()
+    def head(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """The frozen network's logits of features, on the host."""
+        if self.network is None:
+            raise RuntimeError("This view was made from arrays alone; it has no network.")
+        head = self.network.head
+        return head(features.to(head.weight.device)).float().cpu()  # type: ignore[no-any-return]
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """A generator of this round for a purpose of the query's own."""
+        return self._streams.numpy(f"query/{purpose}", self.round)
+
+    def torch_rng(self, purpose: str) -> torch.Generator:
+        """The same as a torch generator on the CPU."""
+        return self._streams.torch(f"query/{purpose}", self.round)
+
+    def scope(self, purpose: str) -> AbstractContextManager[None]:
+        """Seeded global generators, for module constructors of a query's own players."""
+        return self._streams.scope(f"query/{purpose}", self.round)
+
+    def ties(self) -> Float[np.ndarray, " n"]:
+        """One draw per candidate, keyed by its id: breaks ties whatever the order of storage."""
+        return self._streams.ties(self.candidate_ids, "query/ties", self.round)

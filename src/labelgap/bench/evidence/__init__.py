@@ -1,0 +1,1 @@
+"""What the cells of a benchmark say: collected, audited, compared."""

@@ -1,0 +1,330 @@
+"""Results as arrays to compare: one setting (data set and variant), arms × seeds × rounds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from labelgap.bench.evidence import statistics as st
+from labelgap.bench.evidence.collect import Result
+from labelgap.bench.evidence.statistics import Difference, Interval, Saved
+from labelgap.core.errors import FolderError
+from labelgap.core.streams import Streams
+
+TRAIN_STAGES = ("train", "align")
+QUERY_STAGES = ("score", "select")
+FREE = 1.5
+"""Training of one arm takes about as long for every seed; beyond this ratio something else ran."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What is compared under one setting. Seeds are those that every arm has.
+
+    cells: cells[arm][seed], in the order of `arms` and `seeds`.  left_out: cells of seeds that
+    some arm lacks; they are in no number.  aside: arms with fewer than half of the seeds that
+    others have; they would take the pairs from everybody.
+    """
+
+    data: str
+    variant: str
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    cells: tuple[tuple[Result, ...], ...]
+    left_out: tuple[Result, ...]
+    aside: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        words = [Path(self.data).name, self.variant]
+        if self.imbalanced and not self.variant:
+            words[1] = f"imbalance {self.cells[0][0].cell.config.data.imbalance:g}"
+        return ", ".join(word for word in words if word)
+
+    @property
+    def labels(self) -> Int64[np.ndarray, " r"]:
+        return self.cells[0][0].labels
+
+    @property
+    def imbalanced(self) -> bool:
+        return bool(self.cells[0][0].cell.config.data.imbalance > 1)
+
+    @property
+    def minority(self) -> Int64[np.ndarray, " k"]:
+        return st.minority(len(self.cells[0][0].classes))
+
+    def _stack(self, of: str) -> Float[np.ndarray, "m s r"]:
+        return np.array([[getattr(r, of) for r in row] for row in self.cells])
+
+    @property
+    def accuracy(self) -> Float[np.ndarray, "m s r"]:
+        return self._stack("accuracy")
+
+    @property
+    def balanced(self) -> Float[np.ndarray, "m s r"]:
+        return self._stack("balanced")
+
+    @property
+    def minority_recall(self) -> Float[np.ndarray, "m s r"]:
+        k = self.minority
+        return np.array([[st.minority_recall(r.per_class, k) for r in row] for row in self.cells])
+
+    @property
+    def minority_share(self) -> Float[np.ndarray, "m s r"]:
+        k = self.minority
+        return np.array([[st.minority_share(r.counts, k) for r in row] for row in self.cells])
+
+    @property
+    def main(self) -> Float[np.ndarray, "m s r"]:
+        """The curve that arms are judged by: balanced accuracy where the pool is imbalanced."""
+        return self.balanced if self.imbalanced else self.accuracy
+
+    def areas(self, curves: Float[np.ndarray, "m s r"]) -> Float[np.ndarray, "m s 3"]:
+        """AUBC, and that of the early and of the late half, of every arm and seed."""
+        found = np.empty((*curves.shape[:2], 3))
+        for m, s in np.ndindex(*curves.shape[:2]):
+            curve = curves[m, s]
+            if len(curve) < 2:
+                found[m, s] = curve[0]
+                continue
+            early, late = st.halves(self.labels, curve)
+            found[m, s] = (early + late) / 2, early, late
+        return found
+
+    def find(self, objective: str, acquisition: str) -> int | None:
+        """The place of the first arm that is this pair; None if there is none."""
+        for k, row in enumerate(self.cells):
+            c = row[0].cell.config
+            if (c.objective_name, c.acquisition_name) == (objective, acquisition):
+                return k
+        return None
+
+    @property
+    def random(self) -> int | None:
+        """Plain cross-entropy with random queries, which the others are compared with."""
+        return self.find("cross-entropy", "random")
+
+    def kind(self, arm: int) -> str:
+        """What an arm changes against random: "training", "query", "both", or "reference".
+
+        A network or a training of its own (dropout for stochastic passes) is changed training.
+        """
+        c = self.cells[arm][0].cell.config
+        trains, asks = c.objective_name != "cross-entropy", c.acquisition_name != "random"
+        if self.random is not None:
+            plain = self.cells[self.random][0].cell.config
+            trains |= (c.network, c.training) != (plain.network, plain.training)
+        if trains and asks:
+            return "both"
+        return "training" if trains else "query" if asks else "reference"
+
+    def seconds(self, stages: Sequence[str]) -> Float[np.ndarray, "m s"]:
+        """Seconds of a whole run in the stages, of every arm and seed."""
+        return np.array(
+            [[sum(r.seconds[stage].sum() for stage in stages) for r in row] for row in self.cells]
+        )
+
+
+def contention(c: Comparison) -> float | None:
+    """How many times longer one seed of an arm trained than another; None where cores were free."""
+    train = c.seconds(TRAIN_STAGES)
+    ratio = float((train.max(axis=1) / train.min(axis=1)).max())
+    return ratio if len(c.seeds) > 1 and ratio > FREE else None
+
+
+def comparisons(results: Sequence[Result]) -> list[Comparison]:
+    """One for each data set and variant, arms in the order in which they come.
+
+    Raises
+    ------
+    FolderError: arms that have no seed in common cannot be compared; nor can two results of one
+        arm and seed, of which one would hide the other.
+    """
+    groups: dict[tuple[str, str], dict[str, dict[int, Result]]] = {}
+    for r in results:
+        config = r.cell.config
+        arms = groups.setdefault((config.data.name, r.cell.variant), {})
+        other = arms.setdefault(r.cell.arm, {}).setdefault(config.seed, r)
+        if other is not r:
+            raise FolderError(
+                f"{other.cell.folder} and {r.cell.folder} are both {r.cell.arm!r} with seed "
+                f"{config.seed}.",
+                "Give them different arms, or put them into folders of their own.",
+            )
+    made, unpaired = [], []
+    for (data, variant), arms in groups.items():
+        most = max(len(of) for of in arms.values())
+        kept = {arm: of for arm, of in arms.items() if 2 * len(of) >= most}
+        seeds = st.common_seeds([list(of) for of in kept.values()])
+        if not seeds:
+            unpaired.append(f"{data}{f' ({variant})' if variant else ''}: {', '.join(kept)}")
+            continue
+        left = [
+            r
+            for arm, of in arms.items()
+            for seed, r in of.items()
+            if arm not in kept or seed not in seeds
+        ]
+        cells = tuple(tuple(of[seed] for seed in seeds) for of in kept.values())
+        aside = tuple(arm for arm in arms if arm not in kept)
+        made.append(Comparison(data, variant, tuple(kept), tuple(seeds), cells, tuple(left), aside))
+    if unpaired:
+        raise FolderError(
+            f"No seed is finished in every arm: {'; '.join(unpaired)}.",
+            "Repeat the benchmark's command; it finishes whole seeds first.",
+        )
+    return made
+
+
+@dataclass(frozen=True)
+class Row:
+    """All numbers of one arm under one setting; differences are to random, paired by seed."""
+
+    setting: str
+    arm: str
+    seeds: int
+    aubc: Interval
+    early: Interval
+    late: Interval
+    final: Interval
+    versus_random: Difference | None
+    p_holm: float
+    labels_saved: Saved
+    win_tie_loss: dict[str, tuple[int, int, int]]
+    seeds_for_a_point: int | None
+    train_seconds: float
+    query_seconds: float
+    peak_memory: int | None
+    minority_recall: Interval | None
+    minority_share: Interval | None
+    plain_accuracy: Interval
+
+
+def table(c: Comparison) -> list[Row]:
+    """A row for every arm."""
+    curves, random = c.main, c.random
+    areas = c.areas(curves)
+    differences: list[Difference | None] = [None] * len(c.arms)
+    if random is not None:
+        differences = [
+            # A fresh stream each, so that equal arms have equal intervals.
+            st.paired(areas[m, :, 0], areas[random, :, 0], Streams(0).numpy("bench/bootstrap"))
+            if m != random
+            else None
+            for m in range(len(c.arms))
+        ]
+    holm = st.holm(np.array([d.p if d else np.nan for d in differences]))
+    references = {
+        "random": random,
+        "margin": c.find("cross-entropy", "margin"),
+        "badge": c.find("cross-entropy", "badge"),
+    }
+    duels = {
+        name: st.win_tie_loss(curves, place)
+        for name, place in references.items()
+        if place is not None and len(c.seeds) > 1
+    }
+    train, query = c.seconds(TRAIN_STAGES), c.seconds(QUERY_STAGES)
+    recall = c.minority_recall if c.imbalanced else None
+    share = c.minority_share if c.imbalanced else None
+    rows = []
+    for m, arm in enumerate(c.arms):
+        d = differences[m]
+        peaks = [r.peak_memory for r in c.cells[m] if r.peak_memory is not None]
+        rows.append(
+            Row(
+                setting=c.name,
+                arm=arm,
+                seeds=len(c.seeds),
+                aubc=st.t_interval(areas[m, :, 0]),
+                early=st.t_interval(areas[m, :, 1]),
+                late=st.t_interval(areas[m, :, 2]),
+                final=st.t_interval(curves[m, :, -1]),
+                versus_random=d,
+                p_holm=float(holm[m]),
+                labels_saved=st.NOTHING_SAVED
+                if random is None or m == random
+                else st.labels_saved(
+                    c.labels, curves[m], curves[random], Streams(0).numpy("bench/labels saved")
+                ),
+                win_tie_loss={
+                    name: (int(found[m, 0]), int(found[m, 1]), int(found[m, 2]))
+                    for name, found in duels.items()
+                    if references[name] != m
+                },
+                seeds_for_a_point=None
+                if d is None or len(c.seeds) < 2
+                else st.seeds_needed(d.interval.sd),
+                train_seconds=float(np.median(train[m])),
+                query_seconds=float(np.median(query[m])),
+                peak_memory=max(peaks) if peaks else None,
+                minority_recall=None if recall is None else st.t_interval(recall[m, :, -1]),
+                # The first round's labels are nobody's choice.
+                minority_share=None
+                if share is None
+                else st.t_interval(np.nanmean(share[m, :, 1:], axis=1)),
+                plain_accuracy=st.t_interval(c.accuracy[m, :, -1]),
+            )
+        )
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Penalties:
+    """BADGE's matrix, summed over the named settings, those with two seeds or more."""
+
+    arms: tuple[str, ...]
+    matrix: Float[np.ndarray, "m m"]
+    settings: tuple[str, ...]
+
+
+def penalties(compared: Sequence[Comparison]) -> Penalties | None:
+    """Over the arms that all settings share; None with one seed or fewer than two arms."""
+    usable = [c for c in compared if len(c.seeds) > 1]
+    arms = _shared_arms(usable)
+    if len(arms) < 2:
+        return None
+    total = np.zeros((len(arms), len(arms)))
+    for c in usable:
+        places = [c.arms.index(arm) for arm in arms]
+        total += st.penalties(c.main[places])
+    return Penalties(arms, total, tuple(c.name for c in usable))
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Mean ranks over data sets; the critical difference only with enough of them."""
+
+    arms: tuple[str, ...]
+    ranks: Float[np.ndarray, " m"]
+    data_sets: int
+    p: float | None
+    difference: float | None
+
+
+def ranks(compared: Sequence[Comparison]) -> Ranks | None:
+    """Over the arms that all data sets share; variants of one data set are averaged first."""
+    arms = _shared_arms(compared)
+    by_data: dict[str, list[Float[np.ndarray, " m"]]] = {}
+    for c in compared:
+        places = [c.arms.index(arm) for arm in arms]
+        by_data.setdefault(c.data, []).append(c.areas(c.main[places])[:, :, 0].mean(axis=1))
+    if len(arms) < 2 or len(by_data) < 2:
+        return None
+    scores = np.array([np.mean(rows, axis=0) for rows in by_data.values()])
+    enough = len(scores) >= st.FEWEST_DATA_SETS and len(arms) > 2
+    return Ranks(
+        arms,
+        st.average_ranks(scores),
+        len(scores),
+        st.friedman(scores) if enough else None,
+        st.critical_difference(len(arms), len(scores)) if enough else None,
+    )
+
+
+def _shared_arms(compared: Sequence[Comparison]) -> tuple[str, ...]:
+    if not compared:
+        return ()
+    return tuple(arm for arm in compared[0].arms if all(arm in c.arms for c in compared))

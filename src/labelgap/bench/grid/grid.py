@@ -1,0 +1,379 @@
+"""A grid of runs: data sets × variants × arms × seeds, from a TOML file or from flags.
+
+A *cell* is one run. An *arm* is what is compared: a method, or a pair of an objective and an
+acquisition with options. A *variant* is a named change of settings that every arm gets (another
+imbalance, another budget). A grid's file:
+
+    base = "cpu"                          # the preset of `labelgap run` that cells start from
+    datasets = ["fashion-mnist"]          # or {name = "cifar10", settings = {...}}
+    methods = ["random", "daal", "cross-entropy+margin", "./mine.py",
+               {name = "no DA", method = "daal", objective = {align = false}}]
+    objectives = ["cross-entropy", {name = "Reg", objective = "daal", options = {align = false}}]
+    acquisitions = ["random", "margin"]   # objectives × acquisitions are further arms
+    cross = "diagonal"                    # or "full": see `_crossed`
+    seeds = 5                             # or [0, 1, 2]
+    variants = [{name = "balanced"}, {name = "imbalanced", settings = {data = {imbalance = 10}}}]
+    [settings]                            # as in a configuration file of `labelgap run`
+    loop = {initial = 100, budget = 100, rounds = 5}
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from labelgap.axes.registry import lookup, options
+from labelgap.core.config import RunConfig, build, config_hash
+from labelgap.core.errors import ConfigError, LabelgapError, UnknownName
+from labelgap.data import names as data_names
+from labelgap.loop import own
+from labelgap.methods import METHODS  # noqa: F401  (importing registers them)
+from labelgap.session.presets import PRESETS as RUN_PRESETS
+from labelgap.session.presets import Tree, merge, resolve
+
+KEYS = (
+    "base", "datasets", "methods", "objectives", "acquisitions", "cross", "seeds", "variants",
+    "settings",
+)  # fmt: skip
+CROSSES = ("full", "diagonal")
+_TABLES = ("settings", "options", "network", "training")
+_ARM_KEYS = (
+    "name", "method", "objective_name", "acquisition_name", "objective", "acquisition", "network",
+    "training",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid.
+
+    development: so many training images, taken out of the pool, take the place of the test split
+        (tuning); 0 is the real test split.
+    place: the folder's name, where it was made under another name of the arm.
+    """
+
+    config: RunConfig
+    arm: str
+    variant: str = ""
+    development: int = 0
+    place: str = field(default="", compare=False)
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that decides the cell's result."""
+        if not self.development:
+            return self.config.identity()
+        return config_hash({"run": self.config.identity(), "development": self.development})
+
+    @property
+    def computation(self) -> str:
+        """Equal for a method and its pair spelt out: one computation, whatever it is called."""
+        config = self.config.model_dump(mode="json", exclude={"method"})
+        return config_hash({"run": config, "development": self.development})
+
+    @property
+    def folder(self) -> str:
+        """The name of the cell's folder: readable, and distinct by its hash."""
+        if self.place:
+            return self.place
+        data = Path(self.config.data.name).name
+        words = [data, self.variant, self.arm, f"s{self.config.seed}", self.identity[:8]]
+        return re.sub(r"[^A-Za-z0-9._+-]+", "-", "-".join(w for w in words if w))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells in the order in which they were named, and where they came from."""
+
+    name: str
+    cells: tuple[Cell, ...]
+
+
+_COMMENT = re.compile(r"""("[^"]*"|'[^']*')|#.*""")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a grid's words stand, for messages with line numbers."""
+
+    where: str
+    text: str = field(default="", repr=False)
+
+    def at(self, *tokens: str) -> str:
+        """ "grid.toml, line 7": where the last token found is, each sought from the one before."""
+        lines = [_COMMENT.sub(lambda m: m[1] or "", line) for line in self.text.splitlines()]
+        found, begin = None, 0
+        for token in tokens:
+            word = re.compile(rf"(?<![\w-]){re.escape(token)}(?![\w-])")
+            places = [number for number, line in enumerate(lines) if word.search(line)]
+            if places:
+                found = begin = next((n for n in places if n >= begin), places[0])
+        return self.where if found is None else f"{self.where}, line {found + 1}"
+
+    def located(self, error: LabelgapError) -> LabelgapError:
+        """The same error with its line in front."""
+        if isinstance(error, UnknownName):
+            tokens = [*re.findall(r"[\w-]+", error.where), error.name]
+        elif " = " in error.cause:
+            tokens = re.findall(r"[\w-]+", error.cause.split(" = ")[0])
+        else:
+            tokens = re.findall(r"'([^']+)'", error.cause)[::-1]
+        place = self.at(*tokens)
+        return ConfigError(f"{place}: {error.cause}", error.cure)
+
+
+def current_config(tree: Mapping[str, Any], where: str) -> RunConfig:
+    """A stored configuration, keys that were added to labelgap since at their defaults.
+
+    So a committed result stays that of its cell as long as new keys default to what was. A user's
+    own method is what its file says, and is taken as it is stored: no file is run to read.
+    """
+    config = build(RunConfig, tree, where)
+    if config.method_sha256:
+        return config
+    pair = (
+        ("objective", lookup("objective", config.objective_name), config.objective),
+        ("acquisition", lookup("acquisition", config.acquisition_name), config.acquisition),
+    )
+    whole = {
+        axis: options(cls, values, config.preset, f"{where}: {axis}").model_dump(mode="json")
+        for axis, cls, values in pair
+    }
+    return config.model_copy(update=whole)
+
+
+def presets() -> dict[str, str]:
+    """The text of every preset grid, by name."""
+    folder = files("labelgap.bench") / "presets"
+    found = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
+    return {e.name.removesuffix(".toml"): e.read_text("utf-8") for e in found}
+
+
+def preset_grid(name: str, overrides: Mapping[str, Any] | None = None) -> Grid:
+    """A grid that comes with the package; `overrides` replaces its top-level keys."""
+    known = presets()
+    if name not in known:
+        raise UnknownName("preset", name, known)
+    return grid_of(known[name], Source(f"preset {name}", known[name]), name, overrides)
+
+
+def file_grid(path: Path, overrides: Mapping[str, Any] | None = None) -> Grid:
+    """The grid of a TOML file.
+
+    Raises
+    ------
+    ConfigError: no such file, no TOML, an unknown name or key, a bad value: each with its line.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The grid {path} cannot be read: {error}.", "Check the path.") from error
+    return grid_of(text, Source(str(path), text), path.stem, overrides)
+
+
+def grid_of(
+    text: str, source: Source, name: str, overrides: Mapping[str, Any] | None = None
+) -> Grid:
+    """The grid of a TOML text; `overrides` come from flags and replace top-level keys."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source.where}: {error}.", "Correct the file.") from error
+    for key, value in (overrides or {}).items():
+        tree[key] = merge(tree.get(key, {}), value) if key == "settings" else value
+    if any(key in (overrides or {}) for key in ("methods", "objectives", "acquisitions")):
+        # Arms given by flags replace the preset's, crossed ones too.
+        for key in ("methods", "objectives", "acquisitions"):
+            if key not in (overrides or {}):
+                tree.pop(key, None)
+    try:
+        return Grid(name, tuple(_cells(tree, source)))
+    except LabelgapError as error:
+        if source.text and not error.cause.startswith(source.where):
+            raise source.located(error) from error
+        raise
+
+
+def _cells(tree: Tree, source: Source) -> Iterator[Cell]:
+    for key in tree:
+        if key not in KEYS:
+            raise UnknownName("key", key, KEYS)
+    base = tree.get("base", "smoke")
+    if not isinstance(base, str) or base not in RUN_PRESETS:
+        raise UnknownName("preset", str(base), RUN_PRESETS)
+    if tree.get("cross", CROSSES[0]) not in CROSSES:
+        raise UnknownName("cross", str(tree["cross"]), CROSSES)
+    common = _settings(tree, "settings")
+    datasets = [_data_set(entry) for entry in _list(tree, "datasets", ["digits"])]
+    variants = [_variant(entry) for entry in _list(tree, "variants", [""])]
+    arms = list(_arms(tree))
+    seen: dict[str, Cell] = {}
+    for data, data_settings in datasets:
+        for variant in variants:
+            for arm, values in arms:
+                for seed in _seeds(tree.get("seeds", 1)):
+                    whole = merge(merge(common, data_settings), variant["settings"])
+                    whole = merge(merge(whole, values), {"data": {"name": data}, "seed": seed})
+                    config = resolve(whole, preset=base, where="settings")
+                    _carries_its_file(config, arm)
+                    cell = Cell(config, arm, variant["name"])
+                    _distinct(cell, seen)
+                    yield cell
+
+
+def _carries_its_file(config: RunConfig, arm: str) -> None:
+    """Refuse a part of a user's file named without the file, which no worker would know."""
+    for axis, name in (
+        ("objective", config.objective_name),
+        ("acquisition", config.acquisition_name),
+    ):
+        if config.method_sha256 is None and own.is_own(axis, name):
+            raise ConfigError(
+                f"The arm {arm!r} takes the {axis} {name!r} of a user's file without the file.",
+                f'Write {{name = "{arm}", method = "FILE.py", …}} with objective_name or '
+                "acquisition_name for the other half of the pair.",
+            )
+
+
+def _distinct(cell: Cell, seen: dict[str, Cell]) -> None:
+    """Refuse a second cell that would compute what another one computes."""
+    key = cell.computation
+    if key in seen:
+        other = seen[key]
+        raise ConfigError(
+            f"{cell.arm!r} and {other.arm!r} on {cell.config.data.name}"
+            f"{f' ({cell.variant})' if cell.variant else ''} with seed {cell.config.seed} have one "
+            f"identity: they would be the same run.",
+            "Remove one of them, or give them different options.",
+        )
+    seen[key] = cell
+
+
+def _list(tree: Tree, key: str, default: list[Any]) -> list[Any]:
+    value = tree.get(key, default)
+    if not isinstance(value, list) or not value:
+        raise ConfigError(f"{key} = {value!r}: a list with at least one entry is needed.")
+    return value
+
+
+def _seeds(value: Any) -> Sequence[int]:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return range(value)
+    if isinstance(value, list) and value and all(type(v) is int for v in value):
+        return value
+    raise ConfigError(
+        f"seeds = {value!r}: neither a number of seeds nor a list of seeds.", "Write `seeds = 5`."
+    )
+
+
+def _data_set(entry: Any) -> tuple[str, Tree]:
+    made = _named(entry, "data set", ("name", "settings"))
+    name = made["name"]
+    if name not in data_names() and not (name and Path(name).expanduser().is_dir()):
+        raise UnknownName("data set (nor is there such a folder)", name, data_names())
+    return name, _settings(made, "settings", f"data set {name!r}")
+
+
+def _variant(entry: Any) -> Tree:
+    made = _named(entry, "variant", ("name", "settings"))
+    return {**made, "settings": _settings(made, "settings", f"variant {made['name']!r}")}
+
+
+def _settings(tree: Tree, key: str, of: str = "the grid") -> Tree:
+    """Settings that all arms get: a table, and nothing in it that the grid's own keys say."""
+    found = _table(tree.get(key, {}), f"{key} of {of}")
+    for own_key in ("method", "objective_name", "acquisition_name", "seed"):
+        if own_key in found:
+            raise ConfigError(
+                f"{key} of {of} have '{own_key}', which arms and seeds decide.",
+                "Give it by `methods` or `seeds`.",
+            )
+    if "name" in _table(found.get("data", {}), f"data in {key} of {of}"):
+        raise ConfigError(
+            f"{key} of {of} have data.'name', which the data sets decide.", "Use `datasets`."
+        )
+    return found
+
+
+def _table(value: Any, what: str) -> Tree:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{what} = {value!r}: a table is needed, as {{key = value}}.")
+    return value
+
+
+def _named(entry: Any, kind: str, keys: Sequence[str]) -> Tree:
+    if isinstance(entry, str):
+        return {"name": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise ConfigError(f"{entry!r} is no {kind}: it needs a name.")
+    for key, value in entry.items():
+        if key not in keys:
+            raise UnknownName("key", key, keys, f"{kind} {entry['name']!r}")
+        if key in _TABLES:
+            _table(value, f"{key} of {kind} {entry['name']!r}")
+    return entry
+
+
+def _arms(tree: Tree) -> Iterator[tuple[str, Tree]]:
+    """(name, values for `resolve`) of every arm, in order; names are distinct."""
+    made = [_arm(entry) for entry in _list(tree, "methods", [])] if "methods" in tree else []
+    listed = {name for name, _ in made}
+    if "objectives" in tree or "acquisitions" in tree:
+        # A method that is listed takes the place of the crossed pair of its name.
+        made += [(name, values) for name, values in _crossed(tree) if name not in listed]
+    if not made:
+        raise ConfigError("The grid has no methods.", "Name some: `methods = [...]`.")
+    names = [name for name, _ in made]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"Two arms are called {name!r}.", "Give one of them another name.")
+    yield from made
+
+
+def _arm(entry: Any) -> tuple[str, Tree]:
+    if isinstance(entry, str):
+        if "+" in entry and not entry.endswith(".py"):
+            one, _, other = entry.partition("+")
+            return entry, {"objective_name": one.strip(), "acquisition_name": other.strip()}
+        values = method_values(entry)
+        return str(values["method"]), values
+    made = _named(entry, "method", _ARM_KEYS)
+    values = {key: value for key, value in made.items() if key != "name"}
+    for axis in ("objective", "acquisition"):
+        _table(values.get(axis, {}), f"{axis} of method {made['name']!r}")
+    return made["name"], {**values, **(method_values(made["method"]) if "method" in made else {})}
+
+
+def method_values(name: str) -> Tree:
+    """A method by its name, or by a user's file, whose content is part of the cell's identity."""
+    return own.settings(Path(name).expanduser()) if name.endswith(".py") else {"method": name}
+
+
+def _crossed(tree: Tree) -> list[tuple[str, Tree]]:
+    """Objectives × acquisitions, or the two rows through the first of each ("diagonal").
+
+    The diagonal answers "what does this objective add" (each with the first acquisition) and
+    "what does this acquisition add" (each on the first objective) for a tenth of the cells.
+    """
+    cross = tree.get("cross", CROSSES[0])
+    objectives = [_part(e, "objective") for e in _list(tree, "objectives", ["cross-entropy"])]
+    acquisitions = [_part(e, "acquisition") for e in _list(tree, "acquisitions", ["random"])]
+    return [
+        (f"{one} + {other}", merge(values, others))
+        for i, (one, values) in enumerate(objectives)
+        for j, (other, others) in enumerate(acquisitions)
+        if cross == "full" or i == 0 or j == 0
+    ]
+
+
+def _part(entry: Any, axis: str) -> tuple[str, Tree]:
+    if isinstance(entry, str):
+        return entry, {f"{axis}_name": entry}
+    made = _named(entry, axis, ("name", axis, "options"))
+    return made["name"], {
+        f"{axis}_name": made.get(axis, made["name"]),
+        axis: made.get("options", {}),
+    }

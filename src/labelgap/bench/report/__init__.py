@@ -1,0 +1,1 @@
+"""A benchmark as tables, figures, and one self-contained page."""

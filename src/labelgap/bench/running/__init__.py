@@ -1,0 +1,1 @@
+"""Cells computed: by processes or by Ray, at a known cost."""

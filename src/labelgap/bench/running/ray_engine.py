@@ -1,0 +1,100 @@
+"""The same cells as Ray tasks: on a cluster that is there, or on this machine's loopback only."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from labelgap.bench.running.cell import Job, attempt
+from labelgap.bench.running.engines import Event
+from labelgap.core.errors import ConfigError
+from labelgap.core.files import write_text
+
+PROGRESS = "progress.json"
+
+
+class RayEngine:
+    """Cells as tasks of `threads` CPUs each; the results folder must be one all nodes share.
+
+    A task whose worker or node died is told as lost, and the scheduler starts it again.
+
+    Parameters
+    ----------
+    address: of a cluster ("auto", "ray://…"); None starts one on this machine, reachable from
+        nowhere else, which ends with the engine.
+    cpus: of the local cluster; None: all.
+
+    Raises
+    ------
+    ConfigError: Ray is not installed.
+    """
+
+    def __init__(self, threads: int, address: str | None = None, cpus: int | None = None) -> None:
+        if address is None:
+            # Ray listens on the machine's own address, even when it is told 127.0.0.1, except
+            # where it does without clusters, as on desktops. It reads this when it is imported.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
+        try:
+            import ray
+        except ImportError as error:
+            raise ConfigError(
+                "--engine ray needs Ray, which is not installed.", "pip install 'labelgap[ray]'."
+            ) from error
+        self._ray: Any = ray
+        if address is None:
+            ray.init(
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                _node_ip_address="127.0.0.1",
+            )
+        else:
+            ray.init(address=address, log_to_driver=False)
+        self.threads = threads
+        self.capacity = max(1, int(self._ray.cluster_resources().get("CPU", 1)) // threads)
+        self._task = ray.remote(_attempt)
+        self._jobs: dict[Any, Job] = {}
+        self._seen: dict[Any, int] = {}
+
+    def start(self, job: Job) -> None:
+        # The scheduler retries, so that both engines retry alike.
+        task = self._task.options(num_cpus=self.threads, max_retries=0)
+        self._jobs[task.remote(job)] = job
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=timeout)
+        found = [event for reference in self._jobs for event in self._progress(reference)]
+        for reference in ready:
+            job = self._jobs.pop(reference)
+            self._seen.pop(reference, None)
+            try:
+                kind, facts = self._ray.get(reference)
+            except self._ray.exceptions.RayError as error:
+                kind, facts = "lost", {"error": f"The worker died ({type(error).__name__})."}
+            found.append(Event(job.cell, kind, facts))
+        return found
+
+    def _progress(self, reference: Any) -> list[Event]:
+        """A round that ended since: tasks have no channel, but they share the folder."""
+        job = self._jobs[reference]
+        file = job.folder / PROGRESS
+        if not file.exists():
+            return []
+        entry = json.loads(file.read_text())
+        if entry["round"] <= self._seen.get(reference, -1):
+            return []
+        self._seen[reference] = entry["round"]
+        return [Event(job.cell, "round", entry)]
+
+    def close(self) -> None:
+        self._ray.shutdown()
+
+
+def _attempt(job: Job) -> tuple[str, dict[str, Any]]:
+    def report(kind: str, facts: Mapping[str, Any]) -> None:
+        if kind == "round":
+            write_text(Path(job.folder) / PROGRESS, json.dumps(dict(facts)))
+
+    return attempt(job, report)

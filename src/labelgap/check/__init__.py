@@ -1,0 +1,1 @@
+"""What every method must do, as checks that run on any method."""

@@ -1,0 +1,1 @@
+"""The ground: errors, files, streams, devices, names, words. It knows nothing of learning."""

@@ -1,0 +1,1 @@
+"""A frozen backbone: its features, computed once, and what trains on them."""

@@ -1,0 +1,263 @@
+"""Frozen backbones: a task of images becomes the same task of features, computed once.
+
+The cache has one folder per array of images and backbone. Its name is a hash of everything that
+the features depend on: the pixels, the backbone's name and weights, the preprocessing. A split
+that occurs in several tasks (other labels, another seed's simulation) is computed once.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from labelgap.core.config import NetworkSettings, RunConfig
+from labelgap.core.device import Machine
+from labelgap.core.errors import ConfigError, NumericalError
+from labelgap.core.streams import Streams
+from labelgap.data.cache import cache_folder, content_digest, write_atomically
+from labelgap.data.progress import late_progress
+from labelgap.data.types import Augment, Split, Task
+from labelgap.frozen.embedding import NAME as EMBEDDING
+from labelgap.frozen.embedding import embedded
+from labelgap.frozen.rows import CHUNK, Features, Stored, stored
+from labelgap.learn.learner import Learner
+from labelgap.networks.timm import Backbone, Preprocessing, import_timm, load_backbone, timm_name
+from labelgap.networks.weights import weights_digest
+from labelgap.networks.weights_file import HUB, weights_file
+
+VERSION = 1
+"""Of the computation and the layout of the cache; part of every key."""
+CPU_BATCH = 16
+"""Larger batches fall out of the CPU's caches: EfficientNet-Lite0 at 128 pixels takes 1.6 times
+as long an image in batches of 256 as in batches of 16."""
+DEVICE_BATCH = 256
+
+Progress = Callable[[str, int, int], None]
+Images = UInt8[np.ndarray, "n h w c"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the features of an image depend on, besides the image.
+
+    name: timm's name of the network.  weights: their sha256.  width: d.
+    """
+
+    name: str
+    weights: str
+    preprocessing: Preprocessing
+    width: int
+
+    def key(self, content: str) -> str:
+        """Hash of the recipe and of what it is applied to."""
+        text = json.dumps([VERSION, asdict(self), content], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_task_for(
+    config: RunConfig,
+    task: Task,
+    machine: Machine,
+    progress: Progress | None = None,
+    *,
+    cache: Path | None = None,
+) -> Task:
+    """The task that a configuration trains on: of features where it freezes a backbone.
+
+    `network.name` = "embedding" takes the data's own embedding for features.
+
+    Raises
+    ------
+    ConfigError: near-duplicates are to be simulated: they are made of images, and features of
+        each seed's own images would have to be computed anew.
+    """
+    if not config.network.freeze:
+        return task
+    if config.data.redundancy > 0:
+        raise ConfigError(
+            "data.redundancy copies images, and this run trains on frozen features.",
+            "Leave out `--redundancy` or `--freeze`.",
+        )
+    if config.network.name == EMBEDDING:
+        streams = Streams(config.seed)
+        return embedded(task, Learner(task, config.training, streams, machine, config.preset))
+    return freeze(task, config.network, machine, cache=cache, progress=progress)
+
+
+def freeze(
+    task: Task,
+    settings: NetworkSettings,
+    machine: Machine,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Task:
+    """The same task, its images replaced by float32 features [n, d] of a frozen backbone.
+
+    Name, classes, labels, ids and pool stay; mean and deviation are those of the training
+    features; nothing is augmented. Features are computed in float32 whatever the machine's
+    precision: in bfloat16 those of EfficientNet-Lite0 are off by 7 % of their norm and depend
+    on the machine, to halve a time that is paid once. (On CUDA, convolutions are as exact as
+    torch's setting for TF32 lets them be.)
+
+    Parameters
+    ----------
+    settings: `name` = timm:NAME, `weights`, `input_size`.
+    cache: the cache folder; default as for data sets. Features that are there are mapped into
+        memory without importing timm. A killed computation continues at its last 1,024 images.
+    progress: called as ("features", images done, images); without it a bar appears after 2 s.
+
+    Raises
+    ------
+    ConfigError: not a timm network; timm or its weights cannot be had; weights that do not fit;
+        a task of vectors.
+    UnknownName: timm has no such network.
+    DataError: the weights file is missing or damaged, or the cache cannot be written.
+    NumericalError: a feature is NaN or infinite.
+    """
+    if not task.train.is_images:
+        raise ConfigError(
+            f"A frozen backbone needs images; {task.name!r} has vectors.",
+            "Leave out `--freeze`, or choose a data set of images.",
+        )
+    freezer = _Freezer(settings, machine, cache_folder(cache), progress)
+    train = freezer.features(task.train.inputs)
+    test = freezer.features(task.test.inputs)
+    return Task(
+        task.name,
+        task.classes,
+        Split(train.features, task.train.labels),
+        Split(test.features, task.test.labels),
+        Augment(),
+        train.mean,
+        train.std,
+        # Of the causes, not of the arrays: two machines' features differ in the last digits.
+        freezer.recipe.key(task.fingerprint),
+        task.pool,
+    )
+
+
+class _Freezer:
+    """Features of arrays of images; the backbone is loaded only if one has to be computed."""
+
+    def __init__(
+        self, settings: NetworkSettings, machine: Machine, cache: Path, progress: Progress | None
+    ) -> None:
+        self.settings, self.machine, self.cache = settings, machine, cache
+        self.progress = progress
+        self._backbone: Backbone | None = None
+        self.recipe = self._recipe()
+
+    def backbone(self) -> Backbone:
+        """The backbone on the machine's device, loaded at the first call."""
+        if self._backbone is None:
+            loaded = load_backbone(self.settings)
+            self._backbone = replace(loaded, model=self.machine.place(loaded.model))
+        return self._backbone
+
+    def features(self, images: Images) -> Stored:
+        """All rows, from the cache or through it."""
+        n, width = len(images), self.recipe.width
+        if n == 0:
+            return Stored(np.empty((0, width), dtype=np.float32), (0.0,) * width, (1.0,) * width)
+        folder = self.cache / "features" / self.recipe.key(_pixels_digest(images))
+        facts = {
+            **asdict(self.recipe),
+            "device": str(self.machine.device),
+            "versions": {name: version(name) for name in ("torch", "timm")},
+        }
+        with late_progress("Features of the frozen backbone", n) as advance:
+            done = 0
+
+            def report(rows: int) -> None:
+                nonlocal done
+                done += rows
+                if self.progress is None:
+                    advance(rows)
+                else:
+                    self.progress("features", done, n)
+
+            def compute(start: int, stop: int) -> Features:
+                return self._forward(images, start, stop, report)
+
+            return stored(folder, self.cache, (n, width), compute, report, facts)
+
+    def _forward(
+        self, images: Images, start: int, stop: int, report: Callable[[int], None]
+    ) -> Features:
+        device, parts = self.machine.device, []
+        batch = CPU_BATCH if device.type == "cpu" else DEVICE_BATCH
+        for row in range(start, stop, batch):
+            raw = np.ascontiguousarray(images[row : min(row + batch, stop)])
+            part = self.backbone().features(torch.from_numpy(raw).to(device)).cpu().numpy()
+            wrong = np.flatnonzero(~np.isfinite(part).all(axis=1))
+            if len(wrong):
+                raise NumericalError(
+                    f"The features of timm:{self.recipe.name} are not finite for the image in "
+                    f"row {row + wrong[0]}.",
+                    "The weights are probably damaged or of another network.",
+                )
+            parts.append(part)
+            report(len(raw))
+        return np.concatenate(parts)
+
+    def _recipe(self) -> Recipe:
+        """Known from an earlier run without timm, else from the backbone itself."""
+        record = self.cache / "backbones" / f"{self._request()}.json"
+        if (known := _read_record(record)) is not None:
+            return known
+        backbone = self.backbone()
+        recipe = Recipe(
+            timm_name(self.settings),
+            weights_digest(backbone.model),
+            backbone.preprocessing,
+            backbone.width,
+        )
+        write_atomically(record, json.dumps(asdict(recipe), indent=1).encode())
+        return recipe
+
+    def _request(self) -> str:
+        """Hash of what was asked for; needs neither timm nor the weights in memory."""
+        try:
+            timm = version("timm")
+        except PackageNotFoundError:
+            import_timm()  # says how to install it
+            raise
+        path = weights_file(self.settings.weights)
+        weights = HUB if path is None else content_digest((path,), path.parent, self.cache)
+        # Another version of timm may take other weights from the hub under the same name.
+        request = [VERSION, timm, timm_name(self.settings), weights, self.settings.input_size]
+        return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+
+
+def _read_record(path: Path) -> Recipe | None:
+    if not path.is_file():
+        return None
+    try:
+        known = json.loads(path.read_text())
+        p = known["preprocessing"]
+        preprocessing = Preprocessing(
+            p["size"], tuple(p["mean"]), tuple(p["std"]), p["interpolation"]
+        )
+        return Recipe(known["name"], known["weights"], preprocessing, known["width"])
+    except (ValueError, KeyError, TypeError) as error:
+        warnings.warn(f"{path} is damaged ({error!r}): making it anew.", stacklevel=2)
+        return None
+
+
+def _pixels_digest(images: Images) -> str:
+    """sha256 over shape and pixels."""
+    digest = hashlib.sha256(str(images.shape).encode())
+    with late_progress("Hashing images", len(images)) as advance:
+        for start in range(0, len(images), CHUNK):
+            block = np.ascontiguousarray(images[start : start + CHUNK])
+            digest.update(block.data)
+            advance(len(block))
+    return digest.hexdigest()

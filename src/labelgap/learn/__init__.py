@@ -1,0 +1,1 @@
+"""Training: stages of alternating phases, checkpoints, one pass for all outputs."""

@@ -1,0 +1,104 @@
+"""What a ledger's lines hold, and how they are checked before they are written."""
+
+import json
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, SupportsIndex
+
+from labelgap.core.errors import LedgerError
+
+COLUMNS = "seq, time, kind, id, round, person, label, request, data"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the ledger. `seq` is the order; `time` (UTC, ISO 8601) only informs."""
+
+    seq: int
+    time: str
+    kind: str
+    id: int | None
+    round: int | None
+    person: str
+    label: int | None
+    request: str | None
+    data: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class QueryItem:
+    """One item of a query, with the reasons why it was chosen.
+
+    Attributes
+    ----------
+    id: the item's global id, 0 or more.
+    score: total score (higher = more informative); None where the method has none.
+    parts: the named components of the score.
+    pseudo_label: the network's class; None where nothing was predicted.
+    probability: the network's probability of that class, 0 to 1; None where it is not known.
+    explanation: a sentence for the person who labels.
+    round, rank: set by the ledger; rank 1 is labelled first.
+    """
+
+    id: int
+    score: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    pseudo_label: int | None = None
+    explanation: str = ""
+    round: int = -1
+    rank: int = 0
+    probability: float | None = None
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    *fields, data = row
+    fields.append(json.loads(data) if data else {})
+    return Event(*fields)
+
+
+def item_of(row: Sequence[Any]) -> QueryItem:
+    id, round, text = row
+    return QueryItem(id=id, round=round, **json.loads(text))
+
+
+def encode(data: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise LedgerError(
+            f"The data of an event cannot be stored as JSON: {error}.",
+            "Use text, finite numbers, lists and dictionaries.",
+        ) from error
+
+
+def whole(value: SupportsIndex, what: str) -> int:
+    number = operator.index(value)
+    if not 0 <= number < 1 << 62:
+        raise LedgerError(f"The {what} {number} is out of range.", "Give 0 or more, below 2⁶².")
+    return number
+
+
+def finite(value: float | None, what: str, id: int) -> float | None:
+    if value is None:
+        return None
+    if not math.isfinite(value):
+        raise LedgerError(f"The {what} of item {id} is {value}.", "Scores must be finite.")
+    return float(value)
+
+
+def request_id(value: str | None) -> str | None:
+    return None if value is None else text(value, "request id")
+
+
+def text(value: str, what: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise LedgerError(f"The {what} {value!r} is not valid text.", "Use Unicode.") from error
+    return value

@@ -1,0 +1,1 @@
+"""Methods that ask a variational autoencoder which images look unlabelled: VAAL, TA-VAAL."""

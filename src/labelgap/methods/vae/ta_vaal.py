@@ -1,0 +1,126 @@
+"""TA-VAAL: VAAL's players conditioned on the predicted loss of another objective (LL4AL).
+
+Kim et al. 2021, "Task-aware variational adversarial active learning", CVPR. The ranker's output r
+enters the decoder beside the code and the discriminator beside the mean code.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from labelgap.axes.registry import Objective, method, objective
+from labelgap.core.config import Settings, setting
+from labelgap.core.errors import ConfigError
+from labelgap.core.types import Stage
+from labelgap.methods.ll4al import PREDICTED_LOSS, Ll4al, Ll4alOptions
+from labelgap.methods.vae.networks import (
+    DISCRIMINATOR,
+    UNLABELLED_LOGIT,
+    VAE,
+    Discriminator,
+    Vae,
+    VaeSettings,
+)
+from labelgap.methods.vae.stage import unlabelled_logit, vae_stage
+from labelgap.networks.build import Network
+
+if TYPE_CHECKING:
+    from labelgap.learn.learner import Training
+
+
+class RankerOptions(Ll4alOptions):
+    """LL4AL with TA-VAAL's pairwise loss."""
+
+    ranking: Literal["margin", "bce"] = setting(
+        "bce", "pairwise loss of the ranker", source="Kim et al. 2021, code"
+    )
+    weight: float = setting(1.0, "λ: weight of it", source="Kim et al. 2021, code", ge=0)
+
+
+class TaVaalOptions(VaeSettings):
+    """VAAL's, and the ranker's."""
+
+    published: ClassVar[Literal["sum", "mean"]] = "mean"
+    ranker: RankerOptions = RankerOptions()
+
+
+@objective("ta-vaal")
+class TaVaal(Objective):
+    """Another objective with a predicted loss, then VAAL's stage conditioned on it.
+
+    Parameters
+    ----------
+    over: the objective that trains the network; LL4AL with `options.ranker` if not given. It
+        must provide "predicted_loss".
+
+    Raises
+    ------
+    ConfigError: `over` has no predicted loss.
+    """
+
+    Options = TaVaalOptions
+    outputs = frozenset({PREDICTED_LOSS, UNLABELLED_LOGIT})
+    uses_unlabelled = True
+    options: TaVaalOptions
+
+    def __init__(self, options: Settings, over: Objective | None = None) -> None:
+        super().__init__(options)
+        self.over = over if over is not None else Ll4al(self.options.ranker)
+        if PREDICTED_LOSS not in self.over.outputs:
+            raise ConfigError(
+                f"ta-vaal over {self.over.name!r}: it provides no {PREDICTED_LOSS}.",
+                "Give an objective that does, such as ll4al.",
+            )
+
+    def modules(self, training: "Training") -> dict[str, nn.Module]:
+        o = self.options
+        return {
+            **self.over.modules(training),
+            VAE: Vae(training.input_shape, o, condition=1),
+            DISCRIMINATOR: Discriminator(o.latent, o.discriminator_width, condition=1),
+        }
+
+    def stages(self, training: "Training") -> list[Stage]:
+        def rank(x: Tensor) -> Tensor:
+            return self._rank(training.network, training.modules, x, known_of(training.network, x))
+
+        return [*self.over.stages(training), *vae_stage(training, self.options, rank)]
+
+    def _rank(
+        self,
+        network: Network,
+        modules: Mapping[str, nn.Module],
+        x: Tensor,
+        known: Mapping[str, Tensor],
+    ) -> Tensor:
+        return self.over.output(PREDICTED_LOSS, network, modules, x, known).float()
+
+    def output(
+        self,
+        name: str,
+        network: Network,
+        modules: Mapping[str, nn.Module],
+        x: Tensor,
+        known: Mapping[str, Tensor],
+    ) -> Tensor:
+        rank = self._rank(network, modules, x, known)
+        return rank if name == PREDICTED_LOSS else unlabelled_logit(modules, x, rank)
+
+
+def known_of(network: Network, x: Tensor) -> dict[str, Tensor]:
+    """What `Objective.output` is given of a batch: features, logits and blocks."""
+    out = network(x)
+    blocks = {f"block{i}": block for i, block in enumerate(out.blocks)}
+    return {"features": out.features, "logits": out.logits, **blocks}
+
+
+method(
+    "ta-vaal",
+    "ta-vaal",
+    "vaal",
+    title="Task-aware VAAL",
+    citation="Kim et al. 2021, Task-aware variational adversarial active learning, CVPR",
+    training_cost="LL4AL + auto-encoder (under 3 × together in small runs)",
+    query_cost="N",
+)

@@ -1,0 +1,1 @@
+"""Networks with their features and blocks in the open: ResNet, MLP, timm."""

@@ -1,0 +1,77 @@
+"""Files of weights, named by their content: no path of a machine enters a configuration.
+
+A configuration holds "sha256:…"; which file of this machine that is, is kept in the cache folder.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from labelgap.core.errors import DataError
+from labelgap.data.cache import cache_folder, file_digest, write_atomically
+
+HUB = "hub"
+CONTENT = "sha256:"
+
+
+def by_content(weights: str | None) -> str | None:
+    """A path as "sha256:…", remembered; the hub, None and what has that form stay.
+
+    Raises
+    ------
+    DataError: the file is missing or cannot be read, or the cache folder cannot be written.
+    """
+    if weights is None or weights == HUB or weights.startswith(CONTENT):
+        return weights
+    path = existing(weights).resolve()
+    digest = _digest(path)
+    record = _record(digest)
+    if not record.is_file() or record.read_text() != str(path):
+        write_atomically(record, str(path).encode())
+    return f"{CONTENT}{digest}"
+
+
+def weights_file(weights: str | None) -> Path | None:
+    """The file that the setting names, by path or content; None for the hub and for no weights.
+
+    Raises
+    ------
+    DataError: the file is missing, unknown on this machine, or no longer what it was.
+    """
+    if weights is None or weights == HUB:
+        return None
+    if not weights.startswith(CONTENT):
+        return existing(weights)
+    digest = weights.removeprefix(CONTENT)
+    record = _record(digest)
+    if not record.is_file():
+        raise DataError(
+            f"No file of weights with the content {weights} is known on this machine.",
+            "Give it by `--weights FILE`.",
+        )
+    path = existing(record.read_text())
+    if _digest(path) != digest:
+        raise DataError(f"{path} no longer has the content {weights}.", "Give `--weights FILE`.")
+    return path
+
+
+def existing(path: str) -> Path:
+    """The path of a file that is there."""
+    found = Path(path).expanduser()
+    if not found.is_file():
+        raise DataError(f"The weights file {found} does not exist.", "Correct `--weights FILE`.")
+    return found
+
+
+def _record(digest: str) -> Path:
+    return cache_folder() / "weights" / digest
+
+
+def _digest(path: Path) -> str:
+    stat = path.stat()
+    return _read(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, *state: int) -> str:
+    """Hashed once a process and state: a grid resolves one file hundreds of times."""
+    return file_digest(path)

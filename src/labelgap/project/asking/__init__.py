@@ -1,0 +1,1 @@
+"""Which images a person is asked next, and why."""

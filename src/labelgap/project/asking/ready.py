@@ -1,0 +1,44 @@
+"""What must be there before anything is computed; no torch, so a refusal is quick."""
+
+from labelgap.core.errors import BudgetError, LabelgapError
+from labelgap.project.keep.store import Project
+from labelgap.project.quality.quality import TRAINED
+
+
+def need_images(project: Project) -> None:
+    """Raises `BudgetError` for a project without a usable image."""
+    if not project.items.count():
+        raise BudgetError(
+            f"{project.root} has no usable image.",
+            "Put images into it and run `labelgap add`; `labelgap status` tells what was "
+            "quarantined.",
+        )
+
+
+def need_labels(project: Project) -> None:
+    """What training needs.
+
+    Raises `BudgetError` without a label to train on, `LabelgapError` for one class only.
+    """
+    if len(project.classes) < 2:
+        raise LabelgapError(
+            "With one class there is nothing to tell apart, so nothing to train.",
+            "Export the labels; or add a class: `labelgap classes --add NAME`.",
+        )
+    if not len(project.ledger.labelled_ids("train")):
+        held_out = len(project.ledger.labelled_ids("held-out"))
+        why = f"all {held_out} labels are held out" if held_out else "no image has a label"
+        raise BudgetError(
+            f"There is nothing to train on: {why}.",
+            "Label images: `labelgap ask 50`, then `labelgap label`.",
+        )
+
+
+def need_training(project: Project) -> None:
+    """Raises `LabelgapError` where nothing was ever trained."""
+    if project.last_note(TRAINED) is None:
+        raise untrained()
+
+
+def untrained() -> LabelgapError:
+    return LabelgapError("There is no trained network yet.", "Run `labelgap train` first.")

@@ -1,0 +1,494 @@
+"""Ask and train: a `Session` on a project's packed images, with held-out questions in between.
+
+Held-out items are a uniform random sample of the folder, whatever the acquisition prefers: every
+item has a draw of its own (keyed by its id), items with a draw below `holdout` are the reserve,
+which the acquisition never sees, and held-out questions are the reserve in the order of the draws.
+"""
+
+import json
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from labelgap.core.config import RunConfig, config_hash
+from labelgap.core.device import Machine, machine
+from labelgap.core.errors import BudgetError, LabelgapError
+from labelgap.core.files import write_text
+from labelgap.core.types import Ids, Query
+from labelgap.data.types import Augment, Split, Task, statistics
+from labelgap.learn.learner import Progress
+from labelgap.ledger.events import QueryItem
+from labelgap.project.asking.cold import thumbnails, typical
+from labelgap.project.asking.explain import HELD_OUT, why
+from labelgap.project.asking.ready import need_images, need_labels, untrained
+from labelgap.project.asking.regions import uncovered
+from labelgap.project.asking.work_notes import WHY
+from labelgap.project.keep.store import DEFAULT_BACKBONE, Project, ProjectSettings
+from labelgap.project.quality.quality import TRAINED, last_training
+from labelgap.session.presets import merge, resolve
+from labelgap.session.session import Session, ids_hash
+
+WATCHED = 2000
+"""Reserve items that every network predicts: to compare networks with each other, and with the
+held-out labels that come later."""
+_BLOCK = 20_000  # images whose frozen features are kept under one key
+
+
+def configuration(settings: ProjectSettings, name: str, method: str | None = None) -> RunConfig:
+    """The whole configuration of a project's session.
+
+    With weights: a frozen backbone and its adapter. Without: a small ResNet from new weights,
+    whose stem's stride grows with the images so that a round stays in minutes on a CPU.
+    """
+    s = settings
+    network: dict[str, Any] = {}
+    if s.weights:
+        network = {"name": s.network or DEFAULT_BACKBONE, "freeze": True, "weights": s.weights}
+    elif s.network:
+        network = {"name": s.network}
+    else:
+        network = {"stem_stride": 1 if s.image_size <= 40 else 2 if s.image_size <= 80 else 4}
+    values: dict[str, Any] = {
+        "method": method or s.method,
+        "seed": s.seed,
+        "network": network,
+        "data": {"name": name},
+    }
+    # From new weights a round must stay near a minute on two cores: the smaller preset.
+    preset = "cpu" if s.weights else "smoke"
+    return resolve(merge(values, s.config), preset=preset, where="the project's settings")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `ask` did: the outstanding items, how many are new, and whether it had to train."""
+
+    items: list[QueryItem]
+    new: int
+    held_out: int
+    trained: bool
+    cold: bool
+
+
+class Work:
+    """The session of a project that is open for writing.
+
+    Parameters
+    ----------
+    method: another method than the project's.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        method: str | None = None,
+        device: str = "auto",
+        progress: Progress | None = None,
+    ) -> None:
+        self.project = project
+        self.config = configuration(project.settings, project.root.name, method)
+        self.machine = machine(device, self.config.precision)
+        need_images(project)
+        items = project.items.all()
+        self.unpacked = project.items.unpacked()
+        here = [i.id for i in items if i.present and i.id not in self.unpacked]
+        self.present: Ids = np.array(here, dtype=np.int64)
+        images, self.statistics_rows = _image_task(project, [i.sha256 for i in items])
+        draws = _draws(project, len(items))
+        self.reserve: Ids = np.flatnonzero(draws < project.settings.holdout).astype(np.int64)
+        self.reserve = self.reserve[np.argsort(draws[self.reserve], kind="stable")]
+        pool = np.setdiff1d(self.present, self.reserve)
+        self.images = _with_pool(images, pool)
+        task = _frozen(project, self.config, self.images, self.machine, progress)
+        self.session = Session(
+            task,
+            self.config,
+            folder=project.home,
+            machine=self.machine,
+            ledger=project.ledger,
+            progress=progress,
+            without=self.unpacked,
+        )
+
+    # --------------------------------------------------------------------------- training
+
+    def state(self, ids: Ids, labels: Ids) -> dict[str, Any]:
+        """What a network trained on these labels depends on: them, configuration, statistics,
+        classes."""
+        return {
+            "labels_sha256": ids_hash(np.concatenate([ids, labels])),
+            "config": config_hash(self.config.model_dump(mode="json")),
+            "statistics_rows": self.statistics_rows,
+            "classes": len(self.project.classes),
+        }
+
+    def is_stale(self) -> bool:
+        """Whether labels or settings have changed since the last training."""
+        last, state = last_training(self.project.ledger), self.state(*self.session.labelled())
+        return any(last.get(k) != v for k, v in state.items())
+
+    def restore(self) -> bool:
+        """Load the last trained network, if it is one of this configuration and these classes."""
+        last, state = last_training(self.project.ledger), self.state(*self.session.labelled())
+        if any(last.get(k) != v for k, v in state.items() if k != "labels_sha256"):
+            return False
+        return self.session.restore()
+
+    def load(self) -> None:
+        """As `restore`. Raises `LabelgapError` with the reason where there is no such network."""
+        if self.restore():
+            return
+        last, classes = last_training(self.project.ledger), len(self.project.classes)
+        if not last:
+            raise untrained()
+        if last["classes"] != classes:
+            cause = f"The last training knew {last['classes']} classes; now there are {classes}."
+        else:
+            cause = "The last training was of other settings, or its weights are gone."
+        raise LabelgapError(cause, "Run `labelgap train` first.")
+
+    def train(self) -> dict[str, float]:
+        """Train on all labels that are not held out; predicts the watched items afterwards.
+
+        Returns seconds by stage. Raises `BudgetError` without labels, `LabelgapError` for one
+        class only.
+        """
+        need_labels(self.project)
+        session = self.session
+        seconds = session.fit()
+        # Of what was trained on: people may have labelled on meanwhile.
+        ids, labels = session.training.labelled_ids, session.training.labels
+        started = time.perf_counter()
+        held = self.project.ledger.labelled_ids("held-out")
+        watched = self._packed(np.union1d(self.reserve[:WATCHED], held))
+        predicted: list[int] = []
+        if len(watched):
+            out = session.learner.predict(session.training.network, watched, {"logits"})
+            predicted = out["logits"].argmax(dim=1).tolist()
+        facts = {
+            **self.state(ids, labels),
+            "labels": len(ids),
+            "classes_seen": len(np.unique(labels)),
+            "watched": watched.tolist(),
+            "predicted": predicted,
+            "regions": self.regions(),
+            "seconds": {**seconds, "evaluate": time.perf_counter() - started},
+        }
+        self.project.ledger.note(TRAINED, facts, round=max(session.round, 0))
+        return seconds
+
+    def _packed(self, ids: Ids) -> Ids:
+        """Without the items that have no pixels."""
+        return np.array([i for i in ids.tolist() if i not in self.unpacked], dtype=np.int64)
+
+    def regions(self) -> list[dict[str, Any]]:
+        """Components of the unlabelled mixture that the labels do not cover, the largest first."""
+        session, training = self.session, self.session.training
+        rng = session.streams.numpy("regions", max(session.round, 0))
+        labelled, free = training.labelled_ids, session.unlabelled_ids()
+        if len(free) > _BLOCK:
+            free = np.sort(rng.choice(free, _BLOCK, replace=False))
+        both = np.concatenate([labelled, free])
+        out = session.learner.predict(training.network, both, {"features", "logits"})
+        z, predicted = out["features"], out["logits"].argmax(dim=1)
+        n = len(labelled)
+        return uncovered(z[:n], training.labels, z[n:], predicted[n:], free, rng)
+
+    # ------------------------------------------------------------------------------ asking
+
+    def ask(self, n: int) -> Asked:
+        """The next `n` images to label: outstanding ones first, then new ones, held-out included.
+
+        Trains first if labels have come since. Raises `BudgetError` where nothing is left.
+        """
+        if n < 1:
+            raise BudgetError(f"{n} images asked for.", "Ask for 1 at least.")
+        waiting = self.project.waiting()
+        if len(waiting) >= n:
+            return Asked(waiting[:n], 0, 0, False, False)
+        return self.ask_more(n - len(waiting))
+
+    def ask_more(self, n: int) -> Asked:
+        """`n` images besides those that wait; fewer where fewer are left.
+
+        People may answer meanwhile: what they answer after the training began is left to the
+        next one.
+        """
+        session, ledger = self.session, self.project.ledger
+        round, waiting = session.next_round, self.project.waiting()
+        candidates = session.candidate_ids(round)
+        held = self.next_held_out(n, len(candidates))
+        wanted = min(n - len(held), len(candidates))
+        if not len(held) and not wanted:
+            if waiting:
+                return Asked(waiting, 0, 0, False, False)
+            raise BudgetError(
+                "Every image has an answer, or is gone: there is nothing left to ask.",
+                "Put more images into the folder and run `labelgap add`.",
+            )
+        trained = cold = False
+        chosen: list[QueryItem] = []
+        if wanted:
+            cold = self.is_cold()
+            if not cold:
+                trained = self._ready()
+                query = session.choose(wanted, round)
+            else:
+                query = self._typical(wanted, candidates, round)
+            chosen = self._explained(query, round)
+        items = _interleave(chosen, held, session.streams.numpy("held-out places", round))
+        self.project.snapshot(f"before-round-{round:05d}")
+        ledger.hold_out(held)
+        ledger.asked(round, items)
+        return Asked(self.project.waiting(), len(items), len(held), trained, cold)
+
+    def is_cold(self) -> bool:
+        """Whether there is nothing that a network could learn to tell apart."""
+        _, labels = self.session.labelled()
+        return len(np.unique(labels)) < 2
+
+    def next_held_out(self, missing: int, supply: int) -> Ids:
+        """The reserve items whose turn it is, so that they are `holdout` of all that was asked."""
+        ledger, share = self.project.ledger, self.project.settings.holdout
+        asked = ledger.asked_ids()
+        taken = set(asked.tolist()) | set(ledger.labels) | set(ledger.skipped)
+        here = set(self.present.tolist())
+        free = [i for i in self.reserve.tolist() if i not in taken and i in here]
+        held_so_far = len(ledger.held_out.intersection(asked.tolist()))
+        due = round(share * (len(asked) + missing)) - held_so_far
+        due = max(due, missing - supply)  # the reserve is asked too when nothing else is left
+        return np.array(free[: min(max(due, 0), missing)], dtype=np.int64)
+
+    def _ready(self) -> bool:
+        """A network of the labels at hand; True if it had to be trained."""
+        if not self.is_stale() and self.restore():
+            return False
+        self.train()
+        return True
+
+    def embedding(self) -> Float[Tensor, "n d"]:
+        """One row an item, known before any label: frozen features, else thumbnails' PCA."""
+        task = self.session.task
+        if not task.train.is_images:
+            return torch.from_numpy(np.array(task.train.inputs, dtype=np.float32))
+        return thumbnails(np.asarray(task.train.inputs))
+
+    def _typical(self, n: int, candidates: Ids, round: int) -> Query:
+        session = self.session
+        labelled = self._packed(self.project.ledger.labelled_ids("all"))
+        normalise = not session.task.train.is_images
+        return typical(self.embedding(), candidates, labelled, n, session.streams, round, normalise)
+
+    def _explained(self, query: Query, round: int) -> list[QueryItem]:
+        """The query with a sentence for each item, and its labelled neighbours kept as a note."""
+        session, classes = self.session, self.project.classes
+        probabilities: Float[np.ndarray, "n k"] | None = None
+        near: dict[int, list[int]] = {}
+        ids = np.asarray(query.ids)
+        labelled, labels = session.labelled()
+        if session.fitted_round >= 0 and len(labelled):
+            both = np.concatenate([ids, labelled])
+            network = session.training.network
+            out = session.learner.predict(network, both, {"features", "logits"})
+            probabilities = out["logits"][: len(ids)].softmax(dim=1).numpy()
+            z = out["features"]
+            distance = torch.cdist(z[: len(ids)], z[len(ids) :])
+            order = distance.topk(min(3, len(labelled)), largest=False).indices.numpy()
+            near = {int(i): labelled[row].tolist() for i, row in zip(ids, order, strict=True)}
+        if near:
+            data = {"neighbours": {str(k): v for k, v in near.items()}}
+            self.project.ledger.note(WHY, data, round=round)
+        known = {int(i): classes[int(y)] for i, y in zip(labelled, labels, strict=True)}
+        items = []
+        for row, id in enumerate(ids.tolist()):
+            parts = {name: float(values[row]) for name, values in query.parts.items()}
+            p = None if probabilities is None else probabilities[row]
+            neighbours = [known[i] for i in near.get(id, [])]
+            items.append(
+                QueryItem(
+                    id,
+                    None if query.score is None else float(query.score[row]),
+                    parts,
+                    None if p is None else int(p.argmax()),
+                    why(parts, p, classes, neighbours),
+                    probability=None if p is None else float(p.max()),
+                )
+            )
+        return items
+
+    # -------------------------------------------------------------------------- predicting
+
+    def predict(self) -> tuple[Ids, Float[np.ndarray, "n k"]]:
+        """Ids and their probabilities of every class, by the last trained network: every item
+        but those without pixels.
+
+        Raises `LabelgapError` where none is trained yet.
+        """
+        self.load()
+        ids = self._packed(np.arange(len(self.session.task.train), dtype=np.int64))
+        out = self.session.learner.predict(
+            self.session.training.network, ids, {"logits"}, progress=self.session.progress
+        )
+        return ids, out["logits"].softmax(dim=1).numpy()
+
+
+def _interleave(chosen: list[QueryItem], held: Ids, rng: np.random.Generator) -> list[QueryItem]:
+    """Held-out questions at uniform places, so that an unfinished batch has its share of them."""
+    total = len(chosen) + len(held)
+    places = set(rng.permutation(total)[: len(held)].tolist())
+    first, second = iter(held.tolist()), iter(chosen)
+    return [
+        QueryItem(int(next(first)), explanation=HELD_OUT) if place in places else next(second)
+        for place in range(total)
+    ]
+
+
+def _draws(project: Project, n: int) -> Float[np.ndarray, " n"]:
+    from labelgap.core.streams import Streams
+
+    ids = np.arange(n, dtype=np.int64)
+    return Streams(project.settings.seed).ties(ids, "held-out reserve")
+
+
+def _image_task(project: Project, hashes: list[str]) -> tuple[Task, int]:
+    """All items as a task without labels, and the number of rows its statistics are of."""
+    n, classes = len(hashes), project.classes
+    inputs = project.pixels.open(n)
+    rows, mean, std = _statistics(project, inputs)
+    side = project.settings.image_size
+    digest = config_hash({"items": hashes, "side": side, "classes": classes})
+    empty = Split(np.empty((0, *inputs.shape[1:]), np.uint8), np.empty(0, np.int64))
+    task = Task(
+        project.root.name,
+        classes,
+        Split(inputs, np.full(n, -1, dtype=np.int64)),
+        empty,
+        Augment(pad=max(1, side // 8), flip=project.settings.flip),
+        mean,
+        std,
+        digest,
+    )
+    return task, rows
+
+
+def _statistics(
+    project: Project, inputs: np.ndarray
+) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """Statistics of the channels, computed again only once the project has doubled: networks
+    trained before a few more images came stay what they were."""
+    file = project.home / "cache" / "statistics.json"
+    match _cached(file):
+        case {"rows": int(rows), "mean": list(means), "std": list(deviations)}:
+            if rows <= len(inputs) < 2 * rows:
+                return rows, tuple(means), tuple(deviations)
+    mean, std = statistics(inputs)
+    write_text(file, json.dumps({"rows": len(inputs), "mean": mean, "std": std}))
+    return len(inputs), mean, std
+
+
+def _cached(file: Path) -> Any:
+    """What a file of the cache holds; None where it has to be made anew."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _with_pool(task: Task, pool: Ids) -> Task:
+    from dataclasses import replace
+
+    return replace(task, pool=pool)
+
+
+def _frozen(
+    project: Project, config: RunConfig, task: Task, where: Machine, progress: Progress | None
+) -> Task:
+    """The task of frozen features where the configuration freezes a backbone.
+
+    Features are computed by blocks of rows that never change, so that `add` computes new ones
+    only.
+    """
+    if not config.network.freeze:
+        return task
+    from labelgap.frozen.freeze import freeze
+
+    blocks, test = [], task.test
+    for start, stop in _block_bounds(project, len(task.train)):
+        inputs = task.train.inputs[start:stop]
+        part = Task(
+            task.name,
+            task.classes,
+            Split(inputs, task.train.labels[start:stop]),
+            task.test,
+            Augment(),
+            task.mean,
+            task.std,
+            "",
+        )
+        frozen = freeze(
+            part, config.network, where, cache=project.home / "cache", progress=progress
+        )
+        blocks.append(frozen.train.inputs)
+        test = frozen.test
+    features = np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+    mean, std = _feature_statistics(project, features)
+    return Task(
+        task.name,
+        task.classes,
+        Split(features, task.train.labels),
+        test,
+        Augment(),
+        mean,
+        std,
+        config_hash({"of": task.fingerprint, "network": config.network.model_dump(mode="json")}),
+        task.pool,
+    )
+
+
+def _block_bounds(project: Project, n: int) -> list[tuple[int, int]]:
+    """Rows of each block of features: what was there when features were first wanted, then what
+    has come since."""
+    file = project.home / "cache" / "blocks.json"
+    known = _cached(file)
+    ends = [end for end in known if end <= n] if _rising(known) else []
+    while not ends or ends[-1] < n:
+        ends.append(min(n, (ends[-1] if ends else 0) + _BLOCK))
+    if ends != known:
+        write_text(file, json.dumps(ends))
+    return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _rising(ends: Any) -> bool:
+    return isinstance(ends, list) and all(
+        isinstance(end, int) and end > start for start, end in pairwise([0, *ends])
+    )
+
+
+def _feature_statistics(
+    project: Project, features: Float[np.ndarray, "n d"]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of the same rows as the pixels' statistics, for the same reason."""
+    rows = json.loads((project.home / "cache" / "statistics.json").read_text())["rows"]
+    return statistics(np.asarray(features[:rows]))
+
+
+def hold_out_imported(project: Project, ids: Collection[int]) -> int:
+    """Hold out the reserve's share of the labels of these items; returns how many are new.
+
+    Right only where the items are a uniform sample of the folder: the reserve is one, so what it
+    shares with them is too.
+    """
+    draws = _draws(project, project.items.count())
+    ledger, share = project.ledger, project.settings.holdout
+    new = [i for i in ledger.labelled_ids("train").tolist() if i in ids and draws[i] < share]
+    ledger.hold_out(new)
+    return len(new)

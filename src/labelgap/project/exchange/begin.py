@@ -1,0 +1,204 @@
+"""`labelgap init`: classes, settings, items, and the labels that came along."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labelgap.core.errors import ConfigError, DataError, FolderError, UnknownName
+from labelgap.core.names import TIMM, check_method, check_network
+from labelgap.project.exchange.exchange import Imported, store_labels
+from labelgap.project.images import sources
+from labelgap.project.images.ingest import Report
+from labelgap.project.keep.store import Project, ProjectSettings, check_classes, manifest_in
+
+SMALL = 64
+"""Images that all have one square size up to this keep it; others are packed at 128 pixels, what
+frozen backbones work on."""
+_PEEKED = 32
+_SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What `init` found."""
+
+    project: Project
+    report: Report
+    labels: Imported
+    held_out: int
+
+
+def begin(
+    root: Path,
+    *,
+    classes: Sequence[str] | None = None,
+    manifest: Path | None = None,
+    folder_labels: bool | None = None,
+    image_size: int | None = None,
+    **settings: Any,
+) -> Begun:
+    """Make the project of a folder, or continue one whose `init` was interrupted.
+
+    Parameters
+    ----------
+    classes: names; None takes those of the labels that come along: sub-folders', a manifest's,
+        a table's.
+    folder_labels: whether an image in a sub-folder is labelled by its name; None: only where the
+        classes come from there.
+    image_size: side of the packed square; None: see `SMALL`.
+    settings: other fields of `ProjectSettings`.
+
+    Raises
+    ------
+    FolderError, DataError, ConfigError, UnknownName: nothing is made then. FolderError too where
+        the folder has a project and an argument contradicts it; None contradicts nothing.
+    """
+    if not root.is_dir():
+        raise FolderError(f"{root} is not a folder.", "Give the folder that has the images.")
+    _check_settings(settings)
+    listed = manifest_in(root, manifest) if manifest else None
+    kind: sources.Kind = "manifest" if listed else sources.kind_of(root)
+    found = sources.find(root, kind, root / listed if listed else None)
+    if not found:
+        raise DataError(
+            f"{root} has no images ({', '.join(sorted(s[1:] for s in sources.SUFFIXES))}).",
+            "Put images into it, or give another folder.",
+        )
+    by_folder = kind == "folder"
+    use_labels = True if not by_folder else folder_labels
+    if use_labels is None:
+        use_labels = classes is None
+    if classes is None and by_folder:
+        _refuse_splits(root, sources.classes_of(found))
+    names = check_classes(classes if classes is not None else sources.classes_of(found))
+    if use_labels:
+        for place in found:
+            if place.label is not None and place.label not in names:
+                raise UnknownName("class", place.label, names, place.path)
+    size = image_size or peek_size(root, found)
+    made = ProjectSettings(
+        classes=names,
+        image_size=size,
+        source=kind,
+        manifest=listed,
+        folder_labels=by_folder and use_labels,
+        **settings,
+    )
+    if made.weights:
+        # Found out now, and not by the first question.
+        from labelgap.networks.timm import load_backbone
+        from labelgap.project.asking.work import configuration
+
+        load_backbone(configuration(made, root.name).network)
+    asked = {"manifest": manifest, "folder_labels": folder_labels, "image_size": image_size}
+    given = settings.keys() | {key for key, value in asked.items() if value is not None}
+    project = Project.create(root, made, given)
+    try:
+        if (project.settings.source, project.settings.manifest) != (kind, listed):
+            found = project.find()  # a project that is there goes on with its own images
+        report = project.add(found)
+        labels = keep_labels(project, found)
+        held_out = hold_out_share(project, labels)
+    except BaseException:
+        project.close()
+        raise
+    return Begun(project, report, labels, held_out)
+
+
+def _refuse_splits(root: Path, names: Sequence[str]) -> None:
+    """Raises `ConfigError` where all sub-folders are the parts of a data set, and no classes."""
+    if names and all(name.lower() in _SPLITS for name in names):
+        raise ConfigError(
+            f"The sub-folders {', '.join(names)} of {root} are named as the splits of a data set, "
+            "not as classes.",
+            f"Give the folder of one split (`labelgap init {shlex.quote(str(root / names[-1]))}`), "
+            "or name the classes: --classes a,b,c.",
+        )
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """A misspelt name or setting must not be found after an hour of decoding, or of labelling.
+
+    Raises `UnknownName`, `ConfigError`. Names come first, since the rest imports torch.
+    """
+    config = settings.get("config") or {}
+    method, network = settings.get("method", "daal"), settings.get("network")
+    named = config.get("network")
+    named = named if isinstance(named, Mapping) else {}
+    check_method(method)
+    name = str(named.get("name") or network or "auto")
+    check_network(name)
+    if name == "embedding" and not named.get("freeze"):
+        raise ConfigError(
+            "The network 'embedding' is an adapter on features that stay as they are.",
+            "Give --network resnet, mlp or timm:NAME.",
+        )
+    if config:
+        from labelgap.session.presets import resolve
+
+        resolve({"method": method, **config}, preset="cpu", where="init")
+    if name.startswith(TIMM):
+        from labelgap.networks.timm import check_timm
+
+        check_timm(name)
+
+
+def hold_out_share(project: Project, labels: Imported) -> int:
+    """Where every image came with a label, the reserve measures accuracy: it is a uniform sample
+    of them all, and nothing is left that could be asked. Returns how many are held out by it.
+
+    labels: what `keep_labels` found; labels of elsewhere are no part of the sample.
+    """
+    if not labels.items or len(project.ledger.labels) < project.items.count():
+        return 0
+    from labelgap.project.asking.work import hold_out_imported
+
+    return hold_out_imported(project, labels.items)
+
+
+def keep_labels(project: Project, found: list[sources.Found]) -> Imported:
+    """Store the labels that came with the images, by the person "folder", "manifest", "tables".
+
+    Copies of one image in two classes' folders contradict each other: such labels are left out
+    and told, and so are names that are no class. Folders that name no classes give no labels.
+    """
+    report = Imported()
+    kind = project.settings.source
+    if kind == "folder" and not project.settings.folder_labels:
+        return report
+    paths = project.items.paths()
+    answers: dict[int, tuple[int, str]] = {}
+    torn: set[int] = set()
+    for place in found:
+        if place.label is None or place.path not in paths:
+            continue
+        if place.label not in project.classes:
+            report.unmatched.append(f"{place.path} ({place.label})")
+            continue
+        item, label = paths[place.path], project.classes.index(place.label)
+        if item in answers and answers[item][0] != label:
+            torn.add(item)
+            report.ambiguous.append(place.path)
+        answers.setdefault(item, (label, place.path))
+    kept = {i: a for i, a in answers.items() if i not in torn}
+    store_labels(project.ledger, kept, kind, project.classes, report)
+    return report
+
+
+def peek_size(root: Path, found: list[sources.Found]) -> int:
+    """The common side of small square images, else 128."""
+    from labelgap.project.images.ingest import size_of
+
+    reader = sources.Reader(root)
+    sizes = set()
+    step = max(1, len(found) // _PEEKED)
+    for place in found[::step][:_PEEKED]:
+        if not place.refused and (size := size_of(reader, place.path)) is not None:
+            sizes.add(size)
+    if len(sizes) == 1:
+        width, height = sizes.pop()
+        if width == height and 4 <= width <= SMALL:
+            return width
+    return 128

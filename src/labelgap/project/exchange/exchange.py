@@ -1,0 +1,362 @@
+"""Labels from and for other tools: CSV, JSONL, Parquet, folders by class, COCO."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labelgap.core.errors import DataError, FolderError, UnknownName
+from labelgap.core.files import write_text
+from labelgap.ledger.events import Event
+from labelgap.ledger.ledger import NONE_OF_THESE, Ledger
+from labelgap.project.exchange.outputs import LABELS, refuse_overwriting
+from labelgap.project.images.sources import Unreadable, read_table, relative
+from labelgap.project.images.tables import Row, fused, write_table
+from labelgap.project.keep.store import NONE_LABEL, Project
+
+COLUMNS = ("path", "label", "annotator", "time", "round")
+
+
+@dataclass
+class Imported:
+    """What became of a file's rows."""
+
+    stored: int = 0
+    same: int = 0
+    taken_back: int = 0
+    """Labels that their annotator gave and took back: repeating them stores nothing."""
+    without_label: int = 0
+    unmatched: list[str] = field(default_factory=list)
+    ambiguous: list[str] = field(default_factory=list)
+    differing: list[tuple[str, str, str]] = field(default_factory=list)
+    """(path, label in force before, imported label)"""
+    items: set[int] = field(default_factory=set)
+    """What the labels are of, whether stored now or before."""
+
+
+# -------------------------------------------------------------------------------- import
+
+
+def import_file(project: Project, file: Path, person: str = "import") -> Imported:
+    """Store the labels of a CSV or JSONL file, all of them or none.
+
+    Columns: path or id, label, and optionally annotator. Repeating an import stores nothing new:
+    a label that its annotator has given already is left alone. Rows that name no image of the
+    project are counted and left out, and so are images that one annotator labels twice.
+
+    Raises
+    ------
+    DataError: no such file, no such columns, or no row that matches.
+    UnknownName: a label that is no class, with its row.
+    """
+    rows = read_table(file)
+    if rows and not {"path", "id"} & rows[0].keys():
+        raise DataError(
+            f"{file}: no column path or id ({', '.join(rows[0])}).", "Name the columns so."
+        )
+    if rows and not any("label" in row for row in rows):
+        raise DataError(f"{file}: no column label.", "Name the columns path, label.")
+    paths = project.items.paths()
+    count = project.items.count()
+    refused = {file.path: file.reason for file in project.items.files("quarantined")}
+    report = Imported()
+    given: dict[str, dict[int, tuple[int, str]]] = {}
+    twice: set[tuple[str, int]] = set()
+    for number, row in enumerate(rows, 1):
+        text = fused(row.get("label", ""))
+        name = fused(row.get("path", "")) or row.get("id", "")
+        if not text:
+            report.without_label += 1
+            continue
+        label = _label(project, text, f"{file}, row {number}")
+        item = _item(project.root, row, paths, count)
+        if item is None:
+            why = refused.get(name)
+            report.unmatched.append(f"{name} (quarantined: {why})" if why else name)
+            continue
+        who = fused(row.get("annotator", "")) or person
+        known = given.setdefault(who, {})
+        if item in known and known[item][0] != label:
+            twice.add((who, item))
+            report.ambiguous.append(name)
+        known[item] = (label, name)
+    if rows and not given and report.unmatched:
+        raise DataError(
+            f"{file}: none of {len(report.unmatched)} rows names an image of this project "
+            f"(the first: {report.unmatched[0]!r}).",
+            f"Paths are relative to {project.root}.",
+        )
+    for who, answers in given.items():
+        kept = {i: a for i, a in answers.items() if (who, i) not in twice}
+        store_labels(project.ledger, kept, who, project.classes, report)
+    return report
+
+
+def store_labels(
+    ledger: Ledger,
+    answers: Mapping[int, tuple[int, str]],
+    person: str,
+    classes: tuple[str, ...],
+    report: Imported,
+) -> None:
+    """Store one person's labels, item -> (label, path), in one transaction; those that this
+    person has given already, or given and taken back, are counted and left alone."""
+    in_force, taken_back = ledger.labels, _taken_back(ledger, person)
+    report.items.update(answers)
+    new: dict[int, int] = {}
+    for item, (label, path) in answers.items():
+        if ledger.opinions(item).get(person) == label:
+            report.same += 1
+            continue
+        if taken_back.get(item) == label:
+            report.taken_back += 1
+            continue
+        if item in in_force and in_force[item] != label:
+            before, now = (name_of(y, classes) for y in (in_force[item], label))
+            report.differing.append((path, before, now))
+        new[item] = label
+    if new:
+        ledger.answers(new, person=person)
+    report.stored += len(new)
+
+
+def _taken_back(ledger: Ledger, person: str) -> dict[int, int]:
+    """Item -> the label that this person's last event there took back."""
+    given: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for event in ledger.history(limit=-1, person=person)[::-1]:
+        if event.id is None:
+            continue
+        last.pop(event.id, None)
+        if event.label is not None:
+            given[event.seq] = event.label
+        elif event.kind == "undone" and event.data["undoes"] in given:
+            last[event.id] = given[event.data["undoes"]]
+    return last
+
+
+def _label(project: Project, text: str, where: str) -> int:
+    if text == NONE_LABEL:
+        return NONE_OF_THESE
+    if text not in project.classes:
+        raise UnknownName("class", text, (*project.classes, NONE_LABEL), where)
+    return project.classes.index(text)
+
+
+def _item(root: Path, row: Mapping[str, str], paths: Mapping[str, int], count: int) -> int | None:
+    path = fused(row.get("path", ""))
+    if path:
+        if path in paths:
+            return paths[path]
+        try:
+            return paths.get(relative(root, path))
+        except (Unreadable, ValueError):
+            return None
+    text = row.get("id", "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) < count else None
+
+
+def name_of(label: int, classes: tuple[str, ...]) -> str:
+    """A label as it is written in files."""
+    return NONE_LABEL if label == NONE_OF_THESE else classes[label]
+
+
+# -------------------------------------------------------------------------------- export
+
+
+def label_rows(project: Project) -> list[Row]:
+    """One row for each label in force, by item: path, label, annotator, time (UTC), round.
+
+    Without those of `labels_of_gone`, whose path is another image's.
+    """
+    # People label meanwhile: the labels are read first, since every one of them has its event
+    # among those that are read later.
+    labels = project.ledger.labels
+    said: dict[int, list[Event]] = {}
+    for event in project.ledger.events():
+        if event.kind in ("labelled", "corrected") and event.id is not None:
+            said.setdefault(event.id, []).append(event)
+    rows = []
+    replaced = project.items.replaced()
+    for item in project.items.all():
+        if item.id not in labels or item.id in replaced:
+            continue
+        opinions = project.ledger.opinions(item.id)
+        source = _source(said.get(item.id, []), labels[item.id], opinions)
+        if source is None:
+            continue
+        rows.append(
+            {
+                "path": item.path,
+                "label": name_of(labels[item.id], project.classes),
+                "annotator": source.person,
+                "time": source.time,
+                "round": source.round,
+                "id": item.id,
+            }
+        )
+    return rows
+
+
+def labels_of_gone(project: Project) -> int:
+    """How many labels in force are of contents that no file has and whose path has others now.
+
+    The ledger keeps them. A table by paths would put them on the new contents.
+    """
+    return len(project.items.replaced() & project.ledger.labels.keys())
+
+
+def _source(events: Sequence[Event], label: int, opinions: Mapping[str, int | str]) -> Event | None:
+    """The latest event of a label by somebody who still stands by it.
+
+    Where nobody does, since all changed their minds after the label was read, the latest.
+    """
+    of_label = [e for e in reversed(events) if e.label == label]
+    standing = (e for e in of_label if opinions.get(e.person) == label)
+    return next(standing, next(iter(of_label), None))
+
+
+def export(project: Project, out: Path, format: str, *, link: bool = False) -> int:
+    """Write the labels; returns how many.
+
+    link: in format folders, make symbolic links instead of copies.
+
+    Raises
+    ------
+    UnknownName: another format.
+    DataError: in format folders, the file of a labelled image is gone or has other contents.
+    FolderError: `out` cannot be written, is a part of the project, or a folder that is not empty.
+    """
+    if format not in LABELS:
+        raise UnknownName("format", format, LABELS)
+    refuse_overwriting(project, out)
+    rows = label_rows(project)
+    if format == "folders":
+        _folders(project, rows, out, link)
+    elif format == "coco":
+        write_text(out, json.dumps(coco(project, rows), indent=1))
+    else:
+        write_table(out, rows, COLUMNS, format)
+    return len(rows)
+
+
+def coco(project: Project, rows: list[Row]) -> dict[str, Any]:
+    """COCO's JSON: one annotation an image, whose box is the whole image.
+
+    "None of these" has no category there, so such images have no annotation.
+    """
+    items = {item.id: item for item in project.items.all()}
+    images: list[Row] = []
+    annotations: list[Row] = []
+    for row in rows:
+        item = items[row["id"]]
+        images.append(
+            {"id": item.id, "file_name": item.path, "width": item.width, "height": item.height}
+        )
+        if row["label"] == NONE_LABEL:
+            continue
+        annotations.append(
+            {
+                "id": len(annotations) + 1,
+                "image_id": item.id,
+                "category_id": project.classes.index(row["label"]) + 1,
+                "bbox": [0, 0, item.width, item.height],
+                "area": item.width * item.height,
+                "iscrowd": 0,
+            }
+        )
+    categories = [{"id": k + 1, "name": name} for k, name in enumerate(project.classes)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def folder_names(classes: tuple[str, ...]) -> dict[str, str]:
+    """A folder's name for each class: no separators, no leading dot, no two alike."""
+    names: dict[str, str] = {}
+    for name in (*classes, NONE_LABEL):
+        plain = "".join("_" if c in '/\\:*?"<>|' else c for c in name).strip(" .") or "_"
+        taken = {n.casefold() for n in names.values()}
+        chosen, number = plain, 2
+        while chosen.casefold() in taken:
+            chosen, number = f"{plain}-{number}", number + 1
+        names[name] = chosen
+    return names
+
+
+def _folders(project: Project, rows: list[Row], out: Path, link: bool) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FolderError(f"{out} is not an empty folder.", "Choose another --out.")
+    if out.resolve().is_relative_to(project.root):
+        raise FolderError(
+            f"{out} is inside the project's folder, where `add` would take the copies for images.",
+            "Choose a place outside for --out.",
+        )
+    _refuse_missing(project, rows)
+    names = folder_names(project.classes)
+    fresh = not out.exists()
+    try:
+        for row in rows:
+            _put(project, row, out / names[row["label"]], link)
+    except BaseException as error:
+        _clear(out, names.values(), fresh)
+        if isinstance(error, Unreadable):
+            raise DataError(f"{row['path']}: {error.reason}.", "Run `labelgap add`.") from error
+        if isinstance(error, OSError):
+            raise FolderError(
+                f"Cannot write {out}: {error.strerror or error}.", "Free space, or another --out."
+            ) from error
+        raise
+
+
+def _refuse_missing(project: Project, rows: list[Row]) -> None:
+    """Before anything is copied: every labelled image must have its file."""
+    items = {item.id: item for item in project.items.all()}
+    lost = [r for r in rows if not (items[r["id"]].present and _file(project, r).is_file())]
+    if lost:
+        more = f", and so are {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise DataError(
+            f"{lost[0]['path'] or 'The file'} of the labelled item {lost[0]['id']} is gone or has "
+            f"other contents now{more}.",
+            "Run `labelgap add`, which finds moved files; put back what is still missing, or "
+            "export --format csv, which needs no files.",
+        )
+
+
+def _is_row(project: Project, row: Row) -> bool:
+    """Whether an image is in the row of a table, "name#row", and no file of its own."""
+    return "#" in row["path"] and not (project.root / row["path"]).exists()
+
+
+def _file(project: Project, row: Row) -> Path:
+    """The file that holds an image: its own, or the table."""
+    path: str = row["path"]
+    return project.root / (path.rpartition("#")[0] if _is_row(project, row) else path)
+
+
+def _put(project: Project, row: Row, folder: Path, link: bool) -> None:
+    """One image into its class's folder. Raises `Unreadable`, `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = _is_row(project, row)
+    name = row["path"].replace("#", "-") if table else row["path"]
+    target = folder / f"{row['id']:06d}-{Path(name).name}"
+    if table:
+        target.write_bytes(project.reader.read(row["path"]))
+    elif link:
+        os.symlink((project.root / row["path"]).resolve(), target)
+    else:
+        shutil.copy2(project.root / row["path"], target)
+
+
+def _clear(out: Path, names: Iterable[str], fresh: bool) -> None:
+    """Remove a half-filled folder, which the next export would refuse as not empty.
+
+    It was empty, so that everything under the classes' names is ours. fresh: so is the folder.
+    """
+    for name in names:
+        shutil.rmtree(out / name, ignore_errors=True)
+    if fresh:
+        with suppress(OSError):
+            out.rmdir()

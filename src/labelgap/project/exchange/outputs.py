@@ -1,0 +1,84 @@
+"""Where exports and predictions may be written, and as what; no torch, so a refusal is quick."""
+
+from pathlib import Path
+
+from labelgap.core.errors import ConfigError, FolderError, UnknownName
+from labelgap.project.images.sources import Tables
+from labelgap.project.keep.store import Project
+
+TABLES = ("csv", "jsonl", "parquet")
+LABELS = (*TABLES, "folders", "coco")
+MODELS = ("model", "onnx")
+FORMATS = (*LABELS, *MODELS)
+_BY_SUFFIX = {f".{name}": name for name in (*TABLES, "onnx")} | {".json": "coco"}
+_DATA_SET = frozenset({"state.json", "dataset_dict.json", "dataset_info.json"})
+
+
+def format_of(out: Path | None, given: str | None = None) -> str:
+    """The format of an export: the one given, else that of the file's suffix, else csv.
+
+    Raises
+    ------
+    UnknownName: no such format, or a suffix that names none where none is given.
+    ConfigError: the suffix is another format's.
+    """
+    if given is not None and given not in FORMATS:
+        raise UnknownName("format", given, FORMATS)
+    if out is None:
+        return given or "csv"
+    by_suffix = _BY_SUFFIX.get(out.suffix.lower())
+    if given is None and by_suffix is None:
+        raise UnknownName("format", out.suffix.lstrip("."), FORMATS, f"{out}, without --format")
+    if given is not None and by_suffix not in (None, given):
+        raise ConfigError(
+            f"--format {given} and --out {out} contradict each other: {out.suffix} is the suffix "
+            f"of {by_suffix}.",
+            f"Leave out --format {given}, or give --out another suffix.",
+        )
+    return given or str(by_suffix)
+
+
+def default_out(project: Project, format: str) -> Path:
+    """Where an export goes that says nothing: in the current folder, but for class folders, whose
+    copies `add` would take for images, beside the project's folder."""
+    if format == "folders":
+        return project.root.parent / f"{project.root.name}-labels"
+    named = {"coco": "labels.json", "model": "model", "onnx": "model.onnx"}
+    return Path(named.get(format, f"labels.{format}"))
+
+
+def refuse_overwriting(project: Project, out: Path) -> None:
+    """Refuse a place that holds a part of the project, or would be read as one.
+
+    Raises `FolderError` for the manifest, the file of a known image, a table of the project (in a
+    project of tables every Parquet file in its folder), and the folder .labelgap.
+    """
+    # A link at that place would be replaced, not followed; links on the way to it are followed.
+    place = out.parent.resolve() / out.name
+    if not place.is_relative_to(project.root):
+        return
+    if (part := _part_of(project, place)) is not None:
+        raise FolderError(f"{out} is {part}.", "Give --out another name, or a place outside.")
+
+
+def _part_of(project: Project, place: Path) -> str | None:
+    """What of the project is at a place in its folder. Letters' case is nothing: some disks
+    do not tell it apart."""
+    if place.is_relative_to(project.home):
+        return "in the project's own folder"
+    path = place.relative_to(project.root).as_posix()
+    settings = project.settings
+    if settings.manifest is not None and _same(path, settings.manifest):
+        return "the manifest, from which `add` takes the images"
+    if settings.source == "tables":
+        if path.lower().endswith(".parquet"):
+            return "where `add` would take it for a table of images"
+        if path in _DATA_SET or any(_same(path, name) for name in Tables(project.root).names()):
+            return "a file of the data set that holds the images"
+    if any(_same(path, file.path) for file in project.items.files()):
+        return "an image of the project"
+    return None
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()

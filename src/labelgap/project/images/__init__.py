@@ -1,0 +1,1 @@
+"""The images of a project: found, read, and known again."""

@@ -1,0 +1,67 @@
+"""Tables for other programs: CSV that no spreadsheet executes, JSONL, Parquet; whole or absent."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labelgap.core.errors import UnknownName
+from labelgap.core.files import write_atomically
+
+Row = dict[str, Any]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def defused(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula: an apostrophe before = + - @."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def fused(text: str) -> str:
+    """What `defused` made harmless, as it was."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
+def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str], format: str) -> None:
+    """Write rows as csv, jsonl or parquet; `path` is replaced at once.
+
+    Raises `UnknownName` for another format, `FolderError` where the disk refuses.
+    """
+    if format == "csv":
+        data = _csv(rows, columns)
+    elif format == "jsonl":
+        lines = (json.dumps({c: row.get(c) for c in columns}, ensure_ascii=False) for row in rows)
+        data = "".join(f"{line}\n" for line in lines).encode()
+    elif format == "parquet":
+        data = _parquet(rows, columns)
+    else:
+        raise UnknownName("format", format, ("csv", "jsonl", "parquet"))
+    write_atomically(path, lambda file: file.write(data))
+
+
+def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([defused(c) for c in columns])
+    for row in rows:
+        writer.writerow([_cell(row.get(c)) for c in columns])
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return defused(value) if isinstance(value, str) else value
+
+
+def _parquet(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    sink = io.BytesIO()
+    table = pa.table({c: [row.get(c) for row in rows] for c in columns})
+    pq.write_table(table, sink)
+    return sink.getvalue()

@@ -1,0 +1,370 @@
+"""A project on the disk: `FOLDER/.labelgap/`, found from anywhere below the folder."""
+
+import json
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from labelgap.core.config import Settings, build
+from labelgap.core.errors import ConfigError, DataError, FolderError, InUse, UnknownName
+from labelgap.core.files import write_text
+from labelgap.data.progress import late_progress
+from labelgap.ledger.events import Event, QueryItem
+from labelgap.ledger.ledger import LEDGER, Ledger
+from labelgap.project.images import sources
+from labelgap.project.images.ingest import Report, ingest
+from labelgap.project.images.items import Items
+from labelgap.project.images.pixels import Pixels
+
+HOME = ".labelgap"
+SETTINGS = "project.json"
+ITEMS = "items.sqlite"
+SCHEMA = 1
+MAX_CLASSES = 10_000
+DEFAULT_BACKBONE = "timm:tf_efficientnet_lite0"
+"""What weights are of where no network is named."""
+NONE_LABEL = "(none of these)"
+"""How the answer "none of the classes" is written in files; no class has this name."""
+_SNAPSHOTS = 10
+_NEAR = 20  # paths that an error names
+_CHANGES = {
+    "image_size": "Leave it out: its images are packed at that size. Another one needs a new "
+    "project, once the folder .labelgap is moved away.",
+    "method": "Leave it out; `labelgap ask N --method NAME` changes it from then on.",
+}
+BESIDE = (
+    "If that is `labelgap label`: its page asks for more images (the button “more images”), and "
+    "Ctrl-C in its terminal ends it. Meanwhile status, predict, export and backup work."
+)
+
+Mode = Literal["write", "read"]
+
+
+class ProjectSettings(Settings):
+    """What a project is; fixed at `init` except where a command says that it changes it."""
+
+    schema_: int = Field(SCHEMA, alias="schema")
+    classes: tuple[str, ...] = ()
+    image_size: int = Field(128, ge=4, le=1024)
+    source: Literal["folder", "manifest", "tables"] = "folder"
+    manifest: str | None = None
+    folder_labels: bool = False
+    holdout: float = Field(0.2, ge=0.0, lt=1.0)
+    seed: int = 0
+    method: str = "daal"
+    network: str | None = None
+    weights: str | None = None
+    flip: bool = True
+    config: dict[str, Any] = Field(default_factory=dict)
+
+    model_config: ClassVar[Any] = {**Settings.model_config, "populate_by_name": True}
+
+
+class Project:
+    """A folder of images, its items, its labels and what was trained on them.
+
+    Open with `Project.open` or `Project.create`; use as a context manager. One writer at a time:
+    the ledger's lock names its holder.
+    """
+
+    def __init__(self, root: Path, settings: ProjectSettings, mode: Mode) -> None:
+        self.root, self.home = root, root / HOME
+        self.settings, self.mode = settings, mode
+        try:
+            self.ledger = Ledger.open(self.home / LEDGER, read_only=mode == "read")
+        except InUse as error:
+            raise InUse(error.cause, BESIDE) from error
+        try:
+            self._compare_classes()
+            self.items = Items(self.home / ITEMS, read_only=mode == "read")
+        except BaseException:
+            self.ledger.close()
+            raise
+        self.pixels = Pixels(self.home / "pixels.u8", settings.image_size)
+        self.reader = sources.Reader(root)
+
+    # --------------------------------------------------------------------- opening, making
+
+    @classmethod
+    def open(cls, start: Path | str | None = None, mode: Mode = "write") -> "Project":
+        """The project of a folder or of one of its parents.
+
+        start: a folder that has a project itself; None: the current folder or the nearest
+            parent that has one.
+
+        Raises
+        ------
+        FolderError: there is no project, a part of it is missing, or it is of a newer version.
+        LedgerError: another program writes in it (named).
+        """
+        root = find_root(Path.cwd()) if start is None else Path(start).expanduser()
+        if root is None or not is_project(root):
+            where = "here or above" if start is None else f"in {start}"
+            raise FolderError(
+                f"There is no labelling project {where}.",
+                "Begin one with `labelgap init FOLDER`, or name its folder with --project.",
+            )
+        settings = read_settings(root / HOME / SETTINGS)
+        need_ledger(root)
+        return cls(root.resolve(), settings, mode)
+
+    @classmethod
+    def create(
+        cls, root: Path, settings: ProjectSettings, given: Collection[str] | None = None
+    ) -> "Project":
+        """Begin a project in a folder of images; repeating it with the same settings continues.
+
+        given: the settings that somebody asked for; the others give way to those of a project
+            that is there. None: all that are set.
+
+        Raises `FolderError` where the folder has a project of other classes or settings.
+        """
+        file = root / HOME / SETTINGS
+        fresh = not file.is_file()
+        if not fresh:
+            known = read_settings(file)
+            if known.classes != settings.classes:
+                raise FolderError(
+                    f"{root} has a project already, with the classes "
+                    f"{', '.join(known.classes[:12])}.",
+                    "Use it (`labelgap status`), add a class (`labelgap classes --add NAME`), or "
+                    "move its folder .labelgap away.",
+                )
+            _refuse_changes(file, known, settings, given)
+            settings = known
+        else:
+            save_settings(file, settings)
+        try:
+            return cls(root.resolve(), settings, "write")
+        except BaseException:
+            if fresh:  # a network file system: nothing is begun
+                file.unlink()
+            raise
+
+    def close(self) -> None:
+        self.items.close()
+        self.ledger.close()
+
+    def __enter__(self) -> "Project":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # ----------------------------------------------------------------------------- items
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.settings.classes
+
+    def _compare_classes(self) -> None:
+        """Labels are numbers: the ledger knows what they mean, so that no edit of the settings
+        changes it.
+
+        Raises `FolderError` where the two differ.
+        """
+        known, names = self.ledger.classes, list(self.classes)
+        had = None if known is None else known.get("names")
+        if had is None and (known is None or known["num_classes"] == len(names)):
+            # New, or of a version that kept the names in the settings alone.
+            if self.mode == "write":
+                # Always there: a person must be able to say that an image is none of these.
+                none = known is None or known["none_of_these"]
+                self.ledger.set_classes(len(names), none_of_these=none, names=names)
+        elif had != names:
+            assert known is not None
+            of_ledger = f"{known['num_classes']} classes" if had is None else ", ".join(had)
+            cure = "back as they were" if had is None else json.dumps(had, ensure_ascii=False)
+            raise FolderError(
+                f"The ledger has {of_ledger}; {self.home / SETTINGS} has {', '.join(names)}.",
+                f'Put "classes" there {cure}: labels are places in this list. Then `labelgap '
+                "classes --add NAME` adds a class.",
+            )
+
+    def add_classes(self, names: Sequence[str]) -> None:
+        """Further classes, behind the others: ids and labels stay, networks must be trained again.
+
+        Raises `ConfigError` for a name that is none, or cannot be told from another.
+        """
+        new = check_classes((*self.classes, *names))[len(self.classes) :]
+        # The ledger first: it is what counts, and says so if this process dies in between.
+        self.ledger.add_classes(new)
+        self.change(classes=(*self.classes, *new))
+
+    def find(self) -> list[sources.Found]:
+        """Every place where the project's images should be."""
+        s = self.settings
+        manifest = self.root / s.manifest if s.manifest else None
+        return sources.find(self.root, s.source, manifest)
+
+    def add(self, found: list[sources.Found] | None = None) -> Report:
+        """Take in what is new in the folder, and note what moved or vanished."""
+        places = self.find() if found is None else found
+        with late_progress("Reading images", len(places)) as advance:
+            return ingest(places, self.items, self.pixels, self.reader, advance)
+
+    def waiting(self) -> list[QueryItem]:
+        """What was asked and has no answer yet, but for images whose pixels are lost: nobody can
+        see them until their file is back."""
+        lost = self.items.unpacked()
+        return [item for item in self.ledger.outstanding() if item.id not in lost]
+
+    def item_of(self, name: str) -> int:
+        """The item of a path (relative or absolute) or of an id in digits.
+
+        Raises `UnknownName` with the nearest path.
+        """
+        paths = self.items.paths()
+        try:
+            plain = sources.relative(self.root, name)
+        except sources.Unreadable:
+            plain = name
+        for text in (plain, name):
+            if text in paths:
+                return paths[text]
+        if name.isascii() and name.isdigit() and int(name) < self.items.count():
+            return int(name)
+        near = get_close_matches(plain, paths, n=_NEAR, cutoff=0.5)
+        raise UnknownName("image", name, near or list(paths)[:_NEAR])
+
+    # -------------------------------------------------------------------------- settings
+
+    def change(self, **values: Any) -> None:
+        """Keep other settings from now on (never the image size; classes by `add_classes`)."""
+        tree = self.settings.model_dump(by_alias=True) | values
+        self.settings = build(ProjectSettings, _named(tree), "project")
+        save_settings(self.home / SETTINGS, self.settings)
+
+    # ------------------------------------------------------------------------- snapshots
+
+    def snapshot(self, name: str) -> Path:
+        """A copy of the ledger in `.labelgap/snapshots`; the newest ten are kept."""
+        folder = self.home / "snapshots"
+        folder.mkdir(exist_ok=True)
+        # After going back to an older state, what comes of the rounds until then is kept too.
+        kept = self.ledger.snapshot(folder / f"{name}.sqlite", beside=True)
+        for path in snapshots(self.home)[_SNAPSHOTS:]:
+            path.unlink()
+        return kept
+
+    def last_note(self, kind: str) -> Event | None:
+        notes = self.ledger.notes(kind)
+        return notes[-1] if notes else None
+
+
+def snapshots(home: Path) -> list[Path]:
+    """The ledger's snapshots, the newest first."""
+    found = (home / "snapshots").glob("*.sqlite")
+    return sorted(found, key=lambda p: p.stat().st_mtime_ns, reverse=True)
+
+
+def find_root(start: Path) -> Path | None:
+    """The nearest folder at or above `start` that has a project."""
+    return next((folder for folder in (start, *start.parents) if is_project(folder)), None)
+
+
+def is_project(root: Path) -> bool:
+    """Whether a folder has a project, be it one that lost its settings or its ledger."""
+    return any((root / HOME / name).is_file() for name in (SETTINGS, LEDGER))
+
+
+def need_ledger(root: Path) -> None:
+    """Raises `FolderError` for a project without its ledger; one must not be begun in its place."""
+    if (root / HOME / LEDGER).exists():
+        return
+    if (root / HOME / ITEMS).exists():
+        raise FolderError(
+            f"{root / HOME / LEDGER} is missing, and with it the labels.",
+            "Restore a backup, or one of .labelgap/snapshots; without either `labelgap init` with "
+            "the same options begins a new one.",
+        )
+    raise FolderError(
+        f"The project in {root} was begun and has no ledger yet.",
+        "Run `labelgap init` again, with the same options.",
+    )
+
+
+def check_classes(names: Sequence[str]) -> tuple[str, ...]:
+    """Class names as given, trimmed. Raises `ConfigError` for none, empty or repeated ones."""
+    plain = tuple(unicodedata.normalize("NFC", name.strip()) for name in names)
+    if not plain:
+        raise ConfigError(
+            "The classes are not known.",
+            "Give --classes a,b,c; or put images into sub-folders named by class.",
+        )
+    if len(plain) > MAX_CLASSES:
+        raise ConfigError(f"{len(plain)} classes; at most {MAX_CLASSES} are allowed.")
+    for name in plain:
+        if not name or any(unicodedata.category(c)[0] == "C" for c in name) or len(name) > 200:
+            raise ConfigError(
+                f"The class name {name!r} is empty, too long or has control characters.",
+                "Give each class a short name.",
+            )
+        if name.casefold() == NONE_LABEL:
+            raise ConfigError(
+                f"The class name {name!r} is how labelgap writes that an image is of no class.",
+                "Leave it out: that answer is always there; or give the class another name.",
+            )
+    seen: dict[str, str] = {}
+    for name in plain:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name or plain.count(name) > 1:
+            raise ConfigError(
+                f"The classes {other!r} and {name!r} cannot be told apart.", "Rename one of them."
+            )
+    return plain
+
+
+def read_settings(file: Path) -> ProjectSettings:
+    """Raises `FolderError` for a damaged or newer file."""
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+        schema = int(tree.get("schema", 0))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise FolderError(
+            f"{file} cannot be read: {error}.", "Restore it from a backup; the ledger is whole."
+        ) from error
+    if schema > SCHEMA:
+        raise FolderError(f"{file} is of version {schema}.", "Update labelgap.")
+    return build(ProjectSettings, _named(tree), str(file))
+
+
+def _refuse_changes(
+    file: Path, known: ProjectSettings, asked: ProjectSettings, given: Collection[str] | None
+) -> None:
+    """What is asked for and is otherwise in the project must not be ignored in silence."""
+    names = asked.model_fields_set - {"classes"} if given is None else given
+    for key in ProjectSettings.model_fields:
+        before, now = getattr(known, key), getattr(asked, key)
+        if key in names and now != before:
+            raise FolderError(
+                f"The project in {file.parent.parent} has {key} {before!r}, and now {now!r} is "
+                "given.",
+                _CHANGES.get(key, f"Leave it out, or change it in {file}."),
+            )
+
+
+def save_settings(file: Path, settings: ProjectSettings) -> None:
+    text = json.dumps(settings.model_dump(by_alias=True, mode="json"), indent=1)
+    write_text(file, text + "\n")
+
+
+def _named(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """`build` knows fields by their names; the file says "schema"."""
+    return {("schema_" if key == "schema" else key): value for key, value in tree.items()}
+
+
+def manifest_in(root: Path, manifest: Path) -> str:
+    """The manifest's path relative to the folder, which must hold it."""
+    real = manifest.expanduser().resolve()
+    if not real.is_file():
+        raise DataError(f"The manifest {manifest} does not exist.", "Check the path.")
+    if not real.is_relative_to(root.resolve()):
+        raise DataError(
+            f"The manifest {manifest} is outside {root}.", "Put it into the folder of the images."
+        )
+    return real.relative_to(root.resolve()).as_posix()

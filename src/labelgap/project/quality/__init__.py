@@ -1,0 +1,1 @@
+"""How good the model is, how good the labels are, and when to stop."""

@@ -1,0 +1,138 @@
+"""A folder that belongs to one configuration, and says so before anything is overwritten."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from labelgap._version import __version__
+from labelgap.core.config import RunConfig, build
+from labelgap.core.device import Machine
+from labelgap.core.errors import FolderError
+from labelgap.core.files import write_text
+
+CONFIG = "config.json"
+_NOT_COMPUTING = ("bench/", "check/", "cli/", "project/", "report/")
+
+
+def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
+    """Make or recognise the run's folder; returns warnings.
+
+    Raises
+    ------
+    FolderError: the folder holds another configuration (the difference is named), something
+        else, or cannot be written.
+    """
+    facts = {"config": config.model_dump(mode="json"), "machine": machine_facts(machine)}
+    file = folder / CONFIG
+    if file.exists():
+        saved = read_json(file)
+        difference = differing(saved.get("config", {}), facts["config"])
+        if difference and not _begun(folder):
+            write_text(file, json.dumps(facts, indent=1))
+            return []
+        if difference:
+            key, (old, new) = next(iter(difference.items()))
+            raise FolderError(
+                f"{folder} belongs to another configuration: {key} is {old!r} there and {new!r} "
+                f"here ({len(difference)} keys differ).",
+                "Choose another `--out`, or repeat the folder's own command.",
+            )
+        then = saved.get("machine", {})
+        return [
+            f"This folder was begun with {key} {then[key]!r}, now it is {value!r}: the rest of "
+            "the run will not be bit-identical."
+            for key, value in facts["machine"].items()
+            if key in then and then[key] != value
+        ]
+    if folder.exists() and _begun(folder):
+        raise FolderError(
+            f"{folder} is not empty and is no run of labelgap.", "Choose another `--out`."
+        )
+    write_text(file, json.dumps(facts, indent=1))
+    return []
+
+
+def _begun(folder: Path) -> bool:
+    """Whether there is more than a configuration: a start that was refused leaves just that.
+
+    A process killed before it gave the file its name leaves it under a hidden one.
+    """
+    return any(
+        entry.name != CONFIG and not entry.name.startswith(f".{CONFIG}.")
+        for entry in folder.iterdir()
+    )
+
+
+def differing(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> dict[str, tuple[Any, Any]]:
+    """Keys whose values differ between two configuration trees, by dotted path."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in sorted(set(old) | set(new)):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found.update(differing(a, b, f"{prefix}{key}."))
+        elif a != b:
+            found[f"{prefix}{key}"] = (a, b)
+    return found
+
+
+def read_config(folder: Path) -> RunConfig:
+    """The configuration of a run's folder."""
+    file = folder / CONFIG
+    if not file.exists():
+        raise FolderError(f"{folder} is no run of labelgap: {CONFIG} is missing.")
+    return build(RunConfig, read_json(file)["config"], str(file))
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON file of a run's folder; FolderError if it is damaged."""
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise FolderError(
+            f"{file} cannot be read: {error}.", "Remove the folder and run again."
+        ) from error
+    return content
+
+
+def machine_facts(machine: Machine) -> dict[str, Any]:
+    """What must be equal for bit-identical results, besides the configuration."""
+    return {
+        "device": str(machine.device),
+        "precision": machine.precision,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+
+
+@cache
+def source() -> str:
+    """Which state of labelgap's own code computes, as 12 hex digits: a version lasts for many.
+
+    Of the modules that a result can depend on; a changed comment changes it too.
+    """
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        name = file.relative_to(root).as_posix()
+        if not name.startswith(_NOT_COMPUTING):
+            digest.update(f"{name}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    found = {"labelgap": __version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "scipy", "scikit-learn", "timm", "torchvision"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # an extra that is not installed has no version to record
+    return found

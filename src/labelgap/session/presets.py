@@ -1,0 +1,155 @@
+"""Presets and the resolution of a run's whole configuration.
+
+Order, later wins: field defaults (the paper's values where it has them), the preset, what the
+data set needs, what the method cannot do without, a configuration file, flags and `--set`.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from labelgap.axes.registry import lookup, options
+from labelgap.core.config import RunConfig, build
+from labelgap.core.errors import ConfigError, UnknownName
+from labelgap.core.names import check_network
+from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
+from labelgap.networks.weights_file import by_content
+
+Tree = dict[str, Any]
+
+PRESETS: dict[str, Tree] = {
+    # A minute on a laptop, with the whole method at work.
+    "smoke": {
+        "network": {"width": 16, "blocks": [1, 1, 1]},
+        "training": {
+            "steps": 200,
+            "batch_size": 32,
+            "schedule": "cosine",
+        },
+        "loop": {"initial": 40, "budget": 40, "rounds": 5},
+    },
+    # Minutes on two cores for 28×28 or 32×32 images.
+    "cpu": {
+        "network": {"width": 16, "blocks": [1, 1, 1, 1]},
+        "training": {
+            "steps": 400,
+            "batch_size": 64,
+            "schedule": "cosine",
+        },
+        "loop": {"initial": 100, "budget": 100, "rounds": 9, "pool_subset": 10_000},
+    },
+    # The paper's numbers exactly: they are the fields' defaults.
+    "paper": {
+        "training": {"epochs": 200},
+        "loop": {"initial": 1000, "budget": 1000, "rounds": 9, "pool_subset": 10_000},
+    },
+}
+
+PER_DATA_SET: dict[tuple[str, str], Tree] = {
+    ("paper", "cifar100"): {"loop": {"initial": 2000, "budget": 2000}},
+}
+
+
+_SECTIONS = ("data", "network", "training", "loop")  # these are the run's own
+_PARTS = (*_SECTIONS, "objective", "acquisition")  # and these the method's
+
+
+def merge(base: Tree, other: Mapping[str, Any]) -> Tree:
+    """`other` laid over `base`, level by level; neither is changed."""
+    result = deepcopy(base)
+    for key, value in other.items():
+        if isinstance(value, Mapping) and isinstance(result.get(key), dict):
+            result[key] = merge(result[key], value)
+        else:
+            result[key] = deepcopy(value)
+    return result
+
+
+def resolve(
+    values: Mapping[str, Any],
+    *,
+    preset: str = "smoke",
+    where: str = "configuration",
+) -> RunConfig:
+    """The whole configuration of a run, every option of its pair included.
+
+    Parameters
+    ----------
+    values: a tree as in a configuration file: method or objective_name and acquisition_name,
+        objective, acquisition, data, network, training, loop, seed, precision.
+    where: the file or flags they came from, for messages.
+
+    Raises
+    ------
+    UnknownName: preset, method, objective, acquisition or key, with the nearest name.
+    ConfigError: a value out of range, or steps and epochs together.
+    DataError: the file of weights is missing.
+    """
+    if preset not in PRESETS:
+        raise UnknownName("preset", preset, PRESETS)
+    known = set(RunConfig.model_fields) - {"preset"}
+    for key in values:
+        if key not in known:
+            raise UnknownName("key", key, known, where)
+    for part in _PARTS:
+        if not isinstance(values.get(part, {}), Mapping):
+            raise ConfigError(
+                f"{where}.{part} = {values[part]!r}: a table of keys is needed.",
+                "See `labelgap config`.",
+            )
+    tree = merge(PRESETS[preset], PER_DATA_SET.get((preset, _data_name(values)), {}))
+    objective, acquisition = values.get("objective_name"), values.get("acquisition_name")
+    method = values.get("method")
+    if method is None and not (objective and acquisition):
+        method = "daal"
+    if method is not None:
+        entry = lookup("method", method)
+        tree = merge(tree, entry.settings)
+        objective, acquisition = objective or entry.objective, acquisition or entry.acquisition
+        if (objective, acquisition) != (entry.objective, entry.acquisition):
+            method = None
+    tree = merge(tree, values)
+    # Steps and epochs exclude each other; whichever came last wins over the preset's.
+    given = values.get("training", {})
+    if "steps" in given and "epochs" in given:
+        raise ConfigError(
+            f"{where}: training.steps and training.epochs are both given.", "Choose one."
+        )
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if one in given:
+            tree["training"].pop(other, None)
+    objective_class = lookup("objective", str(objective))
+    acquisition_class = lookup("acquisition", str(acquisition))
+    tree["method"], tree["preset"] = method, preset
+    tree["objective_name"], tree["acquisition_name"] = objective, acquisition
+    for axis, cls in (("objective", objective_class), ("acquisition", acquisition_class)):
+        made = options(cls, tree.get(axis, {}), preset, axis)
+        tree[axis] = made.model_dump(mode="json")
+    for part in _SECTIONS:
+        # Built on their own first, so that an unknown key is told with its nearest neighbour.
+        model = type(getattr(RunConfig(), part))
+        tree[part] = build(model, tree.get(part, {}), part).model_dump()
+    check_network(tree["network"]["name"])
+    tree["network"]["weights"] = by_content(tree["network"]["weights"])
+    return build(RunConfig, tree, where)
+
+
+def _data_name(values: Mapping[str, Any]) -> str:
+    return str(values.get("data", {}).get("name", "digits"))
+
+
+def pair_of(config: RunConfig) -> tuple[Any, Any]:
+    """The objective and the acquisition that a configuration names, with their options."""
+    objective = OBJECTIVES[config.objective_name]
+    acquisition = ACQUISITIONS[config.acquisition_name]
+    return (
+        objective(build(objective.Options, config.objective, "objective")),
+        acquisition(build(acquisition.Options, config.acquisition, "acquisition")),
+    )
+
+
+def title_of(config: RunConfig) -> str:
+    """ "daal", or "objective+acquisition" for a free pair."""
+    if config.method and config.method in METHODS:
+        return config.method
+    return f"{config.objective_name}+{config.acquisition_name}"
