@@ -18,7 +18,8 @@ import torch
 
 from labelgap.core.device import machine, set_threads
 from labelgap.data import load
-from labelgap.learn.learner import StageRunner, cross_entropy
+from labelgap.learn.stage import StageRunner
+from labelgap.learn.supervised import cross_entropy
 from labelgap.loop.oracle import Oracle
 from labelgap.session.claim import versions
 from labelgap.session.presets import resolve
@@ -36,7 +37,7 @@ def measure(
     session = Session(task, config, machine=machine("cpu", precision))
     session.tell(Oracle(task).answer(session.ask(config.loop.initial)))
     training = session.new_training(0)
-    runner = StageRunner(session.learner, training, session.objective.stages(training)[0])
+    runner = StageRunner(session.learner.inputs, training, session.objective.stages(training)[0])
     batch, network = runner.batch(0), training.network
 
     def bare() -> None:

@@ -27,6 +27,8 @@ import torch
 from sklearn.mixture import GaussianMixture
 
 from labelgap.gap import em as mixture
+from labelgap.gap.mixture import Mixture
+from labelgap.gap.statistics import statistics
 
 NAMES = {"diagonal": "diag", "spherical": "spherical"}
 
@@ -42,7 +44,7 @@ def features(n: int, d: int, k: int, seed: int) -> tuple[torch.Tensor, torch.Ten
     return torch.from_numpy(z), torch.softmax(torch.from_numpy(logits), dim=1)
 
 
-def peer(start: mixture.Mixture) -> GaussianMixture:
+def peer(start: Mixture) -> GaussianMixture:
     """scikit-learn's estimator holding the same ψ in float32."""
     variances = start.variances.float().numpy()
     if start.covariance == "spherical":
@@ -66,10 +68,10 @@ def seconds(action: Callable[[], object]) -> float:
 def compare(n: int, d: int, k: int, covariance: str, repeats: int) -> dict[str, object]:
     z, responsibilities = features(n, d, k, seed=k)
     x = z.numpy()
-    start = mixture.statistics(z, responsibilities, covariance=covariance).mixture()
+    start = statistics(z, responsibilities, covariance=covariance).mixture()
     estimator = peer(start)
 
-    def ours() -> mixture.Mixture:
+    def ours() -> Mixture:
         return mixture.expectation(start, z).mixture()
 
     def theirs() -> None:

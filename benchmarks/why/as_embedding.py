@@ -1,7 +1,7 @@
 """DAAL's query (AS) on the backbone's own features."""
 
 from labelgap.axes.registry import acquisition, method
-from labelgap.methods.daal.objective import DaalAcquisition
+from labelgap.methods.daal.acquisition import DaalAcquisition
 
 
 class Renamed:

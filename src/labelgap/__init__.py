@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from labelgap.core.errors import LabelgapError
     from labelgap.core.types import Answer, Query
     from labelgap.data import Task, load
-    from labelgap.gap.em import Mixture
+    from labelgap.gap.mixture import Mixture
     from labelgap.ledger.ledger import Ledger
     from labelgap.loop.oracle import Oracle
     from labelgap.loop.run import run

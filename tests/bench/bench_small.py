@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from labelgap.bench.evidence.collect import STAGES, Result
+from labelgap.bench.evidence.results import STAGES, Result
 from labelgap.bench.grid.grid import Cell, Grid, Source, grid_of
 from labelgap.session.presets import resolve
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from bench_small import made
 
-from labelgap.bench.evidence.audit import AuditError, audit, require, unequal
-from labelgap.bench.evidence.collect import Result, read_results, result_of, write_results
+from labelgap.bench.evidence.audit import AuditError, audit, require
+from labelgap.bench.evidence.comparable import unequal
 from labelgap.bench.evidence.compare import comparisons
+from labelgap.bench.evidence.results import Result, read_results, result_of, write_results
 from labelgap.bench.grid.grid import Cell
 from labelgap.core.errors import DataError, FolderError
 from labelgap.session.presets import resolve

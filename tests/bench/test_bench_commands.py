@@ -8,7 +8,8 @@ import pytest
 from bench_small import SMALL, made, queries, small_grid
 from console import call
 
-from labelgap.bench.evidence.collect import collect, write_results
+from labelgap.bench.evidence.collect import collect
+from labelgap.bench.evidence.results import write_results
 from labelgap.bench.grid.grid import Cell
 from labelgap.bench.grid.store import Store
 from labelgap.bench.running.cell import Job
@@ -119,7 +120,7 @@ def test_what_failed_is_told_where_a_tuning_cannot_be_judged(
         write_results(store.results, [replace(arm, cell=others[0])])
         return [Failure(defaults, "out of luck")]
 
-    monkeypatch.setattr("labelgap.cli.bench._run", run)
+    monkeypatch.setattr("labelgap.cli.bench.run_cells", run)
     words = ["tune", "--method", "daal", "--trials", "2", "--seeds", "1"]
     words += ["--set", "loop.initial=40", "--set", "loop.budget=20", "--set", "loop.rounds=4"]
     status, text = call(capsys, *words, "--out", str(tmp_path / "tune"))

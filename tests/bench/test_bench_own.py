@@ -11,8 +11,8 @@ from bench_small import SMALL
 from console import call
 
 from labelgap.axes.registry import METHODS, OBJECTIVES
-from labelgap.bench.evidence import audit
 from labelgap.bench.evidence.collect import collect
+from labelgap.bench.evidence.comparable import unequal
 from labelgap.bench.grid.grid import file_grid
 from labelgap.bench.grid.store import Store
 from labelgap.bench.running.cell import Job, attempt
@@ -84,7 +84,7 @@ def test_an_edited_file_is_another_cell_and_one_arm_cannot_be_both(
     mine.write_text(mine.read_text() + "# another rule\n")
     after = file_grid(grid).cells[1]
     assert after.identity != before.identity
-    assert "method_sha256" in str(audit.unequal([before, replace(after, arm=before.arm)]))
+    assert "method_sha256" in str(unequal([before, replace(after, arm=before.arm)]))
 
 
 def test_workers_run_the_file_as_it_was_when_the_cells_were_named(

@@ -14,7 +14,7 @@ from scipy import stats
 
 from labelgap.bench.evidence import compare
 from labelgap.bench.evidence.audit import AuditError
-from labelgap.bench.evidence.collect import Result, write_results
+from labelgap.bench.evidence.results import Result, write_results
 from labelgap.bench.grid.store import Store
 from labelgap.bench.report import figures, tables
 from labelgap.bench.report.write import PAGE, TEXT, _is_made, write_report

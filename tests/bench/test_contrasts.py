@@ -8,8 +8,9 @@ import pytest
 from bench_small import made, small_grid
 
 from labelgap.bench.evidence import audit, compare, contrasts
-from labelgap.bench.evidence.collect import Record, Result, collect, read_results
+from labelgap.bench.evidence.collect import Record, collect
 from labelgap.bench.evidence.compare import Comparison
+from labelgap.bench.evidence.results import Result, read_results
 from labelgap.bench.grid.grid import Cell, preset_grid
 from labelgap.bench.grid.store import Store
 from labelgap.bench.report.write import write_report

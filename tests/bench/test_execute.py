@@ -13,14 +13,8 @@ import pytest
 from bench_small import queries, small_grid
 
 from labelgap.bench.evidence.audit import AuditError, audit
-from labelgap.bench.evidence.collect import (
-    Record,
-    collect,
-    read_cell,
-    read_results,
-    repair,
-    write_results,
-)
+from labelgap.bench.evidence.collect import Record, collect, read_cell, repair
+from labelgap.bench.evidence.results import read_results, write_results
 from labelgap.bench.grid.grid import Cell
 from labelgap.bench.grid.store import Store
 from labelgap.bench.report.write import write_report
@@ -29,7 +23,7 @@ from labelgap.bench.running.engines import Event, ProcessEngine
 from labelgap.bench.running.execute import Clock, execute, first_round
 from labelgap.cli.board import Board
 from labelgap.core.errors import DataError, FolderError, LedgerError
-from labelgap.loop import run as loop
+from labelgap.loop.result import RESULT
 from labelgap.session.session import Session
 
 
@@ -110,7 +104,7 @@ def test_a_shared_first_round_changes_no_bit(stores: tuple[Store, Store]) -> Non
     for cell in shared.cells:
         one, other = shared.folder(cell), apart.folder(cell)
         assert queries(one) == queries(other)
-        a, b = (json.loads((folder / loop.RESULT).read_text()) for folder in (one, other))
+        a, b = (json.loads((folder / RESULT).read_text()) for folder in (one, other))
         assert a["audit"] == b["audit"]
         for key in ("labels", "accuracy", "per_class"):
             assert [r[key] for r in a["rounds"]] == [r[key] for r in b["rounds"]]
@@ -440,6 +434,6 @@ def test_finished_cells_are_recorded_while_others_run(tmp_path: Path) -> None:
     record(second)  # within the minute: kept for the next writing
     assert set(read_results(store.results)) == {first.identity}
     record.EVERY = 0.0
-    (store.folder(second) / loop.RESULT).write_text("{")
+    (store.folder(second) / RESULT).write_text("{")
     record(second)  # damaged: `collect` tells of it
     assert set(read_results(store.results)) == {first.identity}

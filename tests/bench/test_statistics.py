@@ -11,7 +11,7 @@ from jaxtyping import TypeCheckError
 from scipy import stats
 
 from labelgap.bench.evidence import statistics as s
-from labelgap.loop.run import aubc
+from labelgap.loop.result import aubc
 
 LABELS = np.array([10, 20, 40], dtype=np.int64)
 

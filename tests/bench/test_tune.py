@@ -9,7 +9,7 @@ import pytest
 from bench_small import made
 
 from labelgap.bench import tune
-from labelgap.bench.evidence.collect import Result
+from labelgap.bench.evidence.results import Result
 from labelgap.bench.grid.grid import Cell
 from labelgap.bench.grid.store import Store
 from labelgap.bench.running.cell import task_of

@@ -2,7 +2,8 @@
 
 import pytest
 
-from labelgap.check.contract import CONTRACTS, Case
+from labelgap.check.case import Case
+from labelgap.check.contract import CONTRACTS
 from labelgap.methods import METHODS
 
 

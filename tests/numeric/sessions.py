@@ -10,7 +10,7 @@ import torch
 from labelgap.core.device import machine
 from labelgap.data import load
 from labelgap.data.types import Augment, Split, Task
-from labelgap.learn.learner import StageRunner
+from labelgap.learn.stage import StageRunner
 from labelgap.session.session import Session
 
 
@@ -71,7 +71,7 @@ def fitted(method: str, **values: Any) -> Session:
 def runner(session: Session, stage: int = 0) -> StageRunner:
     """The stage's runner on a new training, at its first step."""
     training = session.new_training(0)
-    return StageRunner(session.learner, training, session.objective.stages(training)[stage])
+    return StageRunner(session.learner.inputs, training, session.objective.stages(training)[stage])
 
 
 def state(session: Session) -> dict[str, torch.Tensor]:

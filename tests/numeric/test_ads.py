@@ -5,7 +5,7 @@ import pytest
 import torch
 from sessions import digits, fitted, labelled_session, runner, vectors
 
-from labelgap.learn.learner import StageRunner
+from labelgap.learn.stage import StageRunner
 from labelgap.methods.ads import agreement_loss, discrepancy, discrepancy_loss
 from labelgap.session.presets import resolve
 from labelgap.session.session import Session
@@ -58,7 +58,7 @@ def gap_of(session: Session) -> float:
 def adversarial(session: Session) -> StageRunner:
     """The runner of the last stage: the one with the adversarial turns."""
     training = session.training
-    return StageRunner(session.learner, training, session.objective.stages(training)[-1])
+    return StageRunner(session.learner.inputs, training, session.objective.stages(training)[-1])
 
 
 @pytest.mark.parametrize("fraction", [0.4, None], ids=["after", "from the start"])

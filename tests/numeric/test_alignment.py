@@ -8,11 +8,11 @@ from labelgap.core.device import machine
 from labelgap.core.errors import ConfigError
 from labelgap.core.streams import Streams
 from labelgap.data.types import Augment, Split, Task
-from labelgap.gap.critic import Characteristic, Critic, critic_input, distance, gradient_penalty
-from labelgap.gap.em import Mixture
+from labelgap.gap.characteristic import Characteristic, critic_input
+from labelgap.gap.critic import Critic, distance, fit_critic, gradient_penalty
+from labelgap.gap.mixture import Mixture
 from labelgap.gap.wasserstein import sliced_wasserstein
 from labelgap.loop.oracle import Oracle
-from labelgap.methods.daal.objective import fit_critic
 from labelgap.session.session import Session
 
 STREAMS = Streams(3)

@@ -7,17 +7,19 @@ from scipy.stats import norm
 from sessions import labelled_session, runner
 from views import acquire, array_view, normal
 
+from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
-from labelgap.gap.em import Mixture
-from labelgap.learn.learner import Training, cross_entropy
-from labelgap.methods.daal.objective import Daal, _Parts
+from labelgap.gap.mixture import Mixture
+from labelgap.learn.supervised import cross_entropy
+from labelgap.methods.daal.objective import Daal
+from labelgap.methods.daal.stages import Parts
 
 
-def parts(steps: int, **objective: object) -> tuple[_Parts, Training]:
+def parts(steps: int, **objective: object) -> tuple[Parts, Training]:
     session = labelled_session("daal", labels=60, steps=steps, objective=objective)
     training = session.new_training(0)
     assert isinstance(session.objective, Daal)
-    return _Parts(session.objective.options, training), training
+    return Parts(session.objective.options, training), training
 
 
 def log_posterior(z: np.ndarray, psi: Mixture, temperature: float) -> np.ndarray:
@@ -32,7 +34,7 @@ def log_posterior(z: np.ndarray, psi: Mixture, temperature: float) -> np.ndarray
 def test_reg_adds_minus_the_log_posterior_of_the_labels() -> None:
     session = labelled_session("daal", labels=60, steps=8, objective={"alpha": 0.5})
     stage = runner(session)
-    part = _Parts(session.objective.options, stage.training)
+    part = Parts(session.objective.options, stage.training)
     batch = stage.batch(7)
     part.refresh_labelled(7)
     network = stage.training.network.eval()

@@ -11,9 +11,9 @@ from views import acquire, array_view
 from labelgap.axes.view import PoolView
 from labelgap.core.errors import LabelgapError
 from labelgap.methods.isal import Isal, Tangents, passes
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 from labelgap.select.inverse import conjugate_gradients, lissa
-from labelgap.session.session import weights_hash
+from labelgap.session.weights import weights_hash
 
 D, K, L, N = 5, 3, 40, 60
 

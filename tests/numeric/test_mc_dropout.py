@@ -10,9 +10,10 @@ from views import acquire, array_view, normal
 
 from labelgap.core.errors import NumericalError, PairError
 from labelgap.loop.oracle import Oracle
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 from labelgap.session.presets import resolve
-from labelgap.session.session import Session, weights_hash
+from labelgap.session.session import Session
+from labelgap.session.weights import weights_hash
 
 SMALL = {"width": 4, "blocks": [1, 1]}
 

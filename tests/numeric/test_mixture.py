@@ -15,14 +15,15 @@ from torch import Tensor
 
 from labelgap.core import linalg
 from labelgap.core.errors import ConfigError, DataError, NumericalError, UnknownName
-from labelgap.gap import em as mixture
-from labelgap.gap.em import (
-    COVARIANCES,
-    Mixture,
+from labelgap.gap import products
+from labelgap.gap.em import fit
+from labelgap.gap.mixture import COVARIANCES, Mixture
+from labelgap.gap.statistics import (
+    MINIMUM_MASS,
     Statistics,
     class_responsibilities,
     expectation,
-    fit,
+    statistics,
 )
 
 
@@ -99,7 +100,7 @@ def test_density_is_the_definition(covariance: str, d: int, k: int) -> None:
 
 
 def test_density_spans_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mixture, "CPU_ROWS", 16)
+    monkeypatch.setattr(products, "CPU_ROWS", 16)
     m = random_mixture(6, 3)
     z = torch.from_numpy(np.random.default_rng(1).standard_normal((100, 6)))
     torch.testing.assert_close(m.component_log_density(z), naive_log_density(m, z))
@@ -236,7 +237,7 @@ def test_saturated_features_of_a_trained_network_stay_finite() -> None:
 def test_first_m_step_is_equation_1(covariance: str, n: int, d: int, k: int) -> None:
     z, r = clusters(n, d, k, dtype=torch.float64)
     mass, mean, var = naive_statistics(z, r)
-    got = mixture.statistics(z, r, covariance=covariance)
+    got = statistics(z, r, covariance=covariance)
     if covariance == "spherical":
         var = var.mean(1, keepdim=True)
     torch.testing.assert_close(got.mass, mass)
@@ -251,8 +252,8 @@ def test_first_m_step_is_equation_1(covariance: str, n: int, d: int, k: int) -> 
 
 def test_float32_sums_match_float64() -> None:
     z, r = clusters(20_000, 64, 10, spread=3)
-    exact = mixture.statistics(z.double() + 100, r.double())
-    single = mixture.statistics(z + 100, r)
+    exact = statistics(z.double() + 100, r.double())
+    single = statistics(z + 100, r)
     assert single.mass.dtype == torch.float64
     torch.testing.assert_close(single.mean, exact.mean, rtol=1e-6, atol=0)
     torch.testing.assert_close(single.moment, exact.moment, rtol=1e-4, atol=0)
@@ -275,7 +276,7 @@ def test_merge_is_the_whole(cuts: list[int], order, covariance: str, seed: int) 
     parts = [slice(a, b) for a, b in itertools.pairwise(edges)]
     order.shuffle(parts)
     for function in (
-        lambda s: mixture.statistics(z[s], r[s], covariance=covariance),
+        lambda s: statistics(z[s], r[s], covariance=covariance),
         lambda s: expectation(m, z[s]),
     ):
         whole = function(slice(0, 120))
@@ -319,8 +320,8 @@ def test_plain_torch_products_give_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     ours = fit(z, r, average="statistics")
     likelihood = ours.log_likelihood(z)
     monkeypatch.setattr(linalg, "matmul", torch.matmul)
-    monkeypatch.setattr(mixture, "COLUMNS", 1)
-    monkeypatch.setattr(mixture, "CPU_ROWS", 10_000)
+    monkeypatch.setattr(products, "COLUMNS", 1)
+    monkeypatch.setattr(products, "CPU_ROWS", 10_000)
     theirs = fit(z, r, average="statistics")
     close(ours, theirs, 1e-9)
     torch.testing.assert_close(likelihood, theirs.log_likelihood(z))
@@ -372,13 +373,13 @@ def test_agrees_with_scikit_learn(covariance: str, k: int) -> None:
 )
 def test_likelihood_never_falls(seed: int, n: int, d: int, k: int, covariance: str) -> None:
     z, r = clusters(n, d, k, seed, spread=2, dtype=torch.float64)
-    m = mixture.statistics(z, r, covariance=covariance).mixture()
+    m = statistics(z, r, covariance=covariance).mixture()
     last = -math.inf
     for _ in range(8):
         s = expectation(m, z)
         assert s.log_likelihood is not None
         # A component that dies takes at most MINIMUM_MASS of a sample with it.
-        assert s.log_likelihood >= last - k * 2 * mixture.MINIMUM_MASS - 1e-7 * abs(last)
+        assert s.log_likelihood >= last - k * 2 * MINIMUM_MASS - 1e-7 * abs(last)
         last, m = s.log_likelihood, s.mixture()
     assert (m.variances > 0).all()
     assert float(m.weights.sum()) == pytest.approx(1)
@@ -388,7 +389,7 @@ def test_streaming_over_parts_is_em_on_the_whole() -> None:
     z, r = clusters(1000, 8, 5, dtype=torch.float64)
     whole = fit(z, r, steps=3, average="statistics")
     parts = z.split(130)
-    s = [mixture.statistics(a, b) for a, b in zip(parts, r.split(130), strict=True)]
+    s = [statistics(a, b) for a, b in zip(parts, r.split(130), strict=True)]
     for _ in range(4):
         merged = s[0]
         for part in s[1:]:
@@ -601,8 +602,8 @@ def test_strided_features() -> None:
 
 def test_spherical_from_diagonal_statistics() -> None:
     z, r = clusters(80, 5, 3, dtype=torch.float64)
-    diagonal = mixture.statistics(z, r)
-    spherical = mixture.statistics(z, r, covariance="spherical")
+    diagonal = statistics(z, r)
+    spherical = statistics(z, r, covariance="spherical")
     close(diagonal.mixture(covariance="spherical"), spherical.mixture(), 1e-9)
     with pytest.raises(ConfigError, match="diagonal"):
         spherical.mixture(covariance="diagonal")
@@ -621,7 +622,7 @@ def test_state_goes_through_safetensors() -> None:
 def test_errors_name_cause_and_cure() -> None:
     z, r = clusters(20, 4, 3)
     with pytest.raises(UnknownName, match="spherical"):
-        mixture.statistics(z, r, covariance="sperical")
+        statistics(z, r, covariance="sperical")
     with pytest.raises(UnknownName, match="parameters"):
         fit(z, r, average="mean")
     for key, value in (("floor", 0.0), ("batch_size", 0), ("steps", -1)):
@@ -635,7 +636,7 @@ def test_errors_name_cause_and_cure() -> None:
         fit(z, torch.full((20, 3), math.nan))
     with pytest.raises(DataError, match="19 rows"):
         # Unwrapped: the shape checker of the tests would refuse the call before the function does.
-        inspect.unwrap(mixture.statistics)(z, r[:19])
+        inspect.unwrap(statistics)(z, r[:19])
     with pytest.raises(DataError, match="Label 3 at position 2"):
         class_responsibilities(torch.tensor([0, 1, 3]), 3)
     with pytest.raises(DataError, match="5 dimensions"):
@@ -643,7 +644,7 @@ def test_errors_name_cause_and_cure() -> None:
     with pytest.raises(ConfigError, match="variances"):
         Mixture(torch.ones(2) / 2, torch.zeros(2, 3), torch.ones(2, 2), torch.zeros(2).bool())
     with pytest.raises(ConfigError, match="merge"):
-        mixture.statistics(z, r).merge(mixture.statistics(z, r, covariance="spherical"))
+        statistics(z, r).merge(statistics(z, r, covariance="spherical"))
     bad = z.clone()
     bad[3, 1], bad[9, 0] = math.nan, math.inf
     with pytest.raises(NumericalError, match="2 of 20"):

@@ -77,8 +77,8 @@ def test_each_method_has_its_own_codes_form() -> None:
 def reconstruction_error(session: Session) -> tuple[float, float]:
     """MSE on test images: of the auto-encoder, and of the mean training image."""
     task, learner = session.task, session.learner
-    x = learner.clean(task.test, np.arange(len(task.test)))
-    mean_image = learner.clean(task.train, task.pool).mean(dim=0, keepdim=True)
+    x = learner.inputs.clean(task.test, np.arange(len(task.test)))
+    mean_image = learner.inputs.clean(task.train, task.pool).mean(dim=0, keepdim=True)
     vae = session.training.modules["vae"]
     with torch.no_grad():
         code, _ = vae.encode(x)
@@ -182,7 +182,7 @@ def test_ta_vaal_composes_over_an_objective_with_a_predicted_loss() -> None:
 def test_ta_vaal_scores_depend_on_the_rank() -> None:
     session = fitted("ta-vaal", steps=20)
     training, objective = session.training, session.objective
-    x = session.learner.clean(session.task.train, np.arange(16))
+    x = session.learner.inputs.clean(session.task.train, np.arange(16))
     modules = training.modules
     with torch.no_grad():
         code, _ = modules["vae"].encode(x)
@@ -196,7 +196,7 @@ def test_ta_vaal_scores_depend_on_the_rank() -> None:
 def test_ta_vaal_score_is_minus_the_logit_given_the_predicted_loss() -> None:
     session = fitted("ta-vaal", steps=20)
     modules, view = session.training.modules, session.view(1)
-    x = session.learner.clean(session.task.train, view.candidate_ids[:50])
+    x = session.learner.inputs.clean(session.task.train, view.candidate_ids[:50])
     with torch.no_grad():
         rank = modules["loss_head"](session.training.network(x).blocks)
         code, _ = modules["vae"].encode(x)

@@ -7,8 +7,8 @@ from sessions import fitted, labelled_session, runner, vectors
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from labelgap.axes.training import Training
 from labelgap.gap.critic import critic_loss
-from labelgap.learn.learner import Training
 from labelgap.methods._waal_critic import WaalCritic, published_critic_loss
 from labelgap.methods.waal import Waal, uncertainty
 

@@ -14,9 +14,10 @@ from labelgap.core.errors import ConfigError, FolderError, LabelgapError
 from labelgap.ledger.ledger import LEDGER
 from labelgap.project.asking.work import Work
 from labelgap.project.keep.doctor import examine
-from labelgap.project.keep.store import HOME, SETTINGS, Project
-from labelgap.project.label_studio.backend import Predictor
+from labelgap.project.keep.settings import HOME, SETTINGS
+from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.labelling import Control, control_of, interface
+from labelgap.project.label_studio.predictor import Predictor
 from labelgap.project.quality.quality import TRAINED
 from labelgap.project.server.desk import Desk
 

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from labelgap.cli import app, project  # noqa: F401  (importing registers the commands)
 from labelgap.core.errors import ConfigError, FolderError, LabelgapError
-from labelgap.project.keep.store import HOME, SETTINGS, Project
+from labelgap.project.keep.settings import HOME, SETTINGS
+from labelgap.project.keep.store import Project
 from labelgap.project.quality.status import status as status_of
 
 QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "network.blocks=[1]"]

@@ -11,7 +11,8 @@ from conftest import CLASSES, image_of
 from console import call
 
 from labelgap.project.asking.work import Work
-from labelgap.project.exchange.exchange import export, import_file, label_rows
+from labelgap.project.exchange.exchange import import_file
+from labelgap.project.exchange.export import export, label_rows
 from labelgap.project.exchange.predictions import write_predictions
 from labelgap.project.keep.doctor import examine
 

@@ -13,17 +13,13 @@ from conftest import CLASSES, image_of, make_images
 
 from labelgap.core.errors import ConfigError, DataError, FolderError, UnknownName
 from labelgap.project.exchange.begin import begin, keep_labels
-from labelgap.project.exchange.exchange import (
-    NONE_LABEL,
-    export,
-    folder_names,
-    import_file,
-    label_rows,
-)
+from labelgap.project.exchange.exchange import NONE_LABEL, import_file
+from labelgap.project.exchange.export import export, folder_names, label_rows
 from labelgap.project.images.tables import defused, fused
 from labelgap.project.keep.backup import backup
 from labelgap.project.keep.doctor import examine, repack
-from labelgap.project.keep.store import HOME, Project
+from labelgap.project.keep.settings import HOME
+from labelgap.project.keep.store import Project
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from PIL import Image
 from labelgap.core.errors import ConfigError, DataError, FolderError, LabelgapError, UnknownName
 from labelgap.project.exchange.begin import begin
 from labelgap.project.exchange.exchange import import_file
-from labelgap.project.images.sources import read_table
+from labelgap.project.images.manifest import read_table
 from labelgap.project.keep.store import Project
 
 

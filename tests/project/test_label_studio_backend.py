@@ -17,7 +17,9 @@ from labelgap.project.label_studio import backend
 from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.images import embedded
 from labelgap.project.label_studio.link import link
+from labelgap.project.label_studio.predictor import Predictor
 from labelgap.project.label_studio.push import push, tasks_of
+from labelgap.project.label_studio.worker import Worker
 from labelgap.project.server.serve import allowed_hosts, listen
 
 PASSWORD = "correct horse"
@@ -48,11 +50,11 @@ def served(place):
     """(browser, worker, what was said), the backend on a port of this machine."""
     root, here, client = place
     said, door = [], threading.Lock()
-    worker = backend.Worker(root, client, door, said.append, retry=0.2)
+    worker = Worker(root, client, door, said.append, retry=0.2)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     hosts = allowed_hosts("127.0.0.1", port)
-    app = backend.make_app(backend.Predictor(root, door), worker, here, PASSWORD, hosts)
+    app = backend.make_app(Predictor(root, door), worker, here, PASSWORD, hosts)
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
     )

@@ -11,8 +11,8 @@ from label_studio_stub import LEGACY, PERSONAL, Stub, parsed, result_of
 from PIL import Image
 
 from labelgap.core.errors import ConfigError, DataError, LedgerError
+from labelgap.core.types import NONE_OF_THESE
 from labelgap.ledger.events import QueryItem
-from labelgap.ledger.ledger import NONE_OF_THESE
 from labelgap.project.exchange.begin import begin
 from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client, LabelStudioError

@@ -10,10 +10,11 @@ from console import call
 
 from labelgap.core.errors import ConfigError, FolderError, UnknownName
 from labelgap.project.exchange.begin import begin
-from labelgap.project.exchange.exchange import export
+from labelgap.project.exchange.export import export
 from labelgap.project.exchange.outputs import FORMATS, format_of
 from labelgap.project.exchange.predictions import refuse_predictions
-from labelgap.project.keep.store import HOME, Project
+from labelgap.project.keep.settings import HOME
+from labelgap.project.keep.store import Project
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from labelgap.core.errors import BudgetError, ConfigError, DeviceError, UnknownN
 from labelgap.methods import METHODS
 from labelgap.project.asking.ready import need_labels
 from labelgap.project.exchange.begin import begin
-from labelgap.project.keep.store import HOME
+from labelgap.project.keep.settings import HOME
 
 # what is typed in a project without a label -> what is said
 REFUSED = {

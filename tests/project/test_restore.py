@@ -14,7 +14,8 @@ from labelgap.ledger.ledger import LEDGER
 from labelgap.project.asking.work import Work
 from labelgap.project.exchange.begin import begin
 from labelgap.project.keep.restore import newest_sound, restore
-from labelgap.project.keep.store import HOME, SETTINGS, Project
+from labelgap.project.keep.settings import HOME, SETTINGS
+from labelgap.project.keep.store import Project
 
 
 def two_rounds(folder, truth):

@@ -14,7 +14,8 @@ from labelgap.project.asking.work import Work
 from labelgap.project.exchange.shown import packed
 from labelgap.project.images.items import Items
 from labelgap.project.keep.doctor import examine, repack
-from labelgap.project.keep.store import HOME, Project
+from labelgap.project.keep.settings import HOME
+from labelgap.project.keep.store import Project
 from labelgap.project.quality.quality import TRAINED
 from labelgap.project.server.desk import Desk
 

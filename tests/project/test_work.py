@@ -8,7 +8,8 @@ from conftest import CLASSES, QUICK, answer_all, image_of, make_images
 
 from labelgap.core.errors import BudgetError, LabelgapError
 from labelgap.project.asking.explain import HELD_OUT, why
-from labelgap.project.asking.work import Work, _block_bounds, _statistics
+from labelgap.project.asking.task import _block_bounds, _statistics
+from labelgap.project.asking.work import Work
 from labelgap.project.exchange.begin import begin
 from labelgap.project.exchange.predictions import write_predictions
 from labelgap.project.keep.store import Project

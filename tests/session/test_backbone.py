@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from labelgap.core.config import NetworkSettings
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.streams import Streams
-from labelgap.networks.build import build, dropout_modules
+from labelgap.networks.build import build
+from labelgap.networks.network import dropout_modules
 from labelgap.networks.timm import TimmNetwork
 
 timm = pytest.importorskip("timm")

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from labelgap.check.contract import CONTRACTS, Case
+from labelgap.check.case import Case
+from labelgap.check.contract import CONTRACTS
 from labelgap.core.config import RunConfig
 from labelgap.methods import METHODS
 

@@ -20,7 +20,8 @@ from labelgap.data.simulate import open_set
 from labelgap.data.types import Augment, Split, Task, statistics
 from labelgap.frozen import freeze as module
 from labelgap.frozen.freeze import freeze, load_task_for
-from labelgap.networks.build import MLP, build
+from labelgap.networks.build import build
+from labelgap.networks.mlp import MLP
 from labelgap.networks.timm import Backbone
 
 timm = pytest.importorskip("timm")

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from disks import small_file_system
 
-from labelgap.check.contract import Case, tiny_task
+from labelgap.check.case import Case, tiny_task
 from labelgap.core.device import machine
 from labelgap.core.errors import LabelgapError
 from labelgap.loop import run as loop
+from labelgap.loop.result import QUERIES
 from labelgap.methods import METHODS
 from labelgap.session.claim import prepare
 
@@ -37,4 +38,4 @@ def test_a_run_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
             loop.run(config, tiny_task(), folder, place)
         ballast.unlink()
     loop.run(config, tiny_task(), folder, place)
-    assert (folder / loop.QUERIES).read_bytes() == (whole / loop.QUERIES).read_bytes()
+    assert (folder / QUERIES).read_bytes() == (whole / QUERIES).read_bytes()

@@ -12,7 +12,7 @@ import pytest
 # Checkpoints come every 60 s; here at every few steps, so that kills land between them.
 DRIVER = """
 import sys
-from labelgap import learner
+from labelgap.learn import learner
 learner.CHECKPOINT_SECONDS = 0.05
 from labelgap.cli import main
 main()

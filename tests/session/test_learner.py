@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from labelgap.check.contract import INITIAL, Case, tiny_task
+from labelgap.axes.stage import Optimiser
+from labelgap.check.case import INITIAL, Case, tiny_task
 from labelgap.core.errors import FolderError, NumericalError
-from labelgap.core.types import Optimiser
 from labelgap.learn import learner as learning
-from labelgap.learn.learner import StageRunner, learning_rate
+from labelgap.learn.stage import StageRunner, learning_rate
 from labelgap.ledger.events import QueryItem
 from labelgap.loop.oracle import Oracle
 from labelgap.methods import METHODS
-from labelgap.networks.build import ResNet, Shortcut
-from labelgap.session.session import Session, weights_hash
+from labelgap.networks.resnet import ResNet, Shortcut
+from labelgap.session.session import Session
+from labelgap.session.weights import weights_hash
 
 
 class Killed(Exception):
@@ -62,7 +63,7 @@ def test_optimiser_state_is_new_in_every_round() -> None:
     session = Case(METHODS["random"]).fitted(training={"start": "continue"})
     training = session.new_training(1)
     stage = session.objective.stages(training)[0]
-    runner = StageRunner(session.learner, training, stage)
+    runner = StageRunner(session.learner.inputs, training, stage)
     assert runner.optimisers[0].state_dict()["state"] == {}
 
 
@@ -117,7 +118,7 @@ def test_predictions_are_those_of_the_network_in_eval_mode_and_restore_modes() -
     assert network.training, "the mode was not restored"
     network.eval()
     with torch.no_grad():
-        x = session.learner.clean(session.task.train, np.arange(5, dtype=np.int64))
+        x = session.learner.inputs.clean(session.task.train, np.arange(5, dtype=np.int64))
         torch.testing.assert_close(out["logits"], network(x).logits)
 
 
@@ -138,7 +139,7 @@ def test_the_last_loss_terms_agree_with_a_plain_loop() -> None:
     session = Case(METHODS["random"]).session()
     session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
     training = session.new_training(0)
-    runner = StageRunner(session.learner, training, session.objective.stages(training)[0])
+    runner = StageRunner(session.learner.inputs, training, session.objective.stages(training)[0])
     network = session.new_training(0).network
     optimiser = torch.optim.SGD(
         network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from labelgap.core.errors import LedgerError, UnknownName
-from labelgap.core.types import UNKNOWN_CLASS
-from labelgap.ledger import ledger as ledger_module
+from labelgap.core.types import NONE_OF_THESE, UNKNOWN_CLASS
 from labelgap.ledger.ledger import Ledger, QueryItem
 
 
@@ -91,7 +90,7 @@ def test_held_out_and_none_of_these_are_never_trained_on():
         assert ledger.labelled_ids("all").tolist() == [1, 2, 3, 4]
         assert ledger.labels == {1: 0, 2: 1, 3: -1, 4: -1}
         assert [e.id for e in ledger.events() if e.kind == "held-out"] == [2, 4]
-    assert ledger_module.NONE_OF_THESE == UNKNOWN_CLASS
+    assert NONE_OF_THESE == UNKNOWN_CLASS
 
 
 def test_correction_and_undo_bring_back_what_was_there(ledger):

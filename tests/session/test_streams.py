@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelgap.core.streams import Streams
-from labelgap.learn.learner import Endless
+from labelgap.learn.inputs import Endless
 
 
 def test_a_draw_belongs_to_its_purpose_round_and_step() -> None:

@@ -3,90 +3,14 @@
 A method is a named pair with a citation. Every ablation and every control is another pair.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
-from torch import Tensor, nn
-
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.objective import Objective
 from labelgap.core.config import Settings, build
 from labelgap.core.errors import PairError, UnknownName
-from labelgap.core.types import Query, Stage
-from labelgap.networks.build import Network
-
-if TYPE_CHECKING:
-    from labelgap.axes.view import PoolView
-    from labelgap.learn.learner import Training
-
-STANDARD_OUTPUTS = frozenset({"features", "logits"})
-"""What every network provides for every item."""
-
-
-class Objective(ABC):
-    """What is optimised: extra players, stages of training, and per-sample outputs.
-
-    Attributes
-    ----------
-    outputs: named per-sample outputs beyond "features" and "logits".
-    needs_images: refused on vectors when the pair is made.
-    """
-
-    name: ClassVar[str]
-    Options: ClassVar[type[Settings]] = Settings
-    outputs: ClassVar[frozenset[str]] = frozenset()
-    needs_images: ClassVar[bool] = False
-    uses_unlabelled: ClassVar[bool] = False
-
-    def __init__(self, options: Settings) -> None:
-        self.options = options
-
-    def modules(self, training: "Training") -> dict[str, nn.Module]:
-        """Extra players, in the weights that the current stream draws; mixtures as buffers."""
-        return {}
-
-    @abstractmethod
-    def stages(self, training: "Training") -> list[Stage]:
-        """The stages of one round's training, in order."""
-
-    def output(
-        self,
-        name: str,
-        network: Network,
-        modules: Mapping[str, nn.Module],
-        x: Tensor,
-        known: Mapping[str, Tensor],
-    ) -> Tensor:
-        """The named output of a batch in eval mode; `known` has its "features" and "logits"."""
-        raise KeyError(name)
-
-
-class Acquisition(ABC):
-    """How items are chosen.
-
-    Attributes
-    ----------
-    needs: outputs without which the pair is refused when it is made.
-    uses: outputs that are taken if the objective has them.
-    kind: "score" (each item has a value of its own), "cover" or "batch".
-    deterministic: the same view gives the same ids whatever the stream (ties by id).
-    needs_network: a view of arrays alone is refused.
-    """
-
-    name: ClassVar[str]
-    Options: ClassVar[type[Settings]] = Settings
-    needs: ClassVar[frozenset[str]] = frozenset()
-    uses: ClassVar[frozenset[str]] = frozenset()
-    kind: ClassVar[str] = "score"
-    deterministic: ClassVar[bool] = True
-    needs_network: ClassVar[bool] = False
-
-    def __init__(self, options: Settings) -> None:
-        self.options = options
-
-    @abstractmethod
-    def select(self, view: "PoolView", n: int) -> Query:
-        """`n` distinct candidate ids of the view."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from labelgap.core.errors import NumericalError
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 
 
 class PoolView:

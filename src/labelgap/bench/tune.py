@@ -15,8 +15,9 @@ import numpy as np
 
 from labelgap.axes.registry import lookup
 from labelgap.bench.evidence import audit
-from labelgap.bench.evidence.collect import Result
-from labelgap.bench.grid.grid import Cell, method_values
+from labelgap.bench.evidence.results import Result
+from labelgap.bench.grid.arms import method_values
+from labelgap.bench.grid.grid import Cell
 from labelgap.bench.grid.store import Store
 from labelgap.bench.report.tables import Table
 from labelgap.core.config import Settings, TrainingSettings

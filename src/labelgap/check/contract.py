@@ -17,23 +17,29 @@ import torch
 
 from labelgap.axes.registry import METHODS, Method
 from labelgap.axes.view import PoolView
-from labelgap.core.config import RunConfig
+from labelgap.check.case import (
+    BUDGET,
+    CLASSES,
+    INITIAL,
+    ITEMS,
+    Case,
+    Fault,
+    Poison,
+    failing_at,
+    tiny_task,
+)
 from labelgap.core.device import machine
 from labelgap.core.errors import BudgetError, LabelgapError, NumericalError
 from labelgap.core.types import Answer, Ids
-from labelgap.data.types import Augment, Split, Task
-from labelgap.ledger.ledger import Ledger
 from labelgap.loop import run as loop
 from labelgap.loop.oracle import Oracle
+from labelgap.loop.result import QUERIES
 from labelgap.session.claim import prepare
-from labelgap.session.presets import resolve
-from labelgap.session.session import Session, weights_hash
+from labelgap.session.session import Session
+from labelgap.session.weights import weights_hash
 
 Check = Callable[["Case"], None]
 CONTRACTS: dict[str, Check] = {}
-
-CLASSES, ITEMS, SIDE = 3, 96, 8
-INITIAL, BUDGET = 24, 7
 
 
 def contract(name: str) -> Callable[[Check], Check]:
@@ -44,60 +50,6 @@ def contract(name: str) -> Callable[[Check], Check]:
         return check
 
     return register
-
-
-def tiny_task(items: int = ITEMS, *, duplicates: bool = False, classes: int = CLASSES) -> Task:
-    """Small grey images in which a bright band tells the class; real enough to be learned."""
-    rng = np.random.default_rng(7)
-    labels = rng.integers(0, classes, items)
-    images = rng.integers(0, 90, (items, SIDE, SIDE, 1))
-    for k in range(classes):
-        images[labels == k, 2 * k : 2 * k + 2] += 150
-    if duplicates:
-        images[items // 2 :] = images[: items - items // 2]
-        labels[items // 2 :] = labels[: items - items // 2]
-    split = Split(images.astype(np.uint8), labels.astype(np.int64))
-    test = Split(split.inputs[:12].copy(), split.labels[:12].copy())
-    names = tuple(f"class {k}" for k in range(classes))
-    return Task.of("tiny", names, split, test, Augment(pad=1))
-
-
-class Case:
-    """One method on small data, with few steps."""
-
-    def __init__(self, method: Method) -> None:
-        self.method = method
-
-    def config(self, **values: Any) -> RunConfig:
-        """A tiny configuration of the method, float32 on the CPU."""
-        tree: dict[str, Any] = {
-            "method": self.method.name,
-            "network": {"width": 4, "blocks": [1, 1]},
-            "training": {"steps": 6, "batch_size": 8},
-            "loop": {"initial": INITIAL, "budget": BUDGET, "rounds": 1},
-            "precision": "float32",
-        }
-        for key, value in values.items():
-            tree[key] = {**tree.get(key, {}), **value} if isinstance(value, dict) else value
-        return resolve(tree, preset="smoke")
-
-    def session(
-        self, task: Task | None = None, folder: Path | None = None, **values: Any
-    ) -> Session:
-        """A session that has no labels yet."""
-        return Session(
-            task or tiny_task(),
-            self.config(**values),
-            folder=folder,
-            machine=machine("cpu", "float32"),
-        )
-
-    def fitted(self, task: Task | None = None, **values: Any) -> Session:
-        """A session trained on an initial set."""
-        session = self.session(task, **values)
-        session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
-        session.fit()
-        return session
 
 
 def _select(session: Session, view: PoolView, n: int) -> Ids:
@@ -171,21 +123,6 @@ def poisoned(case: Case) -> None:
         session.fit()
         session.tell(oracle.answer(session.ask(BUDGET)))
         session.fit()
-
-
-class Poison:
-    """In place of the training labels: whoever reads one is told."""
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def _read(self, *_: object) -> Any:
-        raise AssertionError("a hidden label was read")
-
-    __getitem__ = __iter__ = __array__ = _read
 
 
 @contract("`ask` leaves the network bit-equal and draws nothing outside a stream")
@@ -285,10 +222,6 @@ def borders(case: Case) -> None:
         assert len(ids) == BUDGET, f"with one class among the labels {BUDGET} gave {len(ids)} ids"
 
 
-class Fault(Exception):
-    """An injected failure."""
-
-
 @contract("a fault at any event of a round, then reopened: the same queries")
 def faults(case: Case) -> None:
     config, task, place = case.config(), tiny_task(), machine("cpu", "float32")
@@ -296,7 +229,7 @@ def faults(case: Case) -> None:
         whole = Path(name) / "whole"
         prepare(whole, config, place)
         loop.run(config, task, whole, place)
-        expected = (whole / loop.QUERIES).read_bytes()
+        expected = (whole / QUERIES).read_bytes()
         for event in range(100):
             folder = Path(name) / f"fault-{event}"
             prepare(folder, config, place)
@@ -305,39 +238,7 @@ def faults(case: Case) -> None:
             if not struck:
                 return
             loop.run(config, task, folder, place)
-            assert (folder / loop.QUERIES).read_bytes() == expected, f"after a fault at {event}"
-
-
-class failing_at:
-    """Every event of a ledger is counted; the given one is stored, and then the run dies."""
-
-    EVENTS = ("asked", "answer", "note")
-
-    def __init__(self, event: int) -> None:
-        self.event, self.seen = event, 0
-        self.struck: list[int] = []
-
-    def __enter__(self) -> list[int]:
-        self.originals = {name: getattr(Ledger, name) for name in self.EVENTS}
-        for name, original in self.originals.items():
-            setattr(Ledger, name, self._counted(original))
-        return self.struck
-
-    def _counted(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: Any, **keywords: Any) -> Any:
-            result = original(*args, **keywords)
-            self.seen += 1
-            # Answers are many and alike: one in the middle of a batch stands for them.
-            if self.seen - 1 == self.event * 5:
-                self.struck.append(self.event)
-                raise Fault
-            return result
-
-        return counted
-
-    def __exit__(self, *exc: object) -> None:
-        for name, original in self.originals.items():
-            setattr(Ledger, name, original)
+            assert (folder / QUERIES).read_bytes() == expected, f"after a fault at {event}"
 
 
 def run_contract(method: Method) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from labelgap.axes.view import PoolView
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids
-from labelgap.networks.build import MLP
+from labelgap.networks.mlp import MLP
 
 _ROWS = 10_000
 """Rows made at a time."""

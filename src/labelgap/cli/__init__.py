@@ -40,7 +40,7 @@ def _main(
 def main() -> None:
     """Run the command line: what the user can put right is told in two lines, exit status 2."""
     # Importing registers the commands, in the order in which the help lists them.
-    for name in ("run", "bench", "catalogue", "project", "label_studio"):
+    for name in ("run", "bench", "catalogue", "project", "labels", "care", "label_studio"):
         import_module(f"labelgap.cli.{name}")
 
     try:

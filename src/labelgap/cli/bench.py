@@ -1,6 +1,5 @@
 """`labelgap bench`, `report` and `tune`: many paired runs, judged together."""
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,16 +10,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
+from labelgap.cli.running import run_cells, show_table, tell_end, tell_failures
 from labelgap.core.wording import counted
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from labelgap.bench.evidence.collect import Result
     from labelgap.bench.grid.grid import Cell, Grid
     from labelgap.bench.grid.store import Store
-    from labelgap.bench.running.engines import Engine
-    from labelgap.bench.running.execute import Failure
 
 
 DATA_ROOT = typer.Option(None, help="Folder of the data sets' files.")
@@ -72,11 +67,11 @@ def bench(
         store.add(grid.cells, _command())
         if others:
             typer.echo(f"{counted(take(store, others), 'cell')} taken over")
-        failures = _run(
+        failures = run_cells(
             store, grid.cells, device, workers, threads, data_root, engine, ray_address, repair
         )
-    _tell(store, failures)
-    _ended(failures, f"labelgap report {store.root}")
+    tell_failures(store, failures)
+    tell_end(failures, f"labelgap report {store.root}")
 
 
 @app.command()
@@ -120,11 +115,13 @@ def tune(
     with _locked(out or Path("runs") / f"tune-{dataset}") as store:
         tuning.check_equal(store, cells, trials)
         store.add(cells, _command())
-        failures = _run(store, cells, device, workers, threads, data_root, "process", None, False)
-        _tell(store, failures)  # first: without the defaults no trial can be judged
+        failures = run_cells(
+            store, cells, device, workers, threads, data_root, "process", None, False
+        )
+        tell_failures(store, failures)  # first: without the defaults no trial can be judged
         table = tuning.write_tuned(store, collect(store).finished, trials, before)
-    _show(table.headers, table.rows)
-    _ended(failures, str(store.root / tuning.TUNED))
+    show_table(table.headers, table.rows)
+    tell_end(failures, str(store.root / tuning.TUNED))
 
 
 # ---------------------------------------------------------------------- flags
@@ -166,8 +163,8 @@ def _grid(file: Path | None, preset: str | None, overrides: Mapping[str, Any]) -
 
 def _comparable(store: "Store", cells: Sequence["Cell"]) -> None:
     """Refuse at once what the audit would refuse when all is computed."""
-    from labelgap.bench.evidence.audit import unequal
     from labelgap.bench.evidence.collect import with_results
+    from labelgap.bench.evidence.comparable import unequal
     from labelgap.core.errors import ConfigError
 
     # A finished cell takes the name that its arm has now.
@@ -209,157 +206,3 @@ def _locked(root: Path) -> Iterator["Store"]:
         yield Store(root)
     finally:
         lock.release()
-
-
-def _run(
-    store: "Store",
-    wanted: Sequence["Cell"],
-    device: str,
-    workers: int | None,
-    threads: int | None,
-    data_root: Path | None,
-    engine: str,
-    address: str | None,
-    repair: bool,
-) -> list["Failure"]:
-    from labelgap.bench.evidence.collect import Record, collect
-    from labelgap.bench.evidence.collect import repair as put_away
-    from labelgap.bench.running.cell import Job
-    from labelgap.bench.running.costs import costs
-    from labelgap.bench.running.execute import Clock, Failure, execute
-    from labelgap.cli.board import Board
-    from labelgap.core.device import set_threads
-    from labelgap.loop.estimate import duration
-
-    board, before = Board(), collect(store)
-    cores = os.cpu_count() or 1
-    workers = workers or max(1, cores // 2)
-    threads = _threads(threads, before.finished, max(1, cores // workers))
-    set_threads(threads)
-    _same_versions(before.finished)
-    names = {cell.identity for cell in wanted}
-    for damage in before.damaged:
-        board.say(f"[yellow]damaged:[/] {damage.cell.folder}: {damage.reason}")
-    mended = [damage for damage in before.damaged if damage.cell.identity in names]
-    if mended and repair:
-        for place in put_away(store, mended):
-            board.say(f"moved to {place}")
-        before = collect(store)
-    elif before.damaged:
-        board.say("damaged cells are left alone; `--repair` runs those of its command again")
-    done = {r.cell.identity for r in before.finished}
-    left = [
-        Failure(damage.cell, f"damaged: {damage.reason}")
-        for damage in before.damaged
-        if damage.cell.identity in names - done
-    ]
-    todo = [cell for cell in before.missing if cell.identity in names]
-    record = Record(store, before.finished)
-    board.say(f"{counted(len(wanted), 'cell')}, {len(wanted) - len(todo)} finished → {store.root}")
-    if not todo:
-        record.write()
-        return left
-    seconds = costs(todo, device, data_root)
-    chosen, capacity = _engine(engine, store, workers, threads, address)
-    total = sum(seconds.values())
-    board.say(
-        f"about {duration(total)} of cells, {duration(total / capacity)} with {capacity} at a "
-        f"time, {counted(threads, 'thread')} each; a shared first round makes it less"
-    )
-    clock = Clock(seconds, capacity)
-
-    def job_of(cell: "Cell") -> Job:
-        root = None if data_root is None else data_root.resolve()
-        folder, shared = store.folder(cell).resolve(), store.round0.resolve()
-        file = store.own(cell)
-        return Job(cell, folder, shared, device, threads, root, file.resolve() if file else None)
-
-    board.begin(todo, clock)
-    with board.live():
-        try:
-            most = max((r.peak_memory or 0 for r in before.finished), default=0)
-            failures = execute(store, todo, chosen, job_of, board, record=record, need=most)
-        finally:
-            record.write()
-    return [*left, *failures]
-
-
-def _same_versions(finished: "Sequence[Result]") -> None:
-    """Refuse to compute what the audit could not compare with the finished cells."""
-    from labelgap.core.errors import ConfigError
-    from labelgap.session.claim import differing, versions
-
-    for name, (before, now) in (
-        differing(finished[0].machine["versions"], versions()).items() if finished else ()
-    ):
-        raise ConfigError(
-            f"The finished cells were computed with {name} {before}, here is {now}; the audit "
-            "refuses a mixture.",
-            f"Install {name} {before}, or choose another `--out`.",
-        )
-
-
-def _threads(given: int | None, finished: "Sequence[Result]", usual: int) -> int:
-    """Threads of a cell: those of the finished ones, since others would compute other bits."""
-    from labelgap.core.errors import ConfigError
-
-    if not finished:
-        return given or usual
-    before = int(finished[0].machine["threads"])
-    if given is not None and given != before:
-        raise ConfigError(
-            f"--threads {given}: the finished cells ran with {before}, and the audit refuses a "
-            "mixture.",
-            f"Leave it out or give {before}; change `--workers` instead.",
-        )
-    return before
-
-
-def _engine(
-    name: str, store: "Store", workers: int, threads: int, address: str | None
-) -> tuple["Engine", int]:
-    from labelgap.core.errors import UnknownName
-
-    if name == "process":
-        from labelgap.bench.running.engines import ProcessEngine
-
-        return ProcessEngine(workers, store.logs), workers
-    if name == "ray":
-        from labelgap.bench.running.ray_engine import RayEngine
-
-        made = RayEngine(threads, address, None if address else workers * threads)
-        return made, made.capacity
-    raise UnknownName("engine", name, ("process", "ray"))
-
-
-def _plain() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True, markup=False)
-
-
-def _tell(store: "Store", failures: Sequence["Failure"]) -> None:
-    """What failed, and where its trace is."""
-    console = _plain()
-    for failure in failures:
-        console.print(f"failed: {failure.cell.folder}: {failure.error}")
-        if store.failure(failure.cell).exists():
-            console.print(f"        {store.failure(failure.cell)}")
-
-
-def _ended(failures: Sequence["Failure"], next_: str) -> None:
-    console = _plain()
-    if failures:
-        console.print(f"{counted(len(failures), 'cell')} failed; {next_}")
-        raise typer.Exit(1)
-    console.print(f"next: {next_}")
-
-
-def _show(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*headers)
-    for row in rows:
-        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
-    Console(highlight=False).print(table)

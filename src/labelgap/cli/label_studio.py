@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.project import PROJECT
 from labelgap.cli.telling import console as _console
+from labelgap.cli.values import PROJECT
 from labelgap.core.wording import plain as _plain
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def pull(
 
 
 def _tell(pulled: "Pulled") -> None:
-    from labelgap.project.label_studio.backend import sentence
+    from labelgap.project.label_studio.worker import sentence
 
     console = _console()
     console.print(_plain(sentence(pulled)))
@@ -225,6 +225,8 @@ def backend(
     from labelgap.project.keep.store import Project
     from labelgap.project.label_studio import backend as served
     from labelgap.project.label_studio.link import linked
+    from labelgap.project.label_studio.predictor import Predictor
+    from labelgap.project.label_studio.worker import Worker
     from labelgap.project.server.serve import allowed_hosts, listen, quiet_server
 
     console = _console()
@@ -237,9 +239,9 @@ def backend(
         link, root = linked(p, client, number), p.root
         password = served.password_of(p.home)
     door = threading.Lock()
-    worker = served.Worker(root, client, door, say)
+    worker = Worker(root, client, door, say)
     application = served.make_app(
-        served.Predictor(root, door),
+        Predictor(root, door),
         worker,
         link,
         password,

@@ -124,14 +124,15 @@ def _run(
     from labelgap.frozen.freeze import load_task_for
     from labelgap.ledger.ledger import LEDGER
     from labelgap.loop import run as runs
+    from labelgap.loop.result import RESULT
     from labelgap.session.claim import prepare, read_json
 
     machine, used = machine_of(device, config.precision), set_threads(threads)
     folder = out or runs.default_folder(config)
     screen = Screen(config, machine, used, folder)
-    if (folder / runs.RESULT).exists():
+    if (folder / RESULT).exists():
         prepare(folder, config, machine)
-        screen.finished(read_json(folder / runs.RESULT))
+        screen.finished(read_json(folder / RESULT))
         return
     task = load(
         config.data.name, root=data_root, image_size=config.data.image_size, download=download

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from labelgap.core.wording import counted, plain
 
 if TYPE_CHECKING:
-    from labelgap.learn.learner import Progress
+    from labelgap.core.types import Progress
     from labelgap.project.exchange.exchange import Imported
     from labelgap.project.images.ingest import Report
     from labelgap.project.keep.restore import Restored
@@ -28,7 +28,7 @@ def console() -> Any:
 
 def network_of(project: "Project") -> str:
     """Which network a project trains, in words."""
-    from labelgap.project.keep.store import DEFAULT_BACKBONE
+    from labelgap.project.keep.settings import DEFAULT_BACKBONE
 
     s = project.settings
     if s.weights:

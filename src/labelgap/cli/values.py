@@ -3,9 +3,18 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from labelgap.core.errors import ConfigError
+from labelgap.core.values import parse_value
+
+if TYPE_CHECKING:
+    from labelgap.core.types import Progress
+    from labelgap.project.asking.work import Work
+    from labelgap.project.keep.store import Project
+
 
 Tree = dict[str, Any]
 
@@ -34,16 +43,6 @@ def tree_of(
     return tree, str(preset), str(file) if file else "the command line"
 
 
-def parse_value(text: str) -> Any:
-    """A TOML value (number, true, "text", [1, 2]); anything else is text itself; none is None."""
-    if text.lower() in ("none", "null"):
-        return None
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
 def read_toml(file: Path) -> Tree:
     """A configuration file."""
     try:
@@ -53,3 +52,38 @@ def read_toml(file: Path) -> Tree:
         raise ConfigError(f"--config {file}: no such file.", "Check the path.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"--config {file}: {error}.", "Correct the file.") from error
+
+
+PROJECT = typer.Option(
+    None, "--project", help="The project's folder. [default: this one or its nearest parent]"
+)
+DEVICE = typer.Option("auto", help="auto | cpu | cuda | mps.")
+THREADS = typer.Option(None, min=1, help="CPU threads.")
+
+
+def need_file(path: Path) -> None:
+    from labelgap.core.errors import DataError
+
+    if not path.is_file():
+        raise DataError(f"The weights file {path} does not exist.", "Correct `--weights`.")
+
+
+def work_of(
+    p: "Project",
+    method: str | None,
+    device: str,
+    threads: int | None,
+    progress: "Progress | None",
+) -> "Work":
+    from labelgap.core.names import check_device, check_method
+    from labelgap.project.asking.ready import need_images
+
+    check_device(device)
+    if method is not None:
+        check_method(method)
+    need_images(p)
+    from labelgap.core.device import set_threads
+    from labelgap.project.asking.work import Work
+
+    set_threads(threads)
+    return Work(p, method=method, device=device, progress=progress)

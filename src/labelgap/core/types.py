@@ -5,15 +5,14 @@ Item ids are global and for ever: int64 indices of the training images. There is
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
-from torch import Tensor
 
+NONE_OF_THESE = -1
+"""The label "none of the classes": it counts as an answer and is never trained on."""
 Ids = Int64[np.ndarray, "_"]
-
-
 UNKNOWN_CLASS = -1
 """The answer "none of these classes" (open-set pools): it costs budget and is never trained on."""
 
@@ -56,96 +55,6 @@ class Answer:
     request: str | None = None
 
 
-@dataclass
-class Batch:
-    """One training step's data, augmented and normalised, on the device.
-
-    `x`, `y`, `ids` are labelled; `u`, `u_ids` unlabelled (None in stages that use none);
-    `u_views` are further augmentations of the same unlabelled images, by name.
-    `shared` is filled by `Stage.forward` with what the phases of one step have in common.
-    `turn` counts the repeats of a phase within the step.
-    """
-
-    x: Tensor
-    y: Tensor
-    ids: Tensor
-    step: int
-    turn: int = 0
-    u: Tensor | None = None
-    u_ids: Tensor | None = None
-    u_views: dict[str, Tensor] = field(default_factory=dict)
-    shared: dict[str, Tensor] = field(default_factory=dict)
-
-    def unlabelled(self) -> Tensor:
-        """The unlabelled images, in stages that asked for them."""
-        if self.u is None:
-            raise RuntimeError("This stage was declared without unlabelled data.")
-        return self.u
-
-
-@dataclass(frozen=True)
-class Optimiser:
-    """An optimiser and its learning-rate schedule over one stage.
-
-    `milestones` are fractions of the stage at which the rate is multiplied by `gamma`;
-    `schedule="cosine"` ignores them. `warmup` is the fraction over which the rate rises from 0.
-    """
-
-    kind: Literal["sgd", "adam"] = "sgd"
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    nesterov: bool = False
-    betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["step", "cosine", "constant"] = "step"
-    milestones: tuple[float, ...] = ()
-    gamma: float = 0.1
-    warmup: float = 0.0
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One player's turn within a step: which modules learn, from which loss, how.
-
-    `modules` names what is updated: "network" or keys of the objective's modules. All other
-    modules are frozen while `loss` is computed.
-    """
-
-    name: str
-    modules: tuple[str, ...]
-    loss: Callable[[Batch], Tensor]
-    optimiser: Optimiser
-    repeats: int = 1
-    clip: float | None = None
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stretch of training in which phases alternate on one batch per step.
-
-    Attributes
-    ----------
-    forward: computed once a step with every module's gradient on, before the phases; fills
-        `batch.shared`. At most one phase may then go backward through each of its graphs.
-    refresh: (every, function): called with the step at steps 0, every, 2·every, …; what it
-        computes must live in buffers, so that a checkpoint holds it.
-    unlabelled_batch: unlabelled images per step; 0 for none.
-    views: further augmentations of the unlabelled batch: name -> "weak" | "strong" |
-        "warped" (strong, with changes of geometry).
-
-    Modules that no phase of the stage updates are in eval mode throughout it.
-    """
-
-    name: str
-    steps: int
-    phases: tuple[Phase, ...]
-    forward: Callable[[Batch], None] | None = None
-    refresh: tuple[tuple[int, Callable[[int], None]], ...] = ()
-    batch_size: int = 64
-    unlabelled_batch: int = 0
-    views: Mapping[str, Literal["weak", "strong", "warped"]] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class Metrics:
     """Test-set quality of one round's network."""
@@ -160,3 +69,7 @@ class Metrics:
             "balanced_accuracy": self.balanced_accuracy,
             "per_class": list(self.per_class),
         }
+
+
+Progress = Callable[[str, int, int], None]
+"""Called as (stage name, step, steps)."""

@@ -21,7 +21,7 @@ from labelgap.data.progress import late_progress
 from labelgap.data.types import Augment, Split, Task, statistics
 from labelgap.frozen import simclr
 from labelgap.learn.learner import Learner
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 
 NAME = "embedding"
 """network.name of an adapter on the embedding."""

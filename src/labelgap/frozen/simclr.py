@@ -14,12 +14,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from labelgap.axes.stage import Optimiser
 from labelgap.core.streams import Streams
-from labelgap.core.types import Ids, Optimiser
+from labelgap.core.types import Ids
 from labelgap.data.augment import normalise
 from labelgap.data.types import Split, Task
-from labelgap.learn.learner import Endless, Learner, learning_rate
-from labelgap.networks.build import Network, ResNet
+from labelgap.learn.inputs import Endless
+from labelgap.learn.learner import Learner
+from labelgap.learn.stage import learning_rate
+from labelgap.networks.network import Network
+from labelgap.networks.resnet import ResNet
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def train(learner: Learner, ids: Ids, recipe: Recipe, advance: Callable[[int], N
     encoder.train()
     for step in range(steps):
         rng = streams.numpy("simclr/views", 0, step)
-        raw = learner.inputs(task.train, order.window(step * size, size))
+        raw = learner.inputs.raw(task.train, order.window(step * size, size))
         views = torch.cat([view_of(raw, task.augment.flip, rng) for _ in range(2)])
         views = ((views - mean) / std).contiguous(memory_format=torch.channels_last)
         with machine.autocast():
@@ -157,7 +161,7 @@ def embed(learner: Learner, encoder: Network, split: Split) -> Float[Tensor, "n 
     """Features of the unaugmented images, float32, on the host."""
     rows, ids = [torch.zeros(0, encoder.feature_dim)], np.arange(len(split), dtype=np.int64)
     for start in range(0, len(ids), 512):
-        raw = learner.inputs(split, ids[start : start + 512])
+        raw = learner.inputs.raw(split, ids[start : start + 512])
         x = normalise(raw, learner.task.mean, learner.task.std)
         rows.append(encoder(x).features.float().cpu())
     return torch.cat(rows)

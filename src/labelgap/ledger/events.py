@@ -9,6 +9,8 @@ from typing import Any, SupportsIndex
 
 from labelgap.core.errors import LedgerError
 
+ANSWERS = ("labelled", "corrected", "skipped")
+KINDS = (*ANSWERS, "asked", "undone", "held-out", "classes")
 COLUMNS = "seq, time, kind, id, round, person, label, request, data"
 
 

@@ -24,9 +24,12 @@ from jaxtyping import Int64
 
 from labelgap.core.errors import LedgerError, UnknownName
 from labelgap.core.lock import WriterLock, network_file_system
+from labelgap.core.types import NONE_OF_THESE
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger.events import (
+    ANSWERS,
     COLUMNS,
+    KINDS,
     Event,
     QueryItem,
     encode,
@@ -37,25 +40,12 @@ from labelgap.ledger.events import (
     text,
     whole,
 )
+from labelgap.ledger.log import REPLAY
 from labelgap.ledger.state import BAD_IMAGE, State
 
 LEDGER = "ledger.sqlite"
 """Its name in the folder of a run or a project."""
-
-NONE_OF_THESE = -1
-"""The label "none of the classes": it counts as an answer and is never trained on."""
-
 SKIP_REASONS = ("skip", "unsure", BAD_IMAGE)
-
-_ANSWERS = ("labelled", "corrected", "skipped")
-_KINDS = (*_ANSWERS, "asked", "undone", "held-out", "classes")
-# Only these kinds need their data for the state; reading the others' would double the time to
-# open a ledger.
-_REPLAY = (
-    "SELECT seq, kind, id, round, person, label,"
-    " CASE WHEN kind IN ('skipped', 'undone', 'classes') THEN data END"
-    " FROM events WHERE seq > ? ORDER BY seq"
-)
 
 
 class Ledger:
@@ -207,7 +197,7 @@ class Ledger:
         """Apply the events that the state has not seen."""
         state, self._stale = self._state, True
         try:
-            state.apply(self._open_database().execute(_REPLAY, (state.seen,)))
+            state.apply(self._open_database().execute(REPLAY, (state.seen,)))
             self._stale = False
         except (KeyError, TypeError, ValueError) as error:
             raise LedgerError(
@@ -445,7 +435,7 @@ class Ledger:
         self._check_label(item, value)
         person = text(person, "person")
         stored = self._repeated(
-            database, request, kind=_ANSWERS[:2], id=item, label=value, person=person
+            database, request, kind=ANSWERS[:2], id=item, label=value, person=person
         )
         if stored is not None:
             return stored
@@ -588,7 +578,7 @@ class Ledger:
         request: str | None = None,
     ) -> Event:
         """Store another fact (a round started, a fit done, the configuration); see `notes`."""
-        if kind in _KINDS:
+        if kind in KINDS:
             raise LedgerError(f"The kind {kind!r} is the ledger's own.", "Choose another word.")
         text(kind, "kind")
         with self._writing() as database:
@@ -779,7 +769,7 @@ class Ledger:
     ) -> list[Event]:
         """The latest answers, skips and undos, newest first; of one person or item if given."""
         query = f"SELECT {COLUMNS} FROM events WHERE kind IN (?, ?, ?, ?)"
-        values: list[Any] = [*_ANSWERS, "undone"]
+        values: list[Any] = [*ANSWERS, "undone"]
         if person is not None:
             query, values = query + " AND person = ?", [*values, person]
         if id is not None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from labelgap.axes.stage import Stage
+from labelgap.axes.training import Training
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine
-from labelgap.core.types import Stage
 from labelgap.data.types import Task
-from labelgap.learn.learner import PREDICT_BATCH, StageRunner, Training
+from labelgap.learn.predict import PREDICT_BATCH
+from labelgap.learn.stage import StageRunner
 from labelgap.loop.run import simulated
 from labelgap.session.session import Session
 
@@ -78,7 +80,7 @@ def estimate(config: RunConfig, task: Task, machine: Machine) -> Cost:
 def _time_stage(session: Session, training: Training, stage: Stage) -> tuple[float, list[float]]:
     # The second call: the first one loads libraries and fills caches.
     refreshes = [_times(session, 2, function, 0)[1] for _, function in stage.refresh]
-    runner = StageRunner(session.learner, training, stage)
+    runner = StageRunner(session.learner.inputs, training, stage)
     runner.refreshing = False
     first = max(0, stage.steps - WARM_UP - TIMED)  # late steps: every loss term is on by then
     for step in range(first, min(stage.steps, first + WARM_UP)):

@@ -14,7 +14,8 @@ from labelgap.core.config import RunConfig, config_hash
 from labelgap.core.files import write_atomically, write_text
 from labelgap.loop.own import is_own
 from labelgap.session.claim import machine_facts, source
-from labelgap.session.session import WEIGHTS, Session, ids_hash
+from labelgap.session.session import Session
+from labelgap.session.weights import WEIGHTS, ids_hash
 
 FACTS, STORED = "fitted.json", "weights.safetensors"
 

@@ -3,13 +3,13 @@
 import importlib
 import pkgutil
 
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.objective import Objective
 from labelgap.axes.registry import (
     ACQUISITIONS,
     METHODS,
     OBJECTIVES,
-    Acquisition,
     Method,
-    Objective,
     acquisition,
     lookup,
     method,
@@ -29,5 +29,5 @@ __all__ = [
     "objective",
 ]
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)

@@ -14,18 +14,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelgap.axes.registry import Acquisition, Objective, acquisition, method, objective
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.objective import Objective
+from labelgap.axes.registry import acquisition, method, objective
+from labelgap.axes.stage import Batch, Phase, Stage
 from labelgap.core.config import TUNING, Settings, setting
-from labelgap.core.types import Batch, Phase, Query, Stage
-from labelgap.learn.learner import cross_entropy
-from labelgap.methods.cross_entropy import supervised_stage
+from labelgap.core.types import Query
+from labelgap.learn.supervised import cross_entropy, supervised_stage
 from labelgap.methods.uncertainty import top_query
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 from labelgap.select.scores import entropy
 
 if TYPE_CHECKING:
+    from labelgap.axes.training import Training
     from labelgap.axes.view import PoolView
-    from labelgap.learn.learner import Training
 
 SECOND, SECOND_LOGITS = "second", "second_logits"
 

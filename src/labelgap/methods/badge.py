@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
 from labelgap.select import badge as sampling

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
 from labelgap.core.types import Query
 from labelgap.methods.mc_dropout import DROPOUT, PassesOptions, stochastic_logits
 from labelgap.methods.uncertainty import top_query

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
 from labelgap.methods.coreset import cover_query, gaps

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from labelgap.axes.registry import Objective, method, objective
+from labelgap.axes.objective import Objective
+from labelgap.axes.registry import method, objective
+from labelgap.axes.stage import Batch, Stage
 from labelgap.core.config import Settings
-from labelgap.core.types import Batch, Stage
-from labelgap.learn.learner import cross_entropy
-from labelgap.methods.cross_entropy import supervised_loss, supervised_stage
-from labelgap.methods.daal.objective import Daal, DaalOptions
+from labelgap.learn.supervised import cross_entropy, supervised_loss, supervised_stage
+from labelgap.methods.daal.objective import Daal
+from labelgap.methods.daal.settings import DaalOptions
 
 if TYPE_CHECKING:
-    from labelgap.learn.learner import Training
+    from labelgap.axes.training import Training
 
 
 def _daals(name: str) -> Any:

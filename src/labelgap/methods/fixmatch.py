@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from labelgap.axes.registry import Objective, method, objective
+from labelgap.axes.objective import Objective
+from labelgap.axes.registry import method, objective
+from labelgap.axes.stage import Batch, Stage
 from labelgap.core.config import TUNING, Settings, setting
-from labelgap.core.types import Batch, Stage
-from labelgap.learn.learner import cross_entropy
-from labelgap.methods.cross_entropy import supervised_stage
+from labelgap.learn.supervised import cross_entropy, supervised_stage
 from labelgap.methods.pseudo_label import pseudo_label_loss
 
 if TYPE_CHECKING:
-    from labelgap.learn.learner import Training
+    from labelgap.axes.training import Training
 
 STRONG, AVERAGE = "strong", "average"
 

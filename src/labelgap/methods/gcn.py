@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.errors import LabelgapError
 from labelgap.core.linalg import constant_matmul, one_pool

@@ -16,12 +16,13 @@ from torch.func import functional_call, grad, jvp
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.errors import LabelgapError
 from labelgap.core.types import Query
 from labelgap.methods.uncertainty import top_query
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 from labelgap.select.inverse import conjugate_gradients, lissa
 from labelgap.select.top import check_budget
 

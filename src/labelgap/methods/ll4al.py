@@ -12,16 +12,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelgap.axes.registry import Acquisition, Objective, acquisition, method, objective
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.objective import Objective
+from labelgap.axes.registry import acquisition, method, objective
+from labelgap.axes.stage import Batch, Stage
 from labelgap.core.config import TUNING, Settings, setting
-from labelgap.core.types import Batch, Query, Stage
-from labelgap.methods.cross_entropy import supervised_stage
+from labelgap.core.types import Query
+from labelgap.learn.supervised import supervised_stage
 from labelgap.methods.uncertainty import top_query
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 
 if TYPE_CHECKING:
+    from labelgap.axes.training import Training
     from labelgap.axes.view import PoolView
-    from labelgap.learn.learner import Training
 
 PREDICTED_LOSS = "predicted_loss"
 

@@ -13,7 +13,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import TUNING, Settings, setting
 from labelgap.core.types import Query
 from labelgap.methods.ll4al import PREDICTED_LOSS, pairs

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
 from labelgap.select.coverage import balls, greedy_cover, purity_radius

@@ -13,14 +13,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelgap.axes.registry import Objective, method, objective
+from labelgap.axes.objective import Objective
+from labelgap.axes.registry import method, objective
+from labelgap.axes.stage import Batch, Stage
 from labelgap.core.config import Settings, setting
-from labelgap.core.types import Batch, Stage
-from labelgap.learn.learner import cross_entropy
-from labelgap.methods.cross_entropy import supervised_stage
+from labelgap.learn.supervised import cross_entropy, supervised_stage
 
 if TYPE_CHECKING:
-    from labelgap.learn.learner import Training
+    from labelgap.axes.training import Training
 
 
 class Confident(NamedTuple):

@@ -6,7 +6,8 @@ labels than it claims (docs/methods/random.md).
 
 from typing import TYPE_CHECKING
 
-from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
 from labelgap.core.types import Query
 from labelgap.select.top import check_budget
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Ids, Query
 from labelgap.select.arrays import wide_mean

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from labelgap.axes.registry import Acquisition, acquisition, method
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
 from labelgap.core.types import Query
 from labelgap.select import scores
 from labelgap.select.top import check_finite, top

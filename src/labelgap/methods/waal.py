@@ -13,20 +13,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelgap.axes.registry import Acquisition, Objective, acquisition, method, objective
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.objective import Objective
+from labelgap.axes.registry import acquisition, method, objective
+from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.core.config import Settings, setting
-from labelgap.core.types import Batch, Optimiser, Phase, Query, Stage
+from labelgap.core.types import Query
 from labelgap.gap.critic import critic_loss
-from labelgap.learn.learner import cross_entropy
+from labelgap.learn.supervised import cross_entropy, supervised_stage
 from labelgap.methods._waal_critic import WaalCritic, published_critic_loss
-from labelgap.methods.cross_entropy import supervised_stage
 from labelgap.methods.uncertainty import top_query
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 from labelgap.select.arrays import wide
 
 if TYPE_CHECKING:
+    from labelgap.axes.training import Training
     from labelgap.axes.view import PoolView
-    from labelgap.learn.learner import Training
 
 CRITIC = "critic"
 CENTRE_ITEMS = 1000

@@ -22,7 +22,7 @@ from labelgap.core.config import NetworkSettings
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import TIMM
 from labelgap.core.streams import Streams
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 from labelgap.networks.weights import load_weights, read_weights
 from labelgap.networks.weights_file import HUB, weights_file
 

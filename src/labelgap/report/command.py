@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from labelgap.cli.values import parse_value
 from labelgap.core.errors import UnknownName
+from labelgap.core.values import parse_value
 from labelgap.session.presets import resolve
 
 Tree = Mapping[str, Any]

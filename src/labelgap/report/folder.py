@@ -12,6 +12,7 @@ from labelgap.report import page, sections, style
 from labelgap.report.curve import curve
 from labelgap.report.markup import Markup
 from labelgap.report.names import data_name, method_name
+from labelgap.report.query import latest_query
 from labelgap.report.scatter import Panel, embedding_figure, panels
 
 CURVE, EMBEDDING, REPORT = "curve.png", "embedding.png", "report.html"
@@ -54,7 +55,7 @@ def report_page(
         sections.progress(result),
         sections.features(result, shown),
         sections.rounds_table(result),
-        sections.latest_query(result, queries, task),
+        latest_query(result, queries, task),
         sections.repeat(result),
     ]
     return page.document(

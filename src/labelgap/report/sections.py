@@ -7,25 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from labelgap.core.errors import DataError
 from labelgap.data.types import Task
 from labelgap.report import page
 from labelgap.report.command import command, leaves
 from labelgap.report.curve import curve_figure, has_balanced
-from labelgap.report.explain import GLOSSARY, explain, number
-from labelgap.report.markup import Child, Markup, data_uri, join, tag
+from labelgap.report.markup import Child, Markup, join, tag
 from labelgap.report.names import data_name, method_name
 from labelgap.report.scatter import MOST_LOOKS, Panel, describe, embedding_figure
 from labelgap.report.style import percent
-from labelgap.report.thumbnail import thumbnail
 
 STAGES = ("train", "align", "score", "select", "evaluate")
 MOST_ITEMS = 24
 """Items of the latest query that are shown; more would make a page of a megabyte."""
-
 SIMULATED = {"imbalance": 1, "open_set": 0, "label_noise": 0, "redundancy": 0}
 """Changes to the data set, and the values that mean none."""
-
 _UNCHANGED = 0.05  # of a distance: about what other random directions would do to it
 _SIDE_BY_SIDE = 14  # classes that fit beside the curve
 
@@ -213,86 +208,6 @@ def rounds_table(result: Mapping[str, Any]) -> Markup:
         lead="Round 0 is the initial set. The small bars count the classes among the items that "
         "each round asked for; all share one scale.",
     )
-
-
-def latest_query(
-    result: Mapping[str, Any], queries: Sequence[Mapping[str, Any]], task: Task | None
-) -> Markup | None:
-    """Items of the last query with the reasons for which they were chosen."""
-    last = max((q["round"] for q in queries), default=0)
-    items = [q for q in queries if q["round"] == last]
-    if last == 0:
-        return None  # the initial set was drawn at random: there is no reason to show
-    shown = items[:MOST_ITEMS]
-    notes = dict(result["rounds"][-1].get("notes") or {})
-    lead = f"Round {last} asked for {len(items):,} items"
-    if len(shown) < len(items):
-        lead += f"; the first {len(shown)} are shown"
-    if "candidate_set" in notes and "candidate_share" in notes:
-        lead += (
-            f". They were chosen from a candidate set of {notes['candidate_set']:,}, "
-            f"{percent(notes['candidate_share'], 0)} of the scored pool"
-        )
-    wrong = _surprises(items, task)
-    if wrong is not None:
-        lead += f". The network was wrong about {wrong[0]:,} of {wrong[1]:,}"
-    terms = {name for q in shown for name in q.get("parts") or {}}
-    meaning = " ".join(text for name, text in GLOSSARY.items() if name in terms)
-    return page.section(
-        "What was asked for last, and why",
-        tag("ol", *(_item(result, q, task) for q in shown), class_="items"),
-        tag("p", meaning, class_="note") if meaning else None,
-        lead=f"{lead}.",
-    )
-
-
-def _surprises(items: Sequence[Mapping[str, Any]], task: Task | None) -> tuple[int, int] | None:
-    """(wrong, all) predictions about the items of a query, where both are known."""
-    if task is None:
-        return None
-    known = [
-        (q["pseudo_label"], int(task.train.labels[q["id"]]))
-        for q in items
-        if q.get("pseudo_label") is not None and 0 <= q["id"] < len(task.train)
-    ]
-    return (sum(a != b for a, b in known), len(known)) if known else None
-
-
-def _item(result: Mapping[str, Any], query: Mapping[str, Any], task: Task | None) -> Markup:
-    picture, truth = None, None
-    if task is not None:
-        if not 0 <= query["id"] < len(task.train):
-            raise DataError(
-                f"queries.jsonl names item {query['id']}, but {task.name!r} has "
-                f"{len(task.train):,} training items.",
-                "Give the data set that the run was made with.",
-            )
-        label = int(task.train.labels[query["id"]])
-        truth = result["classes"][label] if label >= 0 else "none of the classes"
-        if task.train.is_images:
-            pixels = np.asarray(task.train.inputs[query["id"]])
-            picture = tag(
-                "img",
-                src=data_uri(thumbnail(pixels)),
-                alt=f"Item {query['id']}" + (f", {truth}" if truth else ""),
-                class_="small" if max(pixels.shape[:2]) <= 64 else None,
-            )
-    said: list[Child] = [tag("b", truth if truth is not None else f"Item {query['id']}")]
-    guess = query.get("pseudo_label")
-    if guess is not None:
-        name = result["classes"][guess]
-        wrong = truth is not None and name != truth
-        text = " as predicted" if name == truth else f" predicted {name}"
-        said.append(tag("span", text, class_="wrong" if wrong else None))
-    reasons = explain(query.get("parts") or {}, len(result["classes"]))
-    if reasons:
-        said.append(tag("p", reasons[0].upper() + reasons[1:]))
-    facts = []
-    if query.get("score") is not None:
-        facts.append(f"score {number(query['score'])}")
-    if truth is not None:
-        facts.append(f"item {query['id']}")
-    return tag("li", picture, tag("div", *said, tag("p", " · ".join(facts)) if facts else None))
 
 
 def repeat(result: Mapping[str, Any]) -> Markup:

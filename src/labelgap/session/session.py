@@ -1,38 +1,37 @@
 """Fit, ask, tell, evaluate: the same four verbs for a benchmark and for a person's folder."""
 
-import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Int64
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from labelgap.axes.registry import STANDARD_OUTPUTS, check_pair
+from labelgap.axes.objective import STANDARD_OUTPUTS
+from labelgap.axes.registry import check_pair
+from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine, machine
 from labelgap.core.errors import BudgetError, LabelgapError
 from labelgap.core.files import write_atomically
 from labelgap.core.streams import Streams
-from labelgap.core.types import UNKNOWN_CLASS, Answer, Ids, Metrics, Query
+from labelgap.core.types import UNKNOWN_CLASS, Answer, Ids, Metrics, Progress, Query
 from labelgap.data.types import Task
 from labelgap.frozen.embedding import embedding, has_embedding
-from labelgap.learn.learner import Learner, Progress, Training
-from labelgap.ledger.events import QueryItem
+from labelgap.learn.learner import Learner
 from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.networks import build as networks
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 from labelgap.session.claim import prepare, read_config
+from labelgap.session.metrics import metrics
 from labelgap.session.presets import pair_of, resolve
-
-WEIGHTS = "weights-{round}.safetensors"
-CHECKPOINT = "checkpoint.pt"
+from labelgap.session.query import as_query, query_items
+from labelgap.session.weights import CHECKPOINT, WEIGHTS, ids_hash, weights_hash
 
 
 class Session:
@@ -307,12 +306,12 @@ class Session:
             query = Query(self._initial_ids(missing))
         else:
             query = self.choose(missing, round)
-        self.ledger.asked(round, _items(query))
+        self.ledger.asked(round, query_items(query))
         return as_query(self.ledger.outstanding()[:n])
 
     def start_with(self, ids: Ids) -> Query:
         """Record a given initial set instead of a uniform one."""
-        self.ledger.asked(0, _items(Query(ids)))
+        self.ledger.asked(0, query_items(Query(ids)))
         return as_query(self.ledger.outstanding())
 
     def _initial_ids(self, n: int) -> Ids:
@@ -435,7 +434,7 @@ class Session:
             candidates={k: v[split:] for k, v in outputs.items()},
             streams=self.streams,
             network=training.network,
-            inputs=lambda ids: self.learner.clean(self.task.train, ids),
+            inputs=lambda ids: self.learner.inputs.clean(self.task.train, ids),
             passes=passes if self.config.network.dropout > 0 else None,
             history={r: self.ledger.labelled_in_round(r) for r in range(self.round + 1)},
             preset=self.config.preset,
@@ -472,65 +471,6 @@ class Session:
             )
         out = self.learner.predict(network, ids, {"logits"}, split=split, progress=self.progress)
         return metrics(out["logits"].argmax(dim=1).numpy(), truth, task.num_classes)
-
-
-def metrics(
-    predicted: Int64[np.ndarray, " n"], truth: Int64[np.ndarray, " n"], num_classes: int
-) -> Metrics:
-    """Accuracy, mean recall over the classes that occur in `truth`, and recall per class."""
-    right = predicted == truth
-    recall = []
-    for k in range(num_classes):
-        of_class = truth == k
-        recall.append(float(right[of_class].mean()) if of_class.any() else float("nan"))
-    present = [r for r in recall if r == r]
-    return Metrics(float(right.mean()), float(np.mean(present)), tuple(recall))
-
-
-def as_query(items: list[QueryItem]) -> Query:
-    """Items of the ledger as a query."""
-    scores = [item.score for item in items]
-    pseudo = [item.pseudo_label for item in items]
-    names = items[0].parts if items else {}
-    known = all(s is not None for s in scores) and bool(items)
-    predicted = all(p is not None for p in pseudo) and bool(items)
-    return Query(
-        np.array([item.id for item in items], dtype=np.int64),
-        np.array(scores, dtype=np.float64) if known else None,
-        {
-            name: np.array([item.parts[name] for item in items], dtype=np.float64)
-            for name in names
-            if all(name in item.parts for item in items)
-        },
-        np.array(pseudo, dtype=np.int64) if predicted else None,
-        round=items[0].round if items else -1,
-    )
-
-
-def _items(query: Query) -> list[QueryItem]:
-    return [
-        QueryItem(
-            int(id),
-            None if query.score is None else float(query.score[i]),
-            {name: float(values[i]) for name, values in query.parts.items()},
-            None if query.pseudo_label is None else int(query.pseudo_label[i]),
-        )
-        for i, id in enumerate(query.ids)
-    ]
-
-
-def weights_hash(module: nn.Module) -> str:
-    """SHA-256 of parameters and buffers: equal for equal weights, whatever the device."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def ids_hash(ids: Ids) -> str:
-    """SHA-256 of ids in their order."""
-    return hashlib.sha256(np.ascontiguousarray(ids, dtype="<i8").tobytes()).hexdigest()
 
 
 def _default_machine(config: RunConfig) -> Machine:

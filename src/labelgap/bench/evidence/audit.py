@@ -5,26 +5,26 @@ their accuracies. A finding names the cells; one is enough to stop the report.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from labelgap.axes.registry import METHODS
-from labelgap.bench.evidence.collect import AUDITED, Result
-from labelgap.bench.grid.grid import Cell
+from labelgap.bench.evidence.comparable import (
+    arm_of,
+    claimed_twice,
+    method_of,
+    needed_settings,
+    shared_settings,
+    table_of,
+)
+from labelgap.bench.evidence.results import AUDITED, Result
 from labelgap.bench.running.execute import first_round
-from labelgap.core.config import RunConfig, canonical
+from labelgap.core.config import canonical
 from labelgap.core.errors import LabelgapError
-from labelgap.loop.run import schedule
-from labelgap.report.command import leaves
+from labelgap.loop.result import schedule
 
 _MOST_NAMED = 8
-
-_METHOD = ("objective_name", "acquisition_name", "objective", "acquisition", "method_sha256")
-_OWN = ("method", *_METHOD, "seed")
-"""What arms and seeds differ in; everything else is equal in a comparison."""
 
 
 @dataclass(frozen=True)
@@ -223,8 +223,8 @@ def no_choice_by_test(results: Sequence[Result]) -> list[Finding]:
         results,
         "no choice by test data",
         "one arm has different pairs or options on different data sets or seeds",
-        lambda r: _arm(r.cell),
-        lambda r: frozenset(_pair(r.cell).items()),
+        lambda r: arm_of(r.cell),
+        lambda r: frozenset(method_of(r.cell).items()),
     )
 
 
@@ -236,7 +236,7 @@ def one_result_a_seed(results: Sequence[Result]) -> list[Finding]:
             f"{len(cells)} results of {cells[0].arm!r} with seed {cells[0].config.seed}",
             tuple(cell.folder for cell in cells),
         )
-        for cells in _twice(r.cell for r in results)
+        for cells in claimed_twice(r.cell for r in results)
     ]
 
 
@@ -262,91 +262,22 @@ def one_configuration(results: Sequence[Result]) -> list[Finding]:
     """Arms that are compared differ in their pair alone (and in what their method needs); an arm
     differs from itself in the seed alone.
     """
-    needed = _needed(r.config for r in results)
+    needed = needed_settings(r.config for r in results)
     return _equal(
         results,
         "same configuration",
         "one arm has different settings for different seeds",
-        lambda r: (*_compared(r.cell), r.cell.arm),
-        lambda r: tuple(item for item in _shared(r.config, set()).items() if item in needed),
+        lambda r: (*table_of(r.cell), r.cell.arm),
+        lambda r: tuple(
+            item for item in shared_settings(r.config, set()).items() if item in needed
+        ),
     ) + _equal(
         results,
         "same configuration",
         "settings outside of the pair differ",
-        lambda r: _compared(r.cell),
-        lambda r: tuple(_shared(r.config, needed).items()),
+        lambda r: table_of(r.cell),
+        lambda r: tuple(shared_settings(r.config, needed).items()),
     )
-
-
-def unequal(cells: Iterable[Cell]) -> str | None:
-    """What first forbids to compare these cells; None where nothing does.
-
-    What the audit finds in their configurations afterwards, told before anything is computed.
-    """
-    known = [(cell, cell.config.model_dump(mode="json")) for cell in cells]
-    needed = _needed(config for _, config in known)
-    return (
-        _unlike((_compared(cell), _shared(config, needed)) for cell, config in known)
-        or _unlike(((*_compared(cell), cell.arm), _shared(config, set())) for cell, config in known)
-        or _unlike((_arm(cell), _pair(cell)) for cell, _ in known)
-        or next((f"{first.folder} and {second.folder} are of one arm and seed"
-                 for first, second, *_ in _twice(cell for cell, _ in known)), None)
-        or _computed_twice(cell for cell, _ in known)
-    )  # fmt: skip
-
-
-def _computed_twice(cells: Iterable[Cell]) -> str | None:
-    """Two arms that are one: their rows would be equal, and Holm's correction would count both."""
-    names: dict[Hashable, Cell] = {}
-    for cell in cells:
-        other = names.setdefault((cell.variant, cell.computation), cell)
-        if other.arm != cell.arm:
-            return f"{other.arm!r} and {cell.arm!r} are the same run"
-    return None
-
-
-def _unlike(grouped: Iterable[tuple[Hashable, dict[str, str]]]) -> str | None:
-    """The first key that has two values in one group."""
-    usual: dict[Hashable, dict[str, str]] = {}
-    for group, values in grouped:
-        first = usual.setdefault(group, values)
-        for key in {**first, **values}:
-            if first.get(key) != values.get(key):
-                return f"{key} is {first.get(key)} in some and {values.get(key)} in others"
-    return None
-
-
-def _arm(cell: Cell) -> Hashable:
-    """Equal for cells that a reader takes for one method."""
-    return (cell.arm, cell.variant, cell.config.preset)
-
-
-def _pair(cell: Cell) -> dict[str, str]:
-    """The method itself. Many pairs have no options, so their names are compared too."""
-    config = cell.config.model_dump(mode="json", include=set(_METHOD))
-    return {f"{key} of the arm {cell.arm!r}": str(value) for key, value in leaves(config)}
-
-
-def _twice(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """Cells that claim one place of a table, where there are several."""
-    places: dict[Hashable, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        places[(*_compared(cell), cell.arm, cell.config.seed)].append(cell)
-    return [claim for claim in places.values() if len(claim) > 1]
-
-
-def _compared(cell: Cell) -> tuple[str, str, int]:
-    """Equal for cells whose arms stand in one table."""
-    return (cell.config.data.name, cell.variant, cell.development)
-
-
-def _shared(config: Mapping[str, Any], needed: set[tuple[str, str]]) -> dict[str, str]:
-    """The settings that all arms of a table have in common."""
-    return {
-        key: str(value)
-        for key, value in leaves(config)
-        if key.split(".")[0] not in _OWN and (key, str(value)) not in needed
-    }
 
 
 CHECKS: tuple[Callable[[Sequence[Result]], list[Finding]], ...] = (
@@ -363,33 +294,6 @@ CHECKS: tuple[Callable[[Sequence[Result]], list[Finding]], ...] = (
     one_machine,
     one_configuration,
 )
-
-
-def _needed(configs: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
-    """Settings that some method cannot do without (dropout), as (key, value).
-
-    Arms may have them or the usual value, and no third: random beside mc-dropout may be shown on
-    either network. What a user's own method needs its file would say, which is not run to read
-    results: settings that some built-in method needs are taken for its need.
-    """
-    listed = list(configs)
-    needed = {
-        (key, str(value))
-        for name in {config["method"] for config in listed}
-        if name in METHODS
-        for key, value in leaves(METHODS[name].settings)
-    }
-    kinds = {key for entry in METHODS.values() for key, _ in leaves(entry.settings)}
-    needed |= {
-        (key, str(value))
-        for config in listed
-        if config["method_sha256"]
-        for key, value in leaves(config)
-        if key in kinds
-    }
-    keys = {key for key, _ in needed}
-    usual = {(k, str(v)) for k, v in leaves(RunConfig().model_dump()) if k in keys}
-    return needed | usual
 
 
 def _equal(

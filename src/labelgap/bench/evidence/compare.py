@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from labelgap.bench.evidence import statistics as st
-from labelgap.bench.evidence.collect import Result
+from labelgap.bench.evidence.results import Result
 from labelgap.bench.evidence.statistics import Difference, Interval, Saved
 from labelgap.core.errors import FolderError
 from labelgap.core.streams import Streams

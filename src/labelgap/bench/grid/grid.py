@@ -26,23 +26,17 @@ from pathlib import Path
 from typing import Any
 
 from labelgap.axes.registry import lookup, options
+from labelgap.bench.grid.arms import CROSSES, arms_of, as_table, list_at, named_entry
 from labelgap.core.config import RunConfig, build, config_hash
 from labelgap.core.errors import ConfigError, LabelgapError, UnknownName
 from labelgap.data import names as data_names
 from labelgap.loop import own
-from labelgap.methods import METHODS  # noqa: F401  (importing registers them)
 from labelgap.session.presets import PRESETS as RUN_PRESETS
 from labelgap.session.presets import Tree, merge, resolve
 
 KEYS = (
     "base", "datasets", "methods", "objectives", "acquisitions", "cross", "seeds", "variants",
     "settings",
-)  # fmt: skip
-CROSSES = ("full", "diagonal")
-_TABLES = ("settings", "options", "network", "training")
-_ARM_KEYS = (
-    "name", "method", "objective_name", "acquisition_name", "objective", "acquisition", "network",
-    "training",
 )  # fmt: skip
 
 
@@ -207,9 +201,9 @@ def _cells(tree: Tree, source: Source) -> Iterator[Cell]:
     if tree.get("cross", CROSSES[0]) not in CROSSES:
         raise UnknownName("cross", str(tree["cross"]), CROSSES)
     common = _settings(tree, "settings")
-    datasets = [_data_set(entry) for entry in _list(tree, "datasets", ["digits"])]
-    variants = [_variant(entry) for entry in _list(tree, "variants", [""])]
-    arms = list(_arms(tree))
+    datasets = [_data_set(entry) for entry in list_at(tree, "datasets", ["digits"])]
+    variants = [_variant(entry) for entry in list_at(tree, "variants", [""])]
+    arms = list(arms_of(tree))
     seen: dict[str, Cell] = {}
     for data, data_settings in datasets:
         for variant in variants:
@@ -252,13 +246,6 @@ def _distinct(cell: Cell, seen: dict[str, Cell]) -> None:
     seen[key] = cell
 
 
-def _list(tree: Tree, key: str, default: list[Any]) -> list[Any]:
-    value = tree.get(key, default)
-    if not isinstance(value, list) or not value:
-        raise ConfigError(f"{key} = {value!r}: a list with at least one entry is needed.")
-    return value
-
-
 def _seeds(value: Any) -> Sequence[int]:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return range(value)
@@ -270,7 +257,7 @@ def _seeds(value: Any) -> Sequence[int]:
 
 
 def _data_set(entry: Any) -> tuple[str, Tree]:
-    made = _named(entry, "data set", ("name", "settings"))
+    made = named_entry(entry, "data set", ("name", "settings"))
     name = made["name"]
     if name not in data_names() and not (name and Path(name).expanduser().is_dir()):
         raise UnknownName("data set (nor is there such a folder)", name, data_names())
@@ -278,102 +265,21 @@ def _data_set(entry: Any) -> tuple[str, Tree]:
 
 
 def _variant(entry: Any) -> Tree:
-    made = _named(entry, "variant", ("name", "settings"))
+    made = named_entry(entry, "variant", ("name", "settings"))
     return {**made, "settings": _settings(made, "settings", f"variant {made['name']!r}")}
 
 
 def _settings(tree: Tree, key: str, of: str = "the grid") -> Tree:
     """Settings that all arms get: a table, and nothing in it that the grid's own keys say."""
-    found = _table(tree.get(key, {}), f"{key} of {of}")
+    found = as_table(tree.get(key, {}), f"{key} of {of}")
     for own_key in ("method", "objective_name", "acquisition_name", "seed"):
         if own_key in found:
             raise ConfigError(
                 f"{key} of {of} have '{own_key}', which arms and seeds decide.",
                 "Give it by `methods` or `seeds`.",
             )
-    if "name" in _table(found.get("data", {}), f"data in {key} of {of}"):
+    if "name" in as_table(found.get("data", {}), f"data in {key} of {of}"):
         raise ConfigError(
             f"{key} of {of} have data.'name', which the data sets decide.", "Use `datasets`."
         )
     return found
-
-
-def _table(value: Any, what: str) -> Tree:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{what} = {value!r}: a table is needed, as {{key = value}}.")
-    return value
-
-
-def _named(entry: Any, kind: str, keys: Sequence[str]) -> Tree:
-    if isinstance(entry, str):
-        return {"name": entry}
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise ConfigError(f"{entry!r} is no {kind}: it needs a name.")
-    for key, value in entry.items():
-        if key not in keys:
-            raise UnknownName("key", key, keys, f"{kind} {entry['name']!r}")
-        if key in _TABLES:
-            _table(value, f"{key} of {kind} {entry['name']!r}")
-    return entry
-
-
-def _arms(tree: Tree) -> Iterator[tuple[str, Tree]]:
-    """(name, values for `resolve`) of every arm, in order; names are distinct."""
-    made = [_arm(entry) for entry in _list(tree, "methods", [])] if "methods" in tree else []
-    listed = {name for name, _ in made}
-    if "objectives" in tree or "acquisitions" in tree:
-        # A method that is listed takes the place of the crossed pair of its name.
-        made += [(name, values) for name, values in _crossed(tree) if name not in listed]
-    if not made:
-        raise ConfigError("The grid has no methods.", "Name some: `methods = [...]`.")
-    names = [name for name, _ in made]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"Two arms are called {name!r}.", "Give one of them another name.")
-    yield from made
-
-
-def _arm(entry: Any) -> tuple[str, Tree]:
-    if isinstance(entry, str):
-        if "+" in entry and not entry.endswith(".py"):
-            one, _, other = entry.partition("+")
-            return entry, {"objective_name": one.strip(), "acquisition_name": other.strip()}
-        values = method_values(entry)
-        return str(values["method"]), values
-    made = _named(entry, "method", _ARM_KEYS)
-    values = {key: value for key, value in made.items() if key != "name"}
-    for axis in ("objective", "acquisition"):
-        _table(values.get(axis, {}), f"{axis} of method {made['name']!r}")
-    return made["name"], {**values, **(method_values(made["method"]) if "method" in made else {})}
-
-
-def method_values(name: str) -> Tree:
-    """A method by its name, or by a user's file, whose content is part of the cell's identity."""
-    return own.settings(Path(name).expanduser()) if name.endswith(".py") else {"method": name}
-
-
-def _crossed(tree: Tree) -> list[tuple[str, Tree]]:
-    """Objectives × acquisitions, or the two rows through the first of each ("diagonal").
-
-    The diagonal answers "what does this objective add" (each with the first acquisition) and
-    "what does this acquisition add" (each on the first objective) for a tenth of the cells.
-    """
-    cross = tree.get("cross", CROSSES[0])
-    objectives = [_part(e, "objective") for e in _list(tree, "objectives", ["cross-entropy"])]
-    acquisitions = [_part(e, "acquisition") for e in _list(tree, "acquisitions", ["random"])]
-    return [
-        (f"{one} + {other}", merge(values, others))
-        for i, (one, values) in enumerate(objectives)
-        for j, (other, others) in enumerate(acquisitions)
-        if cross == "full" or i == 0 or j == 0
-    ]
-
-
-def _part(entry: Any, axis: str) -> tuple[str, Tree]:
-    if isinstance(entry, str):
-        return entry, {f"{axis}_name": entry}
-    made = _named(entry, axis, ("name", axis, "options"))
-    return made["name"], {
-        f"{axis}_name": made.get(axis, made["name"]),
-        axis: made.get("options", {}),
-    }

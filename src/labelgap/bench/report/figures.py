@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.patheffects as effects
@@ -15,21 +14,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from labelgap.bench.evidence import statistics as st
 from labelgap.bench.evidence.compare import Comparison, Penalties, Ranks, Row
-from labelgap.bench.evidence.contrasts import Contrast
-from labelgap.bench.evidence.statistics import Difference
+from labelgap.bench.report.forest import CONFIDENCE, KINDS, look_of, seeds_said
 from labelgap.report import style
 from labelgap.report.style import Theme
 
 MOST_TOGETHER = 6
 """Lines that the eye still tells apart in one panel; more get a panel each."""
 _COLUMNS = 4
-_KINDS = {
-    "training": "training changed, random queries",
-    "query": "plain training, queries changed",
-    "both": "both changed",
-    "reference": "plain training, random queries",
-}
-_CONFIDENCE = "bands: 95 %, cut at the frame"
 
 
 def curves(
@@ -45,7 +36,7 @@ def curves(
     """
     if heights is None:
         heights = "AUBC", c.areas(values)[:, :, 0].mean(axis=1).tolist()
-    subtitle = f"{what} · {_seeds(c)}" + (f" · {_CONFIDENCE}" if len(c.seeds) > 1 else "")
+    subtitle = f"{what} · {seeds_said(c)}" + (f" · {CONFIDENCE}" if len(c.seeds) > 1 else "")
     if len(c.arms) <= MOST_TOGETHER:
         figure = style.figure(6.8, 4.4)
         axes = figure.add_subplot()
@@ -131,91 +122,6 @@ def _label_axes(axes: Axes, c: Comparison) -> None:
     axes.margins(x=0.04)
 
 
-def differences(c: Comparison, rows: Sequence[Row], theme: Theme) -> Figure:
-    """AUBC minus random's, paired by seed, with its interval, grouped by what an arm changes."""
-    groups: dict[str, list[Line]] = {}
-    for kind in ("both", "query", "training"):
-        found = [
-            Line(row.arm, row.versus_random, row.p_holm, _look(kind, theme))
-            for m, row in enumerate(rows)
-            if row.versus_random and c.kind(m) == kind
-        ]
-        if found:
-            groups[_KINDS[kind]] = found
-    return _forest(c, groups, "difference in AUBC to random, percentage points", theme)
-
-
-_CHANGES = {"query": "queries changed", "training": "training changed"}
-
-
-def one_change(c: Comparison, pairs: Sequence[Contrast], theme: Theme) -> Figure:
-    """AUBC of an arm minus that of the arm it differs from in one thing."""
-    groups: dict[str, list[Line]] = {}
-    for pair in pairs:
-        change = str(pair.change)
-        title = _CHANGES.get(change, "one option changed")
-        look = _look(change if change in _CHANGES else "both", theme)
-        name = f"{pair.arm} − {pair.against}"
-        groups.setdefault(title, []).append(Line(name, pair.differences[0], pair.p_holm, look))
-    return _forest(c, groups, "difference in AUBC, percentage points", theme)
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a forest plot; look: colour and marker."""
-
-    name: str
-    difference: Difference
-    p_holm: float
-    look: tuple[str, str]
-
-
-def _forest(
-    c: Comparison, groups: dict[str, list[Line]], what: str, theme: Theme, longest: int = 80
-) -> Figure:
-    """Differences with their intervals, best on top within each group."""
-    count = sum(len(members) + 1 for members in groups.values())
-    names = [style.short(line.name, longest) for members in groups.values() for line in members]
-    figure = style.figure(5.0 + 0.065 * max(map(len, names)), 1.5 + 0.3 * count)
-    axes = figure.add_subplot()
-    y, ticks, names = 0.0, [], []
-    for title, members in groups.items():
-        for line in sorted(members, key=lambda line: line.difference.interval.mean):
-            i, (colour, mark) = line.difference.interval, line.look
-            if np.isfinite(i.low):
-                axes.plot([100 * i.low, 100 * i.high], [y, y], color=colour, linewidth=2.2)
-            axes.plot(
-                100 * i.mean, y, mark, color=colour, markersize=7.5,
-                markerfacecolor=colour if line.p_holm < 0.05 else theme.card, markeredgewidth=1.6,
-            )  # fmt: skip
-            ticks.append(y)
-            names.append(style.short(line.name, longest))
-            y += 1
-        axes.annotate(
-            title, (0, y), xycoords=("axes fraction", "data"), fontsize=9.5,
-            fontweight="bold", color=theme.ink, va="center", annotation_clip=False,
-            bbox={"facecolor": theme.card, "edgecolor": "none", "pad": 1.5},
-        )  # fmt: skip
-        y += 1.15
-    axes.axvline(0, color=theme.muted, linewidth=1.2, linestyle="--", zorder=1)
-    axes.set_yticks(ticks, names)
-    axes.set_ylim(-0.7, y - 0.4)
-    axes.tick_params(axis="y", labelcolor=theme.ink)
-    axes.grid(axis="x")
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel(what)
-    kinds = {line.difference.interval.kind for members in groups.values() for line in members}
-    said = f"lines: 95 % ({', '.join(sorted(kinds))}) · filled: Holm p < 0.05"
-    style.title(axes, c.name, f"{_seeds(c)} · {said}" if len(c.seeds) > 1 else _seeds(c))
-    return figure
-
-
-def _look(kind: str, theme: Theme) -> tuple[str, str]:
-    """Colour and marker of what an arm changes, the same in every figure."""
-    k = list(_KINDS).index(kind)
-    return style.colour(k, theme), style.marker(k)
-
-
 def minority(c: Comparison, rows: Sequence[Row], theme: Theme) -> Figure:
     """Share of the minority classes in each round's query."""
     shares = [row.minority_share.mean if row.minority_share else math.nan for row in rows]
@@ -268,11 +174,11 @@ def time_figure(c: Comparison, theme: Theme) -> Figure:
     spots = []
     for m in range(len(c.arms)):
         i = st.t_interval(final[m])
-        colour, mark = _look(c.kind(m), theme)
+        colour, mark = look_of(c.kind(m), theme)
         error = None if math.isnan(i.low) else [[i.mean - i.low], [i.high - i.mean]]
         axes.errorbar(
             seconds[m], i.mean, yerr=error, markersize=6.5, linewidth=1.3, color=colour,
-            marker=mark, linestyle="", label=_KINDS[c.kind(m)],
+            marker=mark, linestyle="", label=KINDS[c.kind(m)],
         )  # fmt: skip
         spots.append((float(seconds[m]), i.mean))
     axes.margins(x=0.18, y=0.12)
@@ -299,7 +205,7 @@ def time_figure(c: Comparison, theme: Theme) -> Figure:
     axes.set_xlabel("seconds of training and queries in a run (median)")
     what = "balanced accuracy" if c.imbalanced else "accuracy"
     bars = " · bars: 95 %, cut at the frame" if len(c.seeds) > 1 else ""
-    style.title(axes, c.name, f"{what} at {c.labels[-1]:,} labels · {_seeds(c)}{bars}")
+    style.title(axes, c.name, f"{what} at {c.labels[-1]:,} labels · {seeds_said(c)}{bars}")
     return figure
 
 
@@ -374,8 +280,3 @@ def critical_difference(r: Ranks, theme: Theme) -> Figure:
     said = f"{r.data_sets} data sets · critical difference {r.difference:.2f} (Nemenyi, 0.05)"
     style.title(axes, "Mean ranks", said)
     return figure
-
-
-def _seeds(c: Comparison) -> str:
-    n = len(c.seeds)
-    return f"{n} seeds" if n > 1 else "1 seed: no intervals, no tests"

@@ -21,7 +21,7 @@ from labelgap.frozen.freeze import load_task_for
 from labelgap.loop import own
 from labelgap.loop import run as loop
 from labelgap.session.claim import prepare
-from labelgap.session.session import CHECKPOINT, WEIGHTS
+from labelgap.session.weights import CHECKPOINT, WEIGHTS
 
 COST = "cost.json"
 DEVELOPMENT_SEED = 2023

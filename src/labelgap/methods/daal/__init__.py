@@ -1,13 +1,12 @@
 """Distribution-aware active learning (DAAL): objective and acquisition of the paper."""
 
-from labelgap.methods.daal.objective import (
+from labelgap.gap.critic import fit_critic
+from labelgap.methods.daal.acquisition import DaalAcquisition, DaalAcquisitionOptions
+from labelgap.methods.daal.settings import (
     OURS,
     TUNED,
-    DaalAcquisition,
-    DaalAcquisitionOptions,
     DaalOptions,
     MixtureSettings,
-    fit_critic,
     posterior_temperature,
 )
 

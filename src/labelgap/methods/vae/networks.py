@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from labelgap.core.config import TUNING, Settings, setting
 
 if TYPE_CHECKING:
-    from labelgap.learn.learner import Training
+    from labelgap.axes.training import Training
 
 VAE, DISCRIMINATOR = "vae", "discriminator"
 UNLABELLED_LOGIT = "unlabelled_logit"

@@ -13,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labelgap.core.types import Batch, Optimiser, Phase, Stage
+from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.methods.vae.networks import DISCRIMINATOR, VAE, Vae, VaeSettings
 
 if TYPE_CHECKING:
-    from labelgap.learn.learner import Training
+    from labelgap.axes.training import Training
 
 
 def vae_loss(

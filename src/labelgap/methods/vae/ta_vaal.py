@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from labelgap.axes.registry import Objective, method, objective
+from labelgap.axes.objective import Objective
+from labelgap.axes.registry import method, objective
+from labelgap.axes.stage import Stage
 from labelgap.core.config import Settings, setting
 from labelgap.core.errors import ConfigError
-from labelgap.core.types import Stage
 from labelgap.methods.ll4al import PREDICTED_LOSS, Ll4al, Ll4alOptions
 from labelgap.methods.vae.networks import (
     DISCRIMINATOR,
@@ -23,10 +24,10 @@ from labelgap.methods.vae.networks import (
     VaeSettings,
 )
 from labelgap.methods.vae.stage import unlabelled_logit, vae_stage
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 
 if TYPE_CHECKING:
-    from labelgap.learn.learner import Training
+    from labelgap.axes.training import Training
 
 
 class RankerOptions(Ll4alOptions):

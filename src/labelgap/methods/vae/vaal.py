@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from labelgap.axes.registry import Acquisition, Objective, acquisition, method, objective
-from labelgap.core.types import Query, Stage
-from labelgap.methods.cross_entropy import supervised_stage
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.objective import Objective
+from labelgap.axes.registry import acquisition, method, objective
+from labelgap.axes.stage import Stage
+from labelgap.core.types import Query
+from labelgap.learn.supervised import supervised_stage
 from labelgap.methods.uncertainty import top_query
 from labelgap.methods.vae.networks import (
     DISCRIMINATOR,
@@ -22,11 +25,11 @@ from labelgap.methods.vae.networks import (
     VaeSettings,
 )
 from labelgap.methods.vae.stage import unlabelled_logit, vae_stage
-from labelgap.networks.build import Network
+from labelgap.networks.network import Network
 
 if TYPE_CHECKING:
+    from labelgap.axes.training import Training
     from labelgap.axes.view import PoolView
-    from labelgap.learn.learner import Training
 
 
 class VaalOptions(VaeSettings):

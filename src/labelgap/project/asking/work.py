@@ -5,12 +5,8 @@ item has a draw of its own (keyed by its id), items with a draw below `holdout` 
 which the acquisition never sees, and held-out questions are the reserve in the order of the draws.
 """
 
-import json
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,27 +15,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labelgap.core.config import RunConfig, config_hash
-from labelgap.core.device import Machine, machine
+from labelgap.core.device import machine
 from labelgap.core.errors import BudgetError, LabelgapError
-from labelgap.core.files import write_text
-from labelgap.core.types import Ids, Query
-from labelgap.data.types import Augment, Split, Task, statistics
-from labelgap.learn.learner import Progress
+from labelgap.core.types import Ids, Progress, Query
 from labelgap.ledger.events import QueryItem
 from labelgap.project.asking.cold import thumbnails, typical
-from labelgap.project.asking.explain import HELD_OUT, why
+from labelgap.project.asking.explain import why
 from labelgap.project.asking.ready import need_images, need_labels, untrained
 from labelgap.project.asking.regions import uncovered
+from labelgap.project.asking.reserve import holdout_draws, interleave
+from labelgap.project.asking.task import BLOCK, frozen_task, image_task, with_pool
 from labelgap.project.asking.work_notes import WHY
-from labelgap.project.keep.store import DEFAULT_BACKBONE, Project, ProjectSettings
+from labelgap.project.keep.settings import DEFAULT_BACKBONE, ProjectSettings
+from labelgap.project.keep.store import Project
 from labelgap.project.quality.quality import TRAINED, last_training
 from labelgap.session.presets import merge, resolve
-from labelgap.session.session import Session, ids_hash
+from labelgap.session.session import Session
+from labelgap.session.weights import ids_hash
 
 WATCHED = 2000
 """Reserve items that every network predicts: to compare networks with each other, and with the
 held-out labels that come later."""
-_BLOCK = 20_000  # images whose frozen features are kept under one key
 
 
 def configuration(settings: ProjectSettings, name: str, method: str | None = None) -> RunConfig:
@@ -102,13 +98,13 @@ class Work:
         self.unpacked = project.items.unpacked()
         here = [i.id for i in items if i.present and i.id not in self.unpacked]
         self.present: Ids = np.array(here, dtype=np.int64)
-        images, self.statistics_rows = _image_task(project, [i.sha256 for i in items])
-        draws = _draws(project, len(items))
+        images, self.statistics_rows = image_task(project, [i.sha256 for i in items])
+        draws = holdout_draws(project, len(items))
         self.reserve: Ids = np.flatnonzero(draws < project.settings.holdout).astype(np.int64)
         self.reserve = self.reserve[np.argsort(draws[self.reserve], kind="stable")]
         pool = np.setdiff1d(self.present, self.reserve)
-        self.images = _with_pool(images, pool)
-        task = _frozen(project, self.config, self.images, self.machine, progress)
+        self.images = with_pool(images, pool)
+        task = frozen_task(project, self.config, self.images, self.machine, progress)
         self.session = Session(
             task,
             self.config,
@@ -195,8 +191,8 @@ class Work:
         session, training = self.session, self.session.training
         rng = session.streams.numpy("regions", max(session.round, 0))
         labelled, free = training.labelled_ids, session.unlabelled_ids()
-        if len(free) > _BLOCK:
-            free = np.sort(rng.choice(free, _BLOCK, replace=False))
+        if len(free) > BLOCK:
+            free = np.sort(rng.choice(free, BLOCK, replace=False))
         both = np.concatenate([labelled, free])
         out = session.learner.predict(training.network, both, {"features", "logits"})
         z, predicted = out["features"], out["logits"].argmax(dim=1)
@@ -245,7 +241,7 @@ class Work:
             else:
                 query = self._typical(wanted, candidates, round)
             chosen = self._explained(query, round)
-        items = _interleave(chosen, held, session.streams.numpy("held-out places", round))
+        items = interleave(chosen, held, session.streams.numpy("held-out places", round))
         self.project.snapshot(f"before-round-{round:05d}")
         ledger.hold_out(held)
         ledger.asked(round, items)
@@ -339,156 +335,3 @@ class Work:
             self.session.training.network, ids, {"logits"}, progress=self.session.progress
         )
         return ids, out["logits"].softmax(dim=1).numpy()
-
-
-def _interleave(chosen: list[QueryItem], held: Ids, rng: np.random.Generator) -> list[QueryItem]:
-    """Held-out questions at uniform places, so that an unfinished batch has its share of them."""
-    total = len(chosen) + len(held)
-    places = set(rng.permutation(total)[: len(held)].tolist())
-    first, second = iter(held.tolist()), iter(chosen)
-    return [
-        QueryItem(int(next(first)), explanation=HELD_OUT) if place in places else next(second)
-        for place in range(total)
-    ]
-
-
-def _draws(project: Project, n: int) -> Float[np.ndarray, " n"]:
-    from labelgap.core.streams import Streams
-
-    ids = np.arange(n, dtype=np.int64)
-    return Streams(project.settings.seed).ties(ids, "held-out reserve")
-
-
-def _image_task(project: Project, hashes: list[str]) -> tuple[Task, int]:
-    """All items as a task without labels, and the number of rows its statistics are of."""
-    n, classes = len(hashes), project.classes
-    inputs = project.pixels.open(n)
-    rows, mean, std = _statistics(project, inputs)
-    side = project.settings.image_size
-    digest = config_hash({"items": hashes, "side": side, "classes": classes})
-    empty = Split(np.empty((0, *inputs.shape[1:]), np.uint8), np.empty(0, np.int64))
-    task = Task(
-        project.root.name,
-        classes,
-        Split(inputs, np.full(n, -1, dtype=np.int64)),
-        empty,
-        Augment(pad=max(1, side // 8), flip=project.settings.flip),
-        mean,
-        std,
-        digest,
-    )
-    return task, rows
-
-
-def _statistics(
-    project: Project, inputs: np.ndarray
-) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
-    """Statistics of the channels, computed again only once the project has doubled: networks
-    trained before a few more images came stay what they were."""
-    file = project.home / "cache" / "statistics.json"
-    match _cached(file):
-        case {"rows": int(rows), "mean": list(means), "std": list(deviations)}:
-            if rows <= len(inputs) < 2 * rows:
-                return rows, tuple(means), tuple(deviations)
-    mean, std = statistics(inputs)
-    write_text(file, json.dumps({"rows": len(inputs), "mean": mean, "std": std}))
-    return len(inputs), mean, std
-
-
-def _cached(file: Path) -> Any:
-    """What a file of the cache holds; None where it has to be made anew."""
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _with_pool(task: Task, pool: Ids) -> Task:
-    from dataclasses import replace
-
-    return replace(task, pool=pool)
-
-
-def _frozen(
-    project: Project, config: RunConfig, task: Task, where: Machine, progress: Progress | None
-) -> Task:
-    """The task of frozen features where the configuration freezes a backbone.
-
-    Features are computed by blocks of rows that never change, so that `add` computes new ones
-    only.
-    """
-    if not config.network.freeze:
-        return task
-    from labelgap.frozen.freeze import freeze
-
-    blocks, test = [], task.test
-    for start, stop in _block_bounds(project, len(task.train)):
-        inputs = task.train.inputs[start:stop]
-        part = Task(
-            task.name,
-            task.classes,
-            Split(inputs, task.train.labels[start:stop]),
-            task.test,
-            Augment(),
-            task.mean,
-            task.std,
-            "",
-        )
-        frozen = freeze(
-            part, config.network, where, cache=project.home / "cache", progress=progress
-        )
-        blocks.append(frozen.train.inputs)
-        test = frozen.test
-    features = np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
-    mean, std = _feature_statistics(project, features)
-    return Task(
-        task.name,
-        task.classes,
-        Split(features, task.train.labels),
-        test,
-        Augment(),
-        mean,
-        std,
-        config_hash({"of": task.fingerprint, "network": config.network.model_dump(mode="json")}),
-        task.pool,
-    )
-
-
-def _block_bounds(project: Project, n: int) -> list[tuple[int, int]]:
-    """Rows of each block of features: what was there when features were first wanted, then what
-    has come since."""
-    file = project.home / "cache" / "blocks.json"
-    known = _cached(file)
-    ends = [end for end in known if end <= n] if _rising(known) else []
-    while not ends or ends[-1] < n:
-        ends.append(min(n, (ends[-1] if ends else 0) + _BLOCK))
-    if ends != known:
-        write_text(file, json.dumps(ends))
-    return list(zip([0, *ends[:-1]], ends, strict=True))
-
-
-def _rising(ends: Any) -> bool:
-    return isinstance(ends, list) and all(
-        isinstance(end, int) and end > start for start, end in pairwise([0, *ends])
-    )
-
-
-def _feature_statistics(
-    project: Project, features: Float[np.ndarray, "n d"]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Of the same rows as the pixels' statistics, for the same reason."""
-    rows = json.loads((project.home / "cache" / "statistics.json").read_text())["rows"]
-    return statistics(np.asarray(features[:rows]))
-
-
-def hold_out_imported(project: Project, ids: Collection[int]) -> int:
-    """Hold out the reserve's share of the labels of these items; returns how many are new.
-
-    Right only where the items are a uniform sample of the folder: the reserve is one, so what it
-    shares with them is too.
-    """
-    draws = _draws(project, project.items.count())
-    ledger, share = project.ledger, project.settings.holdout
-    new = [i for i in ledger.labelled_ids("train").tolist() if i in ids and draws[i] < share]
-    ledger.hold_out(new)
-    return len(new)

@@ -10,8 +10,11 @@ from labelgap.core.errors import ConfigError, DataError, FolderError, UnknownNam
 from labelgap.core.names import TIMM, check_method, check_network
 from labelgap.project.exchange.exchange import Imported, store_labels
 from labelgap.project.images import sources
+from labelgap.project.images.found import SUFFIXES, Found, Kind, kind_of
 from labelgap.project.images.ingest import Report
-from labelgap.project.keep.store import Project, ProjectSettings, check_classes, manifest_in
+from labelgap.project.images.readers import Reader
+from labelgap.project.keep.settings import ProjectSettings, check_classes, manifest_in
+from labelgap.project.keep.store import Project
 
 SMALL = 64
 """Images that all have one square size up to this keep it; others are packed at 128 pixels, what
@@ -59,11 +62,11 @@ def begin(
         raise FolderError(f"{root} is not a folder.", "Give the folder that has the images.")
     _check_settings(settings)
     listed = manifest_in(root, manifest) if manifest else None
-    kind: sources.Kind = "manifest" if listed else sources.kind_of(root)
+    kind: Kind = "manifest" if listed else kind_of(root)
     found = sources.find(root, kind, root / listed if listed else None)
     if not found:
         raise DataError(
-            f"{root} has no images ({', '.join(sorted(s[1:] for s in sources.SUFFIXES))}).",
+            f"{root} has no images ({', '.join(sorted(s[1:] for s in SUFFIXES))}).",
             "Put images into it, or give another folder.",
         )
     by_folder = kind == "folder"
@@ -153,12 +156,12 @@ def hold_out_share(project: Project, labels: Imported) -> int:
     """
     if not labels.items or len(project.ledger.labels) < project.items.count():
         return 0
-    from labelgap.project.asking.work import hold_out_imported
+    from labelgap.project.asking.reserve import hold_out_imported
 
     return hold_out_imported(project, labels.items)
 
 
-def keep_labels(project: Project, found: list[sources.Found]) -> Imported:
+def keep_labels(project: Project, found: list[Found]) -> Imported:
     """Store the labels that came with the images, by the person "folder", "manifest", "tables".
 
     Copies of one image in two classes' folders contradict each other: such labels are left out
@@ -187,11 +190,11 @@ def keep_labels(project: Project, found: list[sources.Found]) -> Imported:
     return report
 
 
-def peek_size(root: Path, found: list[sources.Found]) -> int:
+def peek_size(root: Path, found: list[Found]) -> int:
     """The common side of small square images, else 128."""
     from labelgap.project.images.ingest import size_of
 
-    reader = sources.Reader(root)
+    reader = Reader(root)
     sizes = set()
     step = max(1, len(found) // _PEEKED)
     for place in found[::step][:_PEEKED]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from labelgap.core.errors import ConfigError, FolderError, UnknownName
-from labelgap.project.images.sources import Tables
+from labelgap.project.images.readers import Tables
 from labelgap.project.keep.store import Project
 
 TABLES = ("csv", "jsonl", "parquet")

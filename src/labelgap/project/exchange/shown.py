@@ -4,8 +4,8 @@ from PIL import Image
 
 from labelgap.core.errors import DataError
 from labelgap.data.images import picture
+from labelgap.project.images.found import Unreadable
 from labelgap.project.images.items import Item
-from labelgap.project.images.sources import Unreadable
 from labelgap.project.keep.store import Project
 
 

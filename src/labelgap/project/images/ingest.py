@@ -18,9 +18,10 @@ from PIL import Image, UnidentifiedImageError
 
 from labelgap.core.errors import DataError
 from labelgap.data.images import decode
+from labelgap.project.images.found import Found, Unreadable
 from labelgap.project.images.items import File, Items, Status
 from labelgap.project.images.pixels import CHANNELS, Pixels
-from labelgap.project.images.sources import Found, Reader, Unreadable
+from labelgap.project.images.readers import Reader
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 """Raster formats that are opened, whatever a file's name says; no format that runs programs."""

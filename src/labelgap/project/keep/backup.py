@@ -8,7 +8,8 @@ from pathlib import Path
 from labelgap.core.errors import FolderError
 from labelgap.core.files import write_atomically
 from labelgap.ledger.ledger import LEDGER
-from labelgap.project.keep.store import HOME, SETTINGS, Project
+from labelgap.project.keep.settings import HOME, SETTINGS
+from labelgap.project.keep.store import Project
 
 _README = """labelgap backup of {root}, {time}
 

@@ -15,10 +15,11 @@ from labelgap.data.images import decode
 from labelgap.data.progress import late_progress
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger.ledger import LEDGER
+from labelgap.project.images.found import Unreadable
 from labelgap.project.images.pixels import CHANNELS
-from labelgap.project.images.sources import Unreadable
 from labelgap.project.keep.restore import newest_sound
-from labelgap.project.keep.store import HOME, SETTINGS, Project, need_ledger, read_settings
+from labelgap.project.keep.settings import HOME, SETTINGS, read_settings
+from labelgap.project.keep.store import Project, need_ledger
 
 Image = UInt8[np.ndarray, "h w c"]
 SAMPLED = 200

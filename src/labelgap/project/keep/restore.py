@@ -12,14 +12,14 @@ from labelgap.core.errors import FolderError, LedgerError
 from labelgap.core.lock import WriterLock
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger.ledger import LEDGER, Ledger
-from labelgap.project.keep.store import (
+from labelgap.project.keep.settings import (
     HOME,
     SETTINGS,
     ProjectSettings,
     read_settings,
     save_settings,
-    snapshots,
 )
+from labelgap.project.keep.store import snapshots
 
 
 @dataclass(frozen=True)

@@ -1,67 +1,42 @@
 """A project on the disk: `FOLDER/.labelgap/`, found from anywhere below the folder."""
 
 import json
-import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import Field
-
-from labelgap.core.config import Settings, build
-from labelgap.core.errors import ConfigError, DataError, FolderError, InUse, UnknownName
-from labelgap.core.files import write_text
+from labelgap.core.config import build
+from labelgap.core.errors import FolderError, InUse, UnknownName
 from labelgap.data.progress import late_progress
 from labelgap.ledger.events import Event, QueryItem
 from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.project.images import sources
+from labelgap.project.images.found import Found, Unreadable
 from labelgap.project.images.ingest import Report, ingest
 from labelgap.project.images.items import Items
+from labelgap.project.images.manifest import relative
 from labelgap.project.images.pixels import Pixels
+from labelgap.project.images.readers import Reader
+from labelgap.project.keep.settings import (
+    HOME,
+    ITEMS,
+    SETTINGS,
+    ProjectSettings,
+    check_classes,
+    field_names,
+    read_settings,
+    refuse_changes,
+    save_settings,
+)
 
-HOME = ".labelgap"
-SETTINGS = "project.json"
-ITEMS = "items.sqlite"
-SCHEMA = 1
-MAX_CLASSES = 10_000
-DEFAULT_BACKBONE = "timm:tf_efficientnet_lite0"
-"""What weights are of where no network is named."""
-NONE_LABEL = "(none of these)"
-"""How the answer "none of the classes" is written in files; no class has this name."""
 _SNAPSHOTS = 10
 _NEAR = 20  # paths that an error names
-_CHANGES = {
-    "image_size": "Leave it out: its images are packed at that size. Another one needs a new "
-    "project, once the folder .labelgap is moved away.",
-    "method": "Leave it out; `labelgap ask N --method NAME` changes it from then on.",
-}
 BESIDE = (
     "If that is `labelgap label`: its page asks for more images (the button “more images”), and "
     "Ctrl-C in its terminal ends it. Meanwhile status, predict, export and backup work."
 )
-
 Mode = Literal["write", "read"]
-
-
-class ProjectSettings(Settings):
-    """What a project is; fixed at `init` except where a command says that it changes it."""
-
-    schema_: int = Field(SCHEMA, alias="schema")
-    classes: tuple[str, ...] = ()
-    image_size: int = Field(128, ge=4, le=1024)
-    source: Literal["folder", "manifest", "tables"] = "folder"
-    manifest: str | None = None
-    folder_labels: bool = False
-    holdout: float = Field(0.2, ge=0.0, lt=1.0)
-    seed: int = 0
-    method: str = "daal"
-    network: str | None = None
-    weights: str | None = None
-    flip: bool = True
-    config: dict[str, Any] = Field(default_factory=dict)
-
-    model_config: ClassVar[Any] = {**Settings.model_config, "populate_by_name": True}
 
 
 class Project:
@@ -85,7 +60,7 @@ class Project:
             self.ledger.close()
             raise
         self.pixels = Pixels(self.home / "pixels.u8", settings.image_size)
-        self.reader = sources.Reader(root)
+        self.reader = Reader(root)
 
     # --------------------------------------------------------------------- opening, making
 
@@ -134,7 +109,7 @@ class Project:
                     "Use it (`labelgap status`), add a class (`labelgap classes --add NAME`), or "
                     "move its folder .labelgap away.",
                 )
-            _refuse_changes(file, known, settings, given)
+            refuse_changes(file, known, settings, given)
             settings = known
         else:
             save_settings(file, settings)
@@ -195,13 +170,13 @@ class Project:
         self.ledger.add_classes(new)
         self.change(classes=(*self.classes, *new))
 
-    def find(self) -> list[sources.Found]:
+    def find(self) -> list[Found]:
         """Every place where the project's images should be."""
         s = self.settings
         manifest = self.root / s.manifest if s.manifest else None
         return sources.find(self.root, s.source, manifest)
 
-    def add(self, found: list[sources.Found] | None = None) -> Report:
+    def add(self, found: list[Found] | None = None) -> Report:
         """Take in what is new in the folder, and note what moved or vanished."""
         places = self.find() if found is None else found
         with late_progress("Reading images", len(places)) as advance:
@@ -220,8 +195,8 @@ class Project:
         """
         paths = self.items.paths()
         try:
-            plain = sources.relative(self.root, name)
-        except sources.Unreadable:
+            plain = relative(self.root, name)
+        except Unreadable:
             plain = name
         for text in (plain, name):
             if text in paths:
@@ -236,7 +211,7 @@ class Project:
     def change(self, **values: Any) -> None:
         """Keep other settings from now on (never the image size; classes by `add_classes`)."""
         tree = self.settings.model_dump(by_alias=True) | values
-        self.settings = build(ProjectSettings, _named(tree), "project")
+        self.settings = build(ProjectSettings, field_names(tree), "project")
         save_settings(self.home / SETTINGS, self.settings)
 
     # ------------------------------------------------------------------------- snapshots
@@ -286,85 +261,3 @@ def need_ledger(root: Path) -> None:
         f"The project in {root} was begun and has no ledger yet.",
         "Run `labelgap init` again, with the same options.",
     )
-
-
-def check_classes(names: Sequence[str]) -> tuple[str, ...]:
-    """Class names as given, trimmed. Raises `ConfigError` for none, empty or repeated ones."""
-    plain = tuple(unicodedata.normalize("NFC", name.strip()) for name in names)
-    if not plain:
-        raise ConfigError(
-            "The classes are not known.",
-            "Give --classes a,b,c; or put images into sub-folders named by class.",
-        )
-    if len(plain) > MAX_CLASSES:
-        raise ConfigError(f"{len(plain)} classes; at most {MAX_CLASSES} are allowed.")
-    for name in plain:
-        if not name or any(unicodedata.category(c)[0] == "C" for c in name) or len(name) > 200:
-            raise ConfigError(
-                f"The class name {name!r} is empty, too long or has control characters.",
-                "Give each class a short name.",
-            )
-        if name.casefold() == NONE_LABEL:
-            raise ConfigError(
-                f"The class name {name!r} is how labelgap writes that an image is of no class.",
-                "Leave it out: that answer is always there; or give the class another name.",
-            )
-    seen: dict[str, str] = {}
-    for name in plain:
-        other = seen.setdefault(name.casefold(), name)
-        if other != name or plain.count(name) > 1:
-            raise ConfigError(
-                f"The classes {other!r} and {name!r} cannot be told apart.", "Rename one of them."
-            )
-    return plain
-
-
-def read_settings(file: Path) -> ProjectSettings:
-    """Raises `FolderError` for a damaged or newer file."""
-    try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
-        schema = int(tree.get("schema", 0))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise FolderError(
-            f"{file} cannot be read: {error}.", "Restore it from a backup; the ledger is whole."
-        ) from error
-    if schema > SCHEMA:
-        raise FolderError(f"{file} is of version {schema}.", "Update labelgap.")
-    return build(ProjectSettings, _named(tree), str(file))
-
-
-def _refuse_changes(
-    file: Path, known: ProjectSettings, asked: ProjectSettings, given: Collection[str] | None
-) -> None:
-    """What is asked for and is otherwise in the project must not be ignored in silence."""
-    names = asked.model_fields_set - {"classes"} if given is None else given
-    for key in ProjectSettings.model_fields:
-        before, now = getattr(known, key), getattr(asked, key)
-        if key in names and now != before:
-            raise FolderError(
-                f"The project in {file.parent.parent} has {key} {before!r}, and now {now!r} is "
-                "given.",
-                _CHANGES.get(key, f"Leave it out, or change it in {file}."),
-            )
-
-
-def save_settings(file: Path, settings: ProjectSettings) -> None:
-    text = json.dumps(settings.model_dump(by_alias=True, mode="json"), indent=1)
-    write_text(file, text + "\n")
-
-
-def _named(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """`build` knows fields by their names; the file says "schema"."""
-    return {("schema_" if key == "schema" else key): value for key, value in tree.items()}
-
-
-def manifest_in(root: Path, manifest: Path) -> str:
-    """The manifest's path relative to the folder, which must hold it."""
-    real = manifest.expanduser().resolve()
-    if not real.is_file():
-        raise DataError(f"The manifest {manifest} does not exist.", "Check the path.")
-    if not real.is_relative_to(root.resolve()):
-        raise DataError(
-            f"The manifest {manifest} is outside {root}.", "Put it into the folder of the images."
-        )
-    return real.relative_to(root.resolve()).as_posix()

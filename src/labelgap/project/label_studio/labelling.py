@@ -7,8 +7,8 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from labelgap.core.errors import LabelgapError
-from labelgap.ledger.ledger import NONE_OF_THESE
-from labelgap.project.keep.store import NONE_LABEL
+from labelgap.core.types import NONE_OF_THESE
+from labelgap.project.keep.settings import NONE_LABEL
 from labelgap.project.label_studio.client import LabelStudioError
 
 UNSURE, BAD_IMAGE = "(unsure)", "(bad image)"

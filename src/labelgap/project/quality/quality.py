@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Int64
 from scipy.special import betaincinv
 
+from labelgap.core.types import NONE_OF_THESE
 from labelgap.ledger.events import Event
-from labelgap.ledger.ledger import NONE_OF_THESE, Ledger
+from labelgap.ledger.ledger import Ledger
 
 TRAINED = "project-trained"
 LEVEL = 0.95

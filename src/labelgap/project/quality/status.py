@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from labelgap.ledger.ledger import NONE_OF_THESE
+from labelgap.core.types import NONE_OF_THESE
 from labelgap.project.keep.store import Project
 from labelgap.project.quality import quality, stopping
 from labelgap.project.quality.quality import TRAINED, Point, Share

@@ -1,0 +1,70 @@
+"""Commands that look after a project: backup, doctor."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from labelgap.cli import app
+from labelgap.cli.telling import console as _console
+from labelgap.cli.telling import tell_restored
+from labelgap.cli.values import PROJECT
+from labelgap.core.wording import counted
+from labelgap.core.wording import plain as _plain
+
+if TYPE_CHECKING:
+    pass
+
+
+@app.command()
+def backup(
+    out: Path | None = typer.Option(None, help="A .zip. [default: .labelgap/backups/<time>.zip]"),
+    project: Path | None = PROJECT,
+) -> None:
+    """Write labels, items and settings to one file (also while `labelgap label` runs)."""
+    from labelgap.project.keep.backup import backup as make
+    from labelgap.project.keep.store import Project
+
+    with Project.open(project, "read") as p:
+        _console().print(f"backup → {_plain(make(p, out))}")
+
+
+@app.command()
+def doctor(
+    repack: bool = typer.Option(False, "--repack", help="Pack all images anew first."),
+    restore: str | None = typer.Option(
+        None,
+        metavar="FILE|newest",
+        help="Put a snapshot in the ledger's place first; newest: the last sound one.",
+    ),
+    project: Path | None = PROJECT,
+) -> None:
+    """Check that everything is whole; exit status 1 where it is not."""
+    from labelgap.core.errors import FolderError
+    from labelgap.project.keep.doctor import examine
+    from labelgap.project.keep.doctor import repack as pack_anew
+    from labelgap.project.keep.store import Project, find_root, is_project
+
+    root = find_root(Path.cwd()) if project is None else project
+    if root is None or not is_project(root):
+        raise FolderError("There is no labelling project here.", "Name its folder by --project.")
+    console = _console()
+    if restore is not None:
+        from labelgap.project.keep.restore import restore as put_back
+
+        chosen = None if restore == "newest" else Path(restore).expanduser()
+        tell_restored(console, put_back(root, chosen))
+    if repack:
+        with Project.open(root) as p:
+            rows, failed = pack_anew(p)
+        packed = counted(rows - len(failed), "image")
+        console.print(f"{packed} packed, {len(failed)} more without their file")
+    colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
+    findings = examine(root)
+    for f in findings:
+        cure = f" → {f.cure}" if f.cure else ""
+        console.print(
+            f"[{colours[f.state]}]{f.state:>7}[/]  {f.check}: {_plain(f.text)}{_plain(cure)}"
+        )
+    if any(f.state == "error" for f in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,146 @@
+"""Commands that bring labels in and out: import, export, undo, predict."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from labelgap.cli import app
+from labelgap.cli.telling import bar, tell_gone, tell_import, tell_unpacked
+from labelgap.cli.telling import console as _console
+from labelgap.cli.values import DEVICE, PROJECT, THREADS, work_of
+from labelgap.core.wording import counted
+from labelgap.core.wording import plain as _plain
+
+if TYPE_CHECKING:
+    pass
+
+
+@app.command()
+def predict(
+    out: Path = typer.Option(Path("predictions.csv"), help="A .csv, .jsonl or .parquet file."),
+    probabilities: bool = typer.Option(False, "--probabilities", help="A column for each class."),
+    device: str = DEVICE,
+    threads: int | None = THREADS,
+    project: Path | None = PROJECT,
+) -> None:
+    """Write the classifier's prediction of every image."""
+    from labelgap.project.asking.ready import need_training
+    from labelgap.project.exchange.predictions import refuse_predictions, write_predictions
+    from labelgap.project.keep.store import Project
+
+    with Project.open(project, "read") as p:
+        refuse_predictions(p, out)
+        need_training(p)
+        console = _console()
+        with bar(console) as progress:
+            work = work_of(p, None, device, threads, progress)
+            number = write_predictions(work, out, probabilities)
+        if work.is_stale():
+            console.print("[yellow]labels have come since the last training[/]: labelgap train")
+        console.print(f"{number} predictions → {_plain(out)}")
+        tell_gone(console, "image", len(p.items.replaced()))
+        tell_unpacked(console, p)
+
+
+@app.command(name="import")
+def import_(
+    file: Path = typer.Argument(..., help="CSV or JSONL: path or id, label, [annotator]."),
+    annotator: str = typer.Option("import", help="Who labelled, where the file does not say."),
+    holdout: bool = typer.Option(
+        False,
+        "--holdout",
+        help="The file labels a random sample: use the reserve's share of it to measure accuracy.",
+    ),
+    project: Path | None = PROJECT,
+) -> None:
+    """Take labels from a file; repeating it changes nothing."""
+    from labelgap.project.exchange.exchange import Imported, import_file
+    from labelgap.project.keep.store import Project
+
+    with Project.open(project) as p:
+        console = _console()
+        report = import_file(p, file, annotator)
+        if report == Imported():
+            console.print(f"[yellow]no row in {_plain(file)}[/]: nothing to take")
+        tell_import(console, report)
+        if report.without_label:
+            console.print(f"{counted(report.without_label, 'row')} without a label")
+        if report.stored and not holdout:
+            console.print(
+                "they are for training; where they are of a random sample, `--holdout` makes a "
+                "share of them measure the accuracy"
+            )
+        if holdout:
+            from labelgap.project.asking.reserve import hold_out_imported
+
+            console.print(f"{hold_out_imported(p, report.items)} labels are held out from now on")
+
+
+@app.command(name="export")
+def export_(
+    format: str | None = typer.Option(
+        None,
+        help="csv | jsonl | parquet | folders | coco | model | onnx. [default: by --out, else csv]",
+    ),
+    out: Path | None = typer.Option(
+        None,
+        help="The file, or the folder for folders and model. "
+        "[default: labels.FORMAT; for folders ../NAME-labels beside the project]",
+    ),
+    link: bool = typer.Option(False, "--link", help="folders: symbolic links, not copies."),
+    project: Path | None = PROJECT,
+) -> None:
+    """Write the labels for other tools, or the trained model."""
+    from labelgap.project.asking.ready import need_training
+    from labelgap.project.exchange.export import export, labels_of_gone
+    from labelgap.project.exchange.outputs import MODELS, default_out, format_of, refuse_overwriting
+    from labelgap.project.keep.store import Project
+
+    format = format_of(out, format)
+    with Project.open(project, "read") as p:
+        console = _console()
+        out = out or default_out(p, format)
+        if format in MODELS:
+            refuse_overwriting(p, out)
+            need_training(p)
+            from labelgap.project.exchange.model import export_model
+
+            export_model(work_of(p, None, "cpu", None, None), out, format)
+            console.print(f"model → {_plain(out)}")
+            return
+        number = export(p, out, format, link=link)
+        console.print(f"{counted(number, 'label')} → {_plain(out)}")
+        tell_gone(console, "label", labels_of_gone(p))
+
+
+@app.command()
+def undo(
+    image: str | None = typer.Argument(None, help="Path or id; without it the last answer."),
+    annotator: str | None = typer.Option(None, help="Whose answer. [default: anybody's]"),
+    project: Path | None = PROJECT,
+) -> None:
+    """Take back an answer; what was there before returns, and the undo is kept too."""
+    from labelgap.core.errors import LedgerError
+    from labelgap.project.exchange.exchange import name_of
+    from labelgap.project.keep.store import Project
+
+    with Project.open(project) as p:
+        item = None if image is None else p.item_of(image)
+        if annotator is not None:
+            event = p.ledger.undo(item, person=annotator)
+        else:
+            # Newest first, so that an undo comes before the answer that it took back.
+            undone: set[int] = set()
+            for past in p.ledger.history(limit=10_000, id=item):
+                if past.kind == "undone":
+                    undone.add(past.data["undoes"])
+                elif past.seq not in undone:
+                    event = p.ledger.undo(seq=past.seq, person=past.person)
+                    break
+            else:
+                raise LedgerError("There is no answer to take back.", "labelgap status")
+        assert event.id is not None
+        label = p.ledger.labels.get(event.id)
+        now = "no label" if label is None else name_of(label, p.classes)
+        _console().print(f"{_plain(p.items.get(event.id).path)} has now: {_plain(now)}")

@@ -1,0 +1,49 @@
+"""The state of a training that may be killed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+
+from labelgap.core.errors import FolderError
+from labelgap.core.files import write_atomically
+
+CHECKPOINT_SECONDS = 60.0
+"""A killed run loses at most this much training."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the state of a training that may be killed is kept, and which training it is.
+
+    Another training's state is as good as none: it has other labels, or other players.
+    """
+
+    path: Path
+    identity: str
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        content = {**state, "identity": self.identity}
+        write_atomically(self.path, lambda file: torch.save(content, file))
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The state of this very training, if it was kept.
+
+        Raises
+        ------
+        FolderError: a file that cannot be read.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError, BadZipFile) as error:
+            raise FolderError(
+                f"{self.path} cannot be read: {error}.",
+                "Remove it: this round's training starts again.",
+            ) from error
+        return state if state.get("identity") == self.identity else None

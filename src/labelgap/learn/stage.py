@@ -1,0 +1,166 @@
+"""One stage of training: phases alternate on one batch a step."""
+
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
+from labelgap.axes.training import Training
+from labelgap.core.errors import NumericalError
+from labelgap.learn.inputs import Endless, Inputs
+from labelgap.networks.network import dropout_modules
+
+
+class StageRunner:
+    """One stage's optimisers and schedules; `step` is the whole of a training step."""
+
+    def __init__(self, inputs: Inputs, training: Training, stage: Stage) -> None:
+        self.inputs, self.training, self.stage = inputs, training, stage
+        self.players: dict[str, nn.Module] = {"network": training.network, **training.modules}
+        purpose = f"batches/{stage.name}"
+        self.labelled = Endless(
+            np.arange(len(training.labelled_ids)), training.streams, purpose, training.round
+        )
+        self.unlabelled = Endless(
+            training.unlabelled_ids, training.streams, f"{purpose}/unlabelled", training.round
+        )
+        self.updated = {name for phase in stage.phases for name in phase.modules}
+        self.optimisers = [self._optimiser(phase) for phase in stage.phases]
+        self.params = [self._parameters(phase) for phase in stage.phases]
+        self.labels = torch.from_numpy(training.labels).to(training.device)
+        self.refreshing = True
+        """Off when an estimate times steps and refreshes apart."""
+        self._set_modes()
+
+    def _parameters(self, phase: Phase) -> list[nn.Parameter]:
+        return [p for name in phase.modules for p in self.players[name].parameters()]
+
+    def _optimiser(self, phase: Phase) -> torch.optim.Optimizer:
+        spec, params = phase.optimiser, self._parameters(phase)
+        fused = self.training.device.type in ("cpu", "cuda")
+        if spec.kind == "adam":
+            return torch.optim.Adam(
+                params, lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay, fused=fused
+            )
+        return torch.optim.SGD(
+            params,
+            lr=spec.lr,
+            momentum=spec.momentum,
+            weight_decay=spec.weight_decay,
+            nesterov=spec.nesterov,
+            fused=fused,
+        )
+
+    def _set_modes(self) -> None:
+        for name, module in self.players.items():
+            module.train(name in self.updated)
+            module.requires_grad_(name in self.updated)
+
+    def batch(self, step: int) -> Batch:
+        """The step's labelled and unlabelled images: a pure function of round and step."""
+        t, stage, inputs = self.training, self.stage, self.inputs
+        rng = t.streams.numpy(f"augment/{stage.name}", t.round, step)
+        rows = self.labelled.window(step * stage.batch_size, stage.batch_size)
+        ids = t.labelled_ids[rows]
+        batch = Batch(
+            x=inputs.augmented(ids, rng, "weak"),
+            y=self.labels[torch.from_numpy(rows).to(t.device)],
+            ids=torch.from_numpy(ids),
+            step=step,
+        )
+        size = stage.unlabelled_batch
+        if size:
+            u_ids = self.unlabelled.window(step * size, size)
+            batch.u, batch.u_ids = inputs.augmented(u_ids, rng, "weak"), torch.from_numpy(u_ids)
+            batch.u_views = {
+                name: inputs.augmented(u_ids, rng, kind) for name, kind in stage.views.items()
+            }
+        return batch
+
+    def step(self, step: int) -> None:
+        """Refresh what is due, draw the batch, let each phase take its turns."""
+        stage, machine = self.stage, self.inputs.machine
+        for every, function in stage.refresh:
+            if self.refreshing and step % every == 0:
+                # Statistics come from evaluation mode; training modes are restored after.
+                function(step)
+        batch = self.batch(step)
+        scope: AbstractContextManager[None] = nullcontext()
+        if dropout_modules(self.training.network) and "network" in self.updated:
+            scope = self.training.streams.scope(f"dropout/{stage.name}", self.training.round, step)
+        with scope:
+            if stage.forward:
+                with machine.autocast():
+                    stage.forward(batch)
+            for phase, optimiser, params in zip(
+                stage.phases, self.optimisers, self.params, strict=True
+            ):
+                rate = learning_rate(phase.optimiser, step, stage.steps)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                for batch.turn in range(phase.repeats):
+                    self._turn(phase, optimiser, params, batch)
+
+    def _turn(
+        self,
+        phase: Phase,
+        optimiser: torch.optim.Optimizer,
+        params: list[nn.Parameter],
+        batch: Batch,
+    ) -> None:
+        others = [self.players[name] for name in self.updated if name not in phase.modules]
+        for module in others:
+            module.requires_grad_(False)
+        try:
+            with self.inputs.machine.autocast():
+                loss = phase.loss(batch)
+            if self._due_for_check(batch.step) and not bool(torch.isfinite(loss)):
+                raise NumericalError(
+                    f"The loss of phase {phase.name!r} in stage {self.stage.name!r} is "
+                    f"{float(loss.detach())} at step {batch.step} of round {self.training.round}.",
+                    "Try a lower learning rate (`--set training.lr=0.03`) or "
+                    "`--precision float32`.",
+                )
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+        finally:
+            for module in others:
+                module.requires_grad_(True)
+        if phase.clip is not None:
+            nn.utils.clip_grad_norm_(params, phase.clip)
+        optimiser.step()
+
+    def _due_for_check(self, step: int) -> bool:
+        # Reading the loss waits for the device; on accelerators that is worth it only at times.
+        return self.training.device.type == "cpu" or step % 20 == 0 or step == self.stage.steps - 1
+
+    def state(self) -> dict[str, Any]:
+        """Everything a checkpoint needs besides (stage, step)."""
+        return {
+            "players": {k: m.state_dict() for k, m in self.players.items()},
+            "optimisers": [o.state_dict() for o in self.optimisers],
+        }
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        for name, module in self.players.items():
+            module.load_state_dict(saved["players"][name])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+
+
+def learning_rate(spec: Optimiser, step: int, steps: int) -> float:
+    """The rate at a step: warm-up, then step, cosine or constant."""
+    done = step / steps
+    if done < spec.warmup:
+        return spec.lr * (step + 1) / (spec.warmup * steps)
+    if spec.schedule == "cosine":
+        rest = (done - spec.warmup) / (1.0 - spec.warmup)
+        return spec.lr * 0.5 * (1.0 + math.cos(math.pi * rest))
+    if spec.schedule == "step":
+        return spec.lr * spec.gamma ** sum(done >= m for m in spec.milestones)
+    return spec.lr

@@ -1,0 +1,184 @@
+"""DAAL's query: likelihood gap plus critic, balanced, spread by k-means."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition
+from labelgap.core.config import setting
+from labelgap.core.types import Query
+from labelgap.gap.characteristic import Characteristic, critic_input, statistics_width
+from labelgap.gap.critic import Critic, fit_critic
+from labelgap.gap.mixture import Mixture
+from labelgap.methods.daal.settings import OURS, TUNED, MixtureSettings, posterior_temperature
+from labelgap.select.balance import balanced_candidates
+from labelgap.select.kmeans import representatives
+from labelgap.select.scores import entropy
+from labelgap.select.top import check_budget, check_finite, ranks, standardise, top
+
+if TYPE_CHECKING:
+    from labelgap.axes.view import PoolView
+
+
+class DaalAcquisitionOptions(MixtureSettings):
+    """AS."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"average": "parameters", "critic_width": 512, "sigmoid": True}
+    }
+    likelihood: bool = setting(True, "use I_Like, the likelihood gap", source="paper Eq. 3")
+    model: bool = setting(True, "use I_model, the critic", source="paper §2.4")
+    combine: Literal["sum", "rank"] = setting(
+        "sum",
+        "standardised sum (paper), or mean rank of likelihood, critic and entropy",
+        source="paper Eq. 4; rank: a review of the longer version",
+        evidence=TUNED,
+        search=("sum", "rank"),
+    )
+    beta: float = setting(
+        1.0, "weight β of I_model", source=OURS, ge=0, evidence=TUNED, search=(0.1, 3.0, "log")
+    )
+    candidates: float = setting(
+        10.0,
+        "m: size of the candidate set S as a multiple of the budget",
+        source=OURS,
+        ge=1,
+        evidence=TUNED,
+        search=(3.0, 30.0, "log"),
+    )
+    share: float = setting(
+        0.3,
+        "q: S is at most this share of the scored pool, so that the score always excludes",
+        source=OURS,
+        gt=0,
+        le=1,
+        evidence=TUNED,
+        search=(0.1, 0.3, "linear"),
+    )
+    balance: bool = setting(True, "the same number per pseudo-label in S", source="paper §2.4")
+    kmeans: bool = setting(True, "spread by k-means; else the top of S", source="paper §2.4")
+    critic_steps: int = setting(
+        300, "steps of the query's own critic, where the objective has none", source=OURS, ge=1
+    )
+    critic_batch: int = setting(100, "batch of the query's own critic", source="paper §3", ge=2)
+    critic_width: int = setting(256, "units of the query's own critic", source="as objective", ge=1)
+    critic_lr: float = setting(5e-4, "Adam's rate for it", source="paper §3", gt=0)
+    penalty: float = setting(
+        10.0, "λ of its gradient penalty", source="Gulrajani et al. 2017", ge=0
+    )
+    sigmoid: bool = setting(False, "sigmoid on it", source="paper §3 has one")
+    statistics: bool = setting(True, "feed it with mixture statistics", source="paper §2.3")
+    temperature: float = setting(0.0, "as the objective's", source=OURS, ge=0)
+
+
+@acquisition("daal")
+class DaalAcquisition(Acquisition):
+    """I_Like + β · I_model → balanced candidate set S → k-means → the item nearest each centre.
+
+    Uses the objective's critic; without one it fits its own on the frozen features.
+    """
+
+    Options = DaalAcquisitionOptions
+    needs = frozenset({"features", "logits"})
+    uses = frozenset({"critic"})
+    kind = "batch"
+    deterministic = False
+    options: DaalAcquisitionOptions
+
+    def select(self, view: "PoolView", n: int) -> Query:
+        o, size = self.options, len(view.candidate_ids)
+        check_budget(n, size)
+        if n == 0:
+            return Query(view.candidate_ids[:0])
+        parts = self.parts(view)
+        score = self.combine(parts) if parts else torch.zeros(size)
+        pseudo = view.pseudo_labels
+        wanted = max(n, min(round(o.candidates * n), round(o.share * size)))
+        if o.balance:
+            subset = balanced_candidates(score, pseudo, view.num_classes, wanted, view.ties())
+        else:
+            subset = top(score, wanted, view.ties())
+        if o.kmeans:
+            z = view.candidates("features")[subset]
+            subset = subset[representatives(z, n, view.rng("k-means"))]
+        elif o.balance:
+            subset = balanced_candidates(score, pseudo, view.num_classes, n, view.ties())
+        else:
+            subset = top(score, n, view.ties())
+        subset = subset[torch.argsort(score[subset], descending=True, stable=True)]
+        rows = subset.numpy()
+        return Query(
+            view.candidate_ids[rows],
+            score[rows].double().numpy(),
+            {name: value[rows].double().numpy() for name, value in parts.items()},
+            pseudo[rows].numpy(),
+            {"candidate_set": wanted, "candidate_share": wanted / size},
+        )
+
+    def parts(self, view: "PoolView") -> dict[str, Tensor]:
+        """The raw terms of the score over all candidates, finite or refused by name."""
+        o = self.options
+        z, z_l = view.candidates("features"), view.labelled("features")
+        logits = view.candidates("logits")
+        psi_l, psi_u = o.fit_both(z_l, view.class_labels, z, logits, view.rng("EM batches"))
+        found: dict[str, Tensor] = {}
+        if o.likelihood:
+            # Eq. 3 in log space: unlike what is labelled, typical of what is not.
+            found["likelihood_gap"] = psi_u.log_likelihood(z) - psi_l.log_likelihood(z)
+        if o.model:
+            found["critic"] = (
+                view.candidates("critic")
+                if view.has("critic")
+                else self._own_critic(view, z, z_l, psi_l, psi_u)
+            )
+        if o.combine == "rank":
+            found["entropy"] = entropy(logits)
+        check_finite(found)
+        return found
+
+    def combine(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Eq. 4 on standardised terms, or the mean of ranks."""
+        o = self.options
+        if o.combine == "rank":
+            return torch.stack([ranks(p) for p in parts.values()]).mean(dim=0)
+        weights = {"likelihood_gap": 1.0, "critic": o.beta}
+        terms = [weights[name] * standardise(p) for name, p in parts.items()]
+        return torch.stack(terms).sum(dim=0)
+
+    def _own_critic(
+        self, view: "PoolView", z: Tensor, z_l: Tensor, psi_l: Mixture, psi_u: Mixture
+    ) -> Tensor:
+        """A critic between labelled and candidate features, from its own stream."""
+        o, (d, k) = self.options, (z.shape[1], view.num_classes)
+        with view.scope("critic"):
+            critic = Critic(statistics_width(d, k, o.statistics), o.critic_width, o.sigmoid)
+        inputs = self._inputs(z, z_l, psi_l, psi_u, k)
+        return fit_critic(
+            critic,
+            *inputs,
+            steps=o.critic_steps,
+            batch=o.critic_batch,
+            lr=o.critic_lr,
+            penalty=o.penalty,
+            rng=view.rng("critic batches"),
+        )
+
+    def _inputs(
+        self, z: Tensor, z_l: Tensor, psi_l: Mixture, psi_u: Mixture, k: int
+    ) -> tuple[Tensor, Tensor]:
+        o = self.options
+        if not o.statistics:
+            return z_l, z
+        both = torch.cat([z_l, z])
+        players = []
+        for psi in (psi_l, psi_u):
+            player = Characteristic(k, z.shape[1], psi.variances.shape[1] > 1)
+            player.set(psi, both)
+            players.append(player)
+        temperature = posterior_temperature(o.temperature, z.shape[1])
+        with torch.no_grad():
+            inputs = critic_input(both, players[0], players[1], temperature=temperature)
+        return inputs[: len(z_l)], inputs[len(z_l) :]

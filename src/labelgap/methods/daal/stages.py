@@ -1,0 +1,179 @@
+"""DAAL's stages of training: regularised supervision, then alignment."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
+from labelgap.core.types import Ids
+from labelgap.gap.characteristic import Characteristic, critic_input
+from labelgap.gap.critic import critic_loss, distance
+from labelgap.gap.mixture import Mixture
+from labelgap.gap.statistics import class_responsibilities
+from labelgap.learn.supervised import cross_entropy
+from labelgap.methods.daal.settings import DaalOptions, posterior_temperature
+
+if TYPE_CHECKING:
+    from labelgap.axes.training import Training
+
+
+LEAST_REFRESH = 10
+"""Steps between refits of ψ in short alignment stages, so that EM does not dominate them."""
+
+
+def critic_input_of(o: DaalOptions, modules: Mapping[str, nn.Module], z: Tensor) -> Tensor:
+    psi_l, psi_u = modules.get("psi_labelled"), modules.get("psi_unlabelled")
+    if not o.statistics:
+        psi_l = psi_u = None
+    assert psi_l is None or isinstance(psi_l, Characteristic)
+    assert psi_u is None or isinstance(psi_u, Characteristic)
+    return critic_input(
+        z,
+        psi_l,
+        psi_u,
+        temperature=posterior_temperature(o.temperature, z.shape[1]),
+        through_statistics=o.through_statistics,
+    )
+
+
+class Parts:
+    """The losses and refreshes of one round; all state lives in the modules' buffers."""
+
+    def __init__(self, options: DaalOptions, training: "Training") -> None:
+        self.o, self.t = options, training
+        # Reg begins on a step at which ψ_L has just been refitted, never before its share; a short
+        # stage refits that often at least.
+        begin, every = options.reg_start * training.steps, options.reg_refresh
+        self.reg_every = min(every, math.ceil(begin)) if begin else every
+        self.reg_from = self.reg_every * math.ceil(begin / self.reg_every)
+        self.temperature = posterior_temperature(options.temperature, training.network.feature_dim)
+
+    # -- Reg ---------------------------------------------------------------------------------
+
+    def _sample(self, ids: Ids, purpose: str, step: int) -> Ids:
+        size = self.o.statistics_items
+        if size is None or len(ids) <= size:
+            return ids
+        return np.sort(self.t.rng(purpose, step).choice(ids, size, replace=False))
+
+    def _labelled(self, step: int) -> tuple[Tensor, Tensor]:
+        t = self.t
+        ids = self._sample(t.labelled_ids, "labelled sample", step)
+        labels = t.labels[np.searchsorted(t.labelled_ids, ids)]
+        return t.predict(ids, {"features"})["features"], torch.from_numpy(labels)
+
+    def _set(self, name: str, psi: Mixture, reference: Tensor) -> None:
+        player = self.t.modules[name]
+        assert isinstance(player, Characteristic)
+        player.set(psi.to(self.t.device), reference.to(self.t.device))
+
+    def refresh_labelled(self, step: int) -> None:
+        """ψ_L on eval-mode, unaugmented features of the labelled set."""
+        z, y = self._labelled(step)
+        hot = class_responsibilities(y, self.t.num_classes).to(z)
+        self._set("psi_labelled", self.o.fit(z, hot, self.t.rng("EM batches", step)), z)
+
+    def regulariser(self, z: Tensor, y: Tensor) -> Tensor:
+        """L_GMM = −log p(y|z; ψ_L), ψ_L constant (§2.2), over items whose class ψ_L knows.
+
+        A class of few labels may be missing in the sample that ψ_L was fitted on: its component
+        has no weight, and −log 0 says nothing of z.
+        """
+        psi = self.t.modules["psi_labelled"]
+        assert isinstance(psi, Characteristic)
+        with torch.autocast(z.device.type, enabled=False):
+            posterior = psi.mixture.log_posterior(z.float(), self.temperature)
+            unknown = psi.mixture.empty[y]
+            losses = (-posterior.gather(1, y[:, None]).squeeze(1)).masked_fill(unknown, 0.0)
+            return losses.sum() / (~unknown).sum().clamp_min(1)
+
+    def regularised_loss(self, batch: Batch) -> Tensor:
+        """L_CE + α · L_GMM."""
+        out = self.t.network(batch.x)
+        loss = cross_entropy(out.logits, batch.y)
+        if batch.step < self.reg_from:
+            return loss
+        return loss + self.o.alpha * self.regulariser(out.features, batch.y)
+
+    # -- DA ----------------------------------------------------------------------------------
+
+    def refresh_both(self, step: int) -> None:
+        """ψ_L and ψ_UL, and the standardisation of likelihoods over both sets."""
+        z_l, y = self._labelled(step)
+        ids = self._sample(self.t.unlabelled_ids, "unlabelled sample", step)
+        out = self.t.predict(ids, {"features", "logits"})
+        psi_l, psi_u = self.o.fit_both(
+            z_l, y, out["features"], out["logits"], self.t.rng("EM batches", step)
+        )
+        both = torch.cat([z_l, out["features"]])
+        self._set("psi_labelled", psi_l, both)
+        self._set("psi_unlabelled", psi_u, both)
+
+    def forward(self, batch: Batch) -> None:
+        """One pass of both sets to the critic's inputs, shared by both players' turns."""
+        network, u = self.t.network, batch.unlabelled()
+        if self.o.batch_norm == "joint":
+            out = network(torch.cat([batch.x, u]))
+            n = len(batch.x)
+            z_l, z_u, logits = out.features[:n], out.features[n:], out.logits[:n]
+        else:
+            labelled, unlabelled = network(batch.x), network(u)
+            z_l, z_u, logits = labelled.features, unlabelled.features, labelled.logits
+        batch.shared.update(z_l=z_l.float(), logits=logits)
+        with torch.autocast(self.t.device.type, enabled=False):
+            for name, z in (("h_l", z_l), ("h_u", z_u)):
+                batch.shared[name] = critic_input_of(self.o, self.t.modules, z.float())
+
+    def critic_loss(self, batch: Batch) -> Tensor:
+        """−(E_U[D] − E_L[D]) + λ · penalty, features constant."""
+        o, critic = self.o, self.t.modules["critic"]
+        with torch.autocast(self.t.device.type, enabled=False):
+            h_l, h_u = batch.shared["h_l"], batch.shared["h_u"]
+            rng = self.t.rng("penalty", batch.step, batch.turn)
+            columns = batch.shared["z_l"].shape[1] if o.penalty_over == "features" else None
+            return critic_loss(critic, h_l, h_u, o.penalty, rng, columns)
+
+    def feature_loss(self, batch: Batch) -> Tensor:
+        """L_CE + w · (E_U[D] − E_L[D]) (+ α · L_GMM)."""
+        o, critic = self.o, self.t.modules["critic"]
+        loss = cross_entropy(batch.shared["logits"], batch.y)
+        with torch.autocast(self.t.device.type, enabled=False):
+            gap = distance(critic(batch.shared["h_l"]), critic(batch.shared["h_u"]))
+            loss = loss + o.adversarial * gap
+        if o.reg and o.reg_in_alignment:
+            loss = loss + o.alpha * self.regulariser(batch.shared["z_l"], batch.y)
+        return loss
+
+    def alignment_stage(self) -> Stage:
+        o, t = self.o, self.t
+        steps = o.align_steps or max(1, round(o.align_fraction * t.steps))
+        critic = Optimiser(
+            "adam", lr=o.critic_lr, schedule="step", milestones=(0.8,)
+        )  # paper §3: 5e-4, decayed to 5e-5 for the last 2,000 of 10,000
+        features = Optimiser(
+            o.align_optimiser,
+            lr=o.align_lr,
+            momentum=t.settings.momentum,
+            weight_decay=t.settings.weight_decay,
+            schedule="step",
+            milestones=(0.8,),
+        )
+        refresh = self.refresh_both if o.statistics else self.refresh_labelled
+        return Stage(
+            "align",
+            steps,
+            (
+                Phase("critic", ("critic",), self.critic_loss, critic, repeats=o.critic_steps),
+                Phase("features", ("network",), self.feature_loss, features),
+            ),
+            forward=self.forward,
+            batch_size=t.batch_size,
+            unlabelled_batch=t.batch_size,
+            refresh=((max(LEAST_REFRESH, round(o.refresh_fraction * steps)), refresh),)
+            if o.statistics or o.reg
+            else (),
+        )
