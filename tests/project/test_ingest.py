@@ -196,7 +196,7 @@ def test_sub_folders_are_no_labels_where_the_classes_are_given(tmp_path):
 
 def test_nothing_is_begun_on_a_network_file_system(tmp_path, monkeypatch):
     make_images(tmp_path / "images", 3)
-    monkeypatch.setattr("labelgap.ledger.ledger.network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr("labelgap.ledger.log.network_file_system", lambda path: "nfs4")
     with pytest.raises(LedgerError, match="network file system"):
         begin(tmp_path / "images", classes=CLASSES)
     assert not (tmp_path / "images" / ".labelgap" / "project.json").exists()

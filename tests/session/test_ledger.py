@@ -10,7 +10,8 @@ import pytest
 
 from labelgap.core.errors import LedgerError, UnknownName
 from labelgap.core.types import NONE_OF_THESE, UNKNOWN_CLASS
-from labelgap.ledger.ledger import Ledger, QueryItem
+from labelgap.ledger.events import QueryItem
+from labelgap.ledger.ledger import Ledger
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_the_latest_label_wins_whoever_was_first(ledger):
 
 def test_leases_give_each_person_other_items_until_they_expire(ledger):
     now = [100.0]
-    ledger._monotonic = lambda: now[0]
+    ledger._leases.monotonic = lambda: now[0]
     ledger.asked(0, items(9, 8, 7, 6, 5))
 
     def ids(found):

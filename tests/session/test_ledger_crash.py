@@ -20,13 +20,15 @@ from disks import small_file_system
 from labelgap.core import lock as _lock
 from labelgap.core.errors import LedgerError
 from labelgap.ledger import file as _sqlite
-from labelgap.ledger import ledger as ledger_module
-from labelgap.ledger.ledger import Ledger, QueryItem
+from labelgap.ledger import log as log_module
+from labelgap.ledger.events import QueryItem
+from labelgap.ledger.ledger import Ledger
 from labelgap.ledger.state import State
 
 WRITER = textwrap.dedent("""
     import sys
-    from labelgap.ledger.ledger import Ledger, QueryItem
+    from labelgap.ledger.events import QueryItem
+    from labelgap.ledger.ledger import Ledger
 
     def tell(*words):
         print(*words, flush=True)
@@ -634,7 +636,7 @@ def test_network_file_systems_are_told_by_the_longest_mount(tmp_path):
 
 def test_a_network_file_system_is_refused_unless_allowed(tmp_path, monkeypatch):
     path = tmp_path / "ledger.sqlite"
-    monkeypatch.setattr(ledger_module, "network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(log_module, "network_file_system", lambda path: "nfs4")
     with pytest.raises(LedgerError, match="nfs4") as caught:
         Ledger.open(path)
     assert "allow_network=True" in caught.value.cure
@@ -659,7 +661,8 @@ def test_durability_settings(tmp_path):
 
 MILLION = textwrap.dedent("""
     import json, sys, time
-    from labelgap.ledger.ledger import Ledger, QueryItem
+    from labelgap.ledger.events import QueryItem
+    from labelgap.ledger.ledger import Ledger
 
     path = sys.argv[1]
     with Ledger.open(path) as ledger:

@@ -16,7 +16,8 @@ from hypothesis.stateful import (
 )
 
 from labelgap.core.errors import LedgerError
-from labelgap.ledger.ledger import Ledger, QueryItem
+from labelgap.ledger.events import QueryItem
+from labelgap.ledger.ledger import Ledger
 
 ITEMS = 5  # few, so that persons meet on them
 IDS = st.integers(0, ITEMS - 1)
