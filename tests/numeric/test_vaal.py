@@ -7,6 +7,7 @@ from sessions import digits, fitted, labelled_session, runner, same, state, vect
 from sklearn.metrics import roc_auc_score
 from torch import distributions
 
+from labelgap.axes.training import Training
 from labelgap.core.errors import ConfigError
 from labelgap.learn.learner import snapshot
 from labelgap.methods.cross_entropy import CrossEntropy
@@ -157,9 +158,8 @@ def test_the_second_stage_changes_no_weight_of_network_and_ranker(method: str) -
     session = labelled_session(method, steps=10)
     kept: dict[str, dict[str, dict[str, torch.Tensor]]] = {}
 
-    def keep(stage: str, session: Session) -> None:
-        players = {"network": session.training.network, **session.training.modules}
-        kept[stage] = snapshot(players)
+    def keep(stage: str, training: Training) -> None:
+        kept[stage] = snapshot({"network": training.network, **training.modules})
 
     session.fit(on_stage=keep)
     before, after = kept["supervised"], kept["vae"]

@@ -16,7 +16,7 @@ import pytest
 from conftest import CLASSES, QUICK, make_images, running_server
 from PIL import Image
 
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import QueryItem
 from labelgap.project.asking.work import Work
 from labelgap.project.exchange.begin import begin
 from labelgap.project.keep.store import Project

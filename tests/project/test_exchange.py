@@ -206,7 +206,7 @@ def test_folders_that_fail_half_way_can_be_tried_again(labelled, tmp_path, monke
             raise OSError(28, "No space left on device")
         target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr("labelgap.project.exchange.exchange.shutil.copy2", full)
+    monkeypatch.setattr("labelgap.project.exchange.export.shutil.copy2", full)
     with pytest.raises(FolderError, match="No space left"):
         export(labelled, out, "folders")
     assert list(out.iterdir()) == [] if there else not out.exists()

@@ -11,9 +11,10 @@ import uvicorn
 from conftest import CLASSES, answer_all
 from label_studio_stub import LEGACY, Stub
 
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import QueryItem
 from labelgap.project.keep.store import Project
 from labelgap.project.label_studio import backend
+from labelgap.project.label_studio import worker as working
 from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.images import embedded
 from labelgap.project.label_studio.link import link
@@ -167,7 +168,7 @@ def test_an_unforeseen_error_is_told_and_the_worker_lives_on(served, place, stub
     root, here, client = place
     with Project.open(root) as project:
         stub.annotate(tasks_of(project, client, here)[4][0], "blue")
-    real, calls = backend.pull, []
+    real, calls = working.pull, []
 
     def odd(*given):
         calls.append(given)
@@ -175,7 +176,7 @@ def test_an_unforeseen_error_is_told_and_the_worker_lives_on(served, place, stub
             raise KeyError("an odd payload")
         return real(*given)
 
-    monkeypatch.setattr(backend, "pull", odd)
+    monkeypatch.setattr(working, "pull", odd)
     body = {"action": "ANNOTATION_CREATED"}
     assert browser.post("/webhook", json=body, headers=AUTH).status_code == 201
     assert worker.idle(60)

@@ -21,7 +21,7 @@ import pytest
 from conftest import CLASSES, QUICK, image_of, make_images
 from label_studio_server import Running, free_port, label_studio, labelgap, wait_for
 
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import QueryItem
 from labelgap.project.exchange.begin import begin
 from labelgap.project.keep.store import Project
 from labelgap.project.label_studio import backend

@@ -11,8 +11,7 @@ from label_studio_stub import LEGACY, PERSONAL, Stub, parsed, result_of
 from PIL import Image
 
 from labelgap.core.errors import ConfigError, DataError, LedgerError
-from labelgap.core.types import NONE_OF_THESE
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import NONE_OF_THESE, QueryItem
 from labelgap.project.exchange.begin import begin
 from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client, LabelStudioError

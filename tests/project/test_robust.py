@@ -18,7 +18,7 @@ import pytest
 from conftest import CLASSES, make_images, running_server
 
 from labelgap.core.errors import LedgerError
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import QueryItem
 from labelgap.project.exchange.begin import begin
 from labelgap.project.keep.store import Project
 

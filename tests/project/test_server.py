@@ -14,7 +14,7 @@ from rich.console import Console
 from starlette.testclient import TestClient
 
 from labelgap.core.loopback import is_loopback
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import QueryItem
 from labelgap.project.asking.work_notes import WHY
 from labelgap.project.quality.quality import TRAINED
 from labelgap.project.server.app import STATIC, make_app

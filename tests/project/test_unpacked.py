@@ -9,7 +9,7 @@ from PIL import Image
 from test_commands import labels_of, run
 
 from labelgap.core.errors import DataError
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import QueryItem
 from labelgap.project.asking.work import Work
 from labelgap.project.exchange.shown import packed
 from labelgap.project.images.items import Items

@@ -11,9 +11,9 @@ import torch
 from labelgap.axes.stage import Optimiser
 from labelgap.check.case import INITIAL, Case, tiny_task
 from labelgap.core.errors import FolderError, NumericalError
+from labelgap.core.types import QueryItem
 from labelgap.learn import learner as learning
 from labelgap.learn.stage import StageRunner, learning_rate
-from labelgap.ledger.events import QueryItem
 from labelgap.loop.oracle import Oracle
 from labelgap.methods import METHODS
 from labelgap.networks.resnet import ResNet, Shortcut
@@ -71,8 +71,7 @@ def test_continue_starts_from_the_last_weights_and_scratch_does_not() -> None:
     for start, equal in (("continue", True), ("scratch", False)):
         session = Case(METHODS["random"]).fitted(training={"start": start})
         last = weights_hash(session.training.network)
-        session.new_training(1)
-        assert (weights_hash(session.training.network) == last) is equal
+        assert (weights_hash(session.new_training(1).network) == last) is equal
 
 
 def test_a_loss_that_is_not_finite_names_stage_step_and_cure() -> None:

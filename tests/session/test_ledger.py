@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from labelgap.core.errors import LedgerError, UnknownName
-from labelgap.core.types import NONE_OF_THESE, UNKNOWN_CLASS
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import NONE_OF_THESE, UNKNOWN_CLASS, QueryItem
 from labelgap.ledger.ledger import Ledger
 
 

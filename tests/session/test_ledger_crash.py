@@ -19,15 +19,15 @@ from disks import small_file_system
 
 from labelgap.core import lock as _lock
 from labelgap.core.errors import LedgerError
+from labelgap.core.types import QueryItem
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger import log as log_module
-from labelgap.ledger.events import QueryItem
 from labelgap.ledger.ledger import Ledger
 from labelgap.ledger.state import State
 
 WRITER = textwrap.dedent("""
     import sys
-    from labelgap.ledger.events import QueryItem
+    from labelgap.core.types import QueryItem
     from labelgap.ledger.ledger import Ledger
 
     def tell(*words):
@@ -661,7 +661,7 @@ def test_durability_settings(tmp_path):
 
 MILLION = textwrap.dedent("""
     import json, sys, time
-    from labelgap.ledger.events import QueryItem
+    from labelgap.core.types import QueryItem
     from labelgap.ledger.ledger import Ledger
 
     path = sys.argv[1]

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 )
 
 from labelgap.core.errors import LedgerError
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import QueryItem
 from labelgap.ledger.ledger import Ledger
 
 ITEMS = 5  # few, so that persons meet on them

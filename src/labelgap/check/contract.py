@@ -168,7 +168,7 @@ def paired(case: Case) -> None:
         seen: list[str] = []
         again = case.session(**settings)
         again.tell(Oracle(again.task).answer(again.ask(INITIAL)))
-        again.fit(lambda name, s: seen.append(weights_hash(s.training.network)))
+        again.fit(lambda name, training: seen.append(weights_hash(training.network)))
         assert len(set(seen)) == 1, f"a stage after {first.name!r} changed the network"
 
 

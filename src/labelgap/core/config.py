@@ -9,10 +9,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from labelgap.core.errors import ConfigError, UnknownName
+from labelgap.core.names import pairs
 
 S = TypeVar("S", bound="Settings")
 
@@ -170,6 +171,20 @@ class RunConfig(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto", "precision of training; auto: bfloat16 where the hardware computes in it"
     )
+
+    @model_validator(mode="after")
+    def _method_is_the_pair(self) -> "RunConfig":
+        # Only built-in methods are known here; `pair_of` checks a user's own.
+        pair = (self.objective_name, self.acquisition_name)
+        registered = pairs().get(self.method or "", pair)
+        if pair != registered:
+            raise ConfigError(
+                f"The method {self.method!r} is {registered[0]} × {registered[1]}, and this "
+                f"configuration says {pair[0]} × {pair[1]}.",
+                f"Let `labelgap.session.presets.resolve({{'method': {self.method!r}}})` make it, "
+                "or set method=None for a free pair.",
+            )
+        return self
 
     def identity(self) -> str:
         """Hash of everything that decides the result (device, threads and workers do not)."""

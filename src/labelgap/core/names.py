@@ -13,15 +13,30 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 
 
 @cache
-def method_names() -> tuple[str, ...]:
-    """The built-in methods, read from the files that register them instead of running these."""
-    found = []
+def pairs() -> dict[str, tuple[str, str]]:
+    """Built-in method -> (objective, acquisition), read from the files that register them."""
+    found = {}
     for file in sorted((Path(__file__).parents[1] / "methods").rglob("*.py")):
         for line in ast.parse(file.read_text(encoding="utf-8")).body:
             match line:
-                case ast.Expr(ast.Call(ast.Name("method"), [ast.Constant(str(name)), *_])):
-                    found.append(name)
-    return tuple(found)
+                case ast.Expr(
+                    ast.Call(
+                        ast.Name("method"),
+                        [
+                            ast.Constant(str(name)),
+                            ast.Constant(str(objective)),
+                            ast.Constant(str(acquisition)),
+                            *_,
+                        ],
+                    )
+                ):
+                    found[name] = (objective, acquisition)
+    return found
+
+
+def method_names() -> tuple[str, ...]:
+    """The built-in methods, in the order of their files."""
+    return tuple(pairs())
 
 
 def check_method(name: str) -> None:

@@ -3,7 +3,7 @@
 Item ids are global and for ever: int64 indices of the training images. There is no "pool index".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,31 @@ NONE_OF_THESE = -1
 Ids = Int64[np.ndarray, "_"]
 UNKNOWN_CLASS = -1
 """The answer "none of these classes" (open-set pools): it costs budget and is never trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryItem:
+    """One item of a query, with the reasons why it was chosen.
+
+    Attributes
+    ----------
+    id: the item's global id, 0 or more.
+    score: total score (higher = more informative); None where the method has none.
+    parts: the named components of the score.
+    pseudo_label: the network's class; None where nothing was predicted.
+    probability: the network's probability of that class, 0 to 1; None where it is not known.
+    explanation: a sentence for the person who labels.
+    round, rank: set by the ledger; rank 1 is labelled first.
+    """
+
+    id: int
+    score: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    pseudo_label: int | None = None
+    explanation: str = ""
+    round: int = -1
+    rank: int = 0
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +67,38 @@ class Query:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def items(self) -> list[QueryItem]:
+        """Its rows, in the order of `ids`."""
+        return [
+            QueryItem(
+                int(id),
+                None if self.score is None else float(self.score[i]),
+                {name: float(values[i]) for name, values in self.parts.items()},
+                None if self.pseudo_label is None else int(self.pseudo_label[i]),
+            )
+            for i, id in enumerate(self.ids)
+        ]
+
+    @staticmethod
+    def of(items: Sequence[QueryItem]) -> "Query":
+        """The rows as columns; a column is there where every row has it."""
+        scores = [item.score for item in items]
+        pseudo = [item.pseudo_label for item in items]
+        names = items[0].parts if items else {}
+        known = all(s is not None for s in scores) and bool(items)
+        predicted = all(p is not None for p in pseudo) and bool(items)
+        return Query(
+            np.array([item.id for item in items], dtype=np.int64),
+            np.array(scores, dtype=np.float64) if known else None,
+            {
+                name: np.array([item.parts[name] for item in items], dtype=np.float64)
+                for name in names
+                if all(name in item.parts for item in items)
+            },
+            np.array(pseudo, dtype=np.int64) if predicted else None,
+            round=items[0].round if items else -1,
+        )
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ import json
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
 from labelgap.core.errors import LedgerError
+from labelgap.core.types import QueryItem
 
 ANSWERS = ("labelled", "corrected", "skipped")
 KINDS = (*ANSWERS, "asked", "undone", "held-out", "classes")
@@ -31,31 +32,6 @@ class Event:
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
         return {name: getattr(self, name) for name in self.__slots__}
-
-
-@dataclass(frozen=True, slots=True)
-class QueryItem:
-    """One item of a query, with the reasons why it was chosen.
-
-    Attributes
-    ----------
-    id: the item's global id, 0 or more.
-    score: total score (higher = more informative); None where the method has none.
-    parts: the named components of the score.
-    pseudo_label: the network's class; None where nothing was predicted.
-    probability: the network's probability of that class, 0 to 1; None where it is not known.
-    explanation: a sentence for the person who labels.
-    round, rank: set by the ledger; rank 1 is labelled first.
-    """
-
-    id: int
-    score: float | None = None
-    parts: Mapping[str, float] = field(default_factory=dict)
-    pseudo_label: int | None = None
-    explanation: str = ""
-    round: int = -1
-    rank: int = 0
-    probability: float | None = None
 
 
 def event_of(row: Sequence[Any]) -> Event:

@@ -9,16 +9,17 @@ correction and an undo are events too. The state in memory is a replay of the ev
 import operator
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import SupportsIndex
 
 from labelgap.core.errors import LedgerError, UnknownName
+from labelgap.core.types import Answer, QueryItem
 from labelgap.ledger.classes import Classes
 from labelgap.ledger.copies import Copies
 from labelgap.ledger.events import (
     ANSWERS,
     COLUMNS,
     Event,
-    QueryItem,
     event_of,
     finite,
     text,
@@ -40,14 +41,15 @@ class Ledger(Classes, Copies):
     none of them is stored, earlier ones are safe, and the ledger stays usable.
     """
 
-    def asked(self, round: int, items: Sequence[QueryItem]) -> None:
-        """Record a query, all of it or nothing, in rank order.
+    def asked(self, round: int, items: Sequence[QueryItem]) -> list[QueryItem]:
+        """Record a query, all of it or nothing, in rank order; returns it with round and rank.
 
         `round` is 0 for the initial set and k for the k-th query; several calls of one round
         continue its ranks. Raises `LedgerError` for a round before the latest one, an item that
         was asked, labelled or skipped before or comes twice, and scores that are not finite.
         """
         round = whole(round, "round")
+        stored: list[QueryItem] = []
         with self._writing() as database:
             state = self._state
             if round < state.round:
@@ -70,6 +72,8 @@ class Ledger(Classes, Copies):
                 if item.probability is not None:
                     data["probability"] = finite(item.probability, "probability", id)
                 self._append(database, "asked", id=id, round=round, data=data)
+                stored.append(replace(item, round=round, rank=rank))
+        return stored
 
     def _refuse_asking(self, id: int, new: Collection[int]) -> None:
         state = self._state
@@ -131,6 +135,20 @@ class Ledger(Classes, Copies):
                 for id, label in labels.items()
             ]
 
+    def tell(self, answers: Iterable[Answer]) -> list[Event]:
+        """Store labels and skips, all of them or none, each with its person and request.
+
+        Raises as `answer` and `skip`.
+        """
+        given = list(answers)
+        with self._writing() as database:
+            return [
+                self._skip(database, a.id, a.skipped or "skip", a.person, a.request, None)
+                if a.label is None
+                else self._answer(database, a.id, a.label, a.person, a.request, None)
+                for a in given
+            ]
+
     def _answer(
         self,
         database: sqlite3.Connection,
@@ -178,22 +196,33 @@ class Ledger(Classes, Copies):
         It hides this person's own earlier label; others' labels stay. An item that is skipped
         and not labelled is not outstanding any more.
         """
+        with self._writing() as database:
+            return self._skip(database, id, reason, person, request, round)
+
+    def _skip(
+        self,
+        database: sqlite3.Connection,
+        id: SupportsIndex,
+        reason: str,
+        person: str,
+        request: str | None,
+        round: int | None,
+    ) -> Event:
         if reason not in SKIP_REASONS:
             raise UnknownName("reason", reason, SKIP_REASONS)
-        with self._writing() as database:
-            item, person = whole(id, "item id"), text(person, "person")
-            data = {"reason": reason}
-            return self._repeated(
-                database, request, kind="skipped", id=item, person=person, data=data
-            ) or self._append(
-                database,
-                "skipped",
-                id=item,
-                round=self._round_of(item, round),
-                person=person,
-                request=request,
-                data=data,
-            )
+        item, person = whole(id, "item id"), text(person, "person")
+        data = {"reason": reason}
+        return self._repeated(
+            database, request, kind="skipped", id=item, person=person, data=data
+        ) or self._append(
+            database,
+            "skipped",
+            id=item,
+            round=self._round_of(item, round),
+            person=person,
+            request=request,
+            data=data,
+        )
 
     def undo(
         self,

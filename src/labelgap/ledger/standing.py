@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from labelgap.core.lock import WriterLock
-from labelgap.ledger.events import ANSWERS, COLUMNS, Event, QueryItem, event_of, item_of
+from labelgap.core.types import QueryItem
+from labelgap.ledger.events import ANSWERS, COLUMNS, Event, event_of, item_of
 from labelgap.ledger.leases import Leases
 from labelgap.ledger.log import Log
 

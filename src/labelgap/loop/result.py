@@ -114,9 +114,9 @@ def _offered(session: Session) -> str:
     for round in range(1, session.config.loop.rounds + 1):
         asked = [i.id for r in range(round) for i in session.ledger.queries(r)]
         free = np.setdiff1d(session.task.pool, np.array(asked, dtype=np.int64))
-        right = ids_hash(session.pool_subset(free, round))
+        right = ids_hash(session.pool.subset_of(free, round))
         found = (noted(session, "scored", round) or {}).get("subset_sha256", right)
-        used.append(ids_hash(session.pool_permutation(round)) if found == right else found)
+        used.append(ids_hash(session.pool.permutation(round)) if found == right else found)
     return ids_hash(np.frombuffer(bytes.fromhex("".join(used)), dtype="<i8").astype(np.int64))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from labelgap.axes.training import Training
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine
 from labelgap.core.files import write_atomically, write_text
@@ -130,10 +131,10 @@ def _fit(session: Session, last: bool, shared: Path | None = None) -> None:
         else:
             session.fit()
         return
-    session.fit(on_stage=lambda name, s: _keep_features(s, name))
+    session.fit(on_stage=lambda name, training: _keep_features(session, name, training))
 
 
-def _keep_features(session: Session, stage: str) -> None:
+def _keep_features(session: Session, stage: str, training: Training) -> None:
     assert session.folder
     when = "before" if stage == SUPERVISED else "after"
     labelled, labels = session.labelled()
@@ -142,7 +143,7 @@ def _keep_features(session: Session, stage: str) -> None:
     unlabelled = session.unlabelled_ids()
     others = np.sort(rng.choice(unlabelled, min(EMBEDDED, len(unlabelled)), replace=False))
     ids = np.concatenate([labelled[shown], others])
-    out = session.learner.predict(session.training.network, ids, {"features", "logits"})
+    out = session.learner.predict(training.network, ids, {"features", "logits"})
     arrays = {
         "features": out["features"].numpy(),
         "is_labelled": np.arange(len(ids)) < len(shown),

@@ -12,7 +12,7 @@ from labelgap.axes.registry import lookup, options
 from labelgap.core.config import RunConfig, build
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import check_network
-from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
+from labelgap.methods import METHODS
 from labelgap.networks.weights_file import by_content
 
 Tree = dict[str, Any]
@@ -140,8 +140,18 @@ def _data_name(values: Mapping[str, Any]) -> str:
 
 def pair_of(config: RunConfig) -> tuple[Any, Any]:
     """The objective and the acquisition that a configuration names, with their options."""
-    objective = OBJECTIVES[config.objective_name]
-    acquisition = ACQUISITIONS[config.acquisition_name]
+    objective = lookup("objective", config.objective_name)
+    acquisition = lookup("acquisition", config.acquisition_name)
+    entry = METHODS.get(config.method or "")
+    if entry and (entry.objective, entry.acquisition) != (
+        config.objective_name,
+        config.acquisition_name,
+    ):
+        raise ConfigError(
+            f"The method {entry.name!r} is {entry.objective} × {entry.acquisition}, and the "
+            f"configuration says {config.objective_name} × {config.acquisition_name}.",
+            "Give the method alone, or the pair alone.",
+        )
     return (
         objective(build(objective.Options, config.objective, "objective")),
         acquisition(build(acquisition.Options, config.acquisition, "acquisition")),

@@ -1,37 +1,41 @@
 """Fit, ask, tell, evaluate: the same four verbs for a benchmark and for a person's folder."""
 
+import operator
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Int64
-from numpy.typing import NDArray
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
 
-from labelgap.axes.objective import STANDARD_OUTPUTS
-from labelgap.axes.registry import check_pair
+from labelgap.axes import check_pair
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine, machine
-from labelgap.core.errors import BudgetError, LabelgapError
-from labelgap.core.files import write_atomically
+from labelgap.core.errors import BudgetError, ConfigError, LabelgapError
 from labelgap.core.streams import Streams
-from labelgap.core.types import UNKNOWN_CLASS, Answer, Ids, Metrics, Progress, Query
+from labelgap.core.types import Answer, Ids, Metrics, Progress, Query
 from labelgap.data.types import Task
-from labelgap.frozen.embedding import embedding, has_embedding
 from labelgap.learn.learner import Learner
-from labelgap.ledger.ledger import LEDGER, Ledger
+from labelgap.ledger import LEDGER, Ledger
 from labelgap.networks import build as networks
 from labelgap.networks.network import Network
 from labelgap.session.claim import prepare, read_config
+from labelgap.session.looking import look, provided
 from labelgap.session.metrics import metrics
+from labelgap.session.pool import Pool
 from labelgap.session.presets import pair_of, resolve
-from labelgap.session.query import as_query, query_items
-from labelgap.session.weights import CHECKPOINT, WEIGHTS, ids_hash, weights_hash
+from labelgap.session.weights import (
+    CHECKPOINT,
+    ids_hash,
+    keep_only,
+    load_weights,
+    save_weights,
+    weights_file,
+    weights_hash,
+)
 
 
 class Session:
@@ -41,7 +45,7 @@ class Session:
     ----------
     task: what is to be learned. Labels of its training images are never read: they come in
         through `tell`.
-    config: the whole configuration; without it `resolve` makes one from the keywords.
+    config: the whole configuration; without it `resolve` makes one from preset and keywords.
     folder: where configuration, ledger and weights live; None keeps the ledger in memory.
     machine: device and precision; by default what the hardware offers.
     build: makes the user's own network, in the weights that the current stream draws; with a
@@ -49,10 +53,12 @@ class Session:
     ledger: an open ledger instead of the folder's own (a labelling project has one).
     without: ids that have a row and no input (their file is lost): their labels are kept and not
         used; the pool must not have them either.
-    keywords: method, seed, preset, and trees such as training={"steps": 100}.
+    preset: what the keywords are laid over; "smoke" unless given.
+    keywords: method, seed, and trees such as training={"steps": 100}.
 
     Raises
     ------
+    ConfigError: a configuration is given and keywords (or a preset) too.
     PairError: the acquisition needs an output that nobody provides.
     FolderError: the folder belongs to another configuration.
     """
@@ -68,19 +74,18 @@ class Session:
         progress: Progress | None = None,
         build: Callable[[], Network] | None = None,
         without: Collection[int] = (),
-        preset: str = "smoke",
+        preset: str | None = None,
         **values: Any,
     ) -> None:
         self.task = task
-        self.config = config or resolve(values, preset=preset)
+        self.config = _configuration(config, preset, values)
         self.folder = Path(folder) if folder is not None else None
         self.machine = machine or _default_machine(self.config)
         self.progress = progress
         self._build = build or self._configured_network
-        self._without = frozenset(without)
         self.streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
-        check_pair(self.objective, self.acquisition, self._provided())
+        check_pair(self.objective, self.acquisition, provided(self.config, task))
         if self.objective.needs_images and not task.train.is_images:
             raise LabelgapError(
                 f"Objective {self.config.objective_name!r} needs images; {task.name!r} has "
@@ -97,19 +102,38 @@ class Session:
                 where = self.folder / LEDGER
             ledger = Ledger.open(where)
         self.ledger = ledger
+        subset = self.config.loop.pool_subset
+        self.pool = Pool(task, ledger, self.streams, frozenset(without), subset)
         if not ledger.classes:
             try:
                 ledger.set_classes(task.num_classes, none_of_these=self.config.data.open_set > 0)
             except BaseException:
                 self.close()  # nobody else could release its lock
                 raise
-        self._training: Training | None = None
+        self._training: Training | None = None  # the latest that was completed
         self._fitted_round = -1
+        self._interrupted: int | None = None
+        """The round of a training that began here and did not end."""
 
     @classmethod
-    def open(cls, folder: Path | str, task: Task, **keywords: Any) -> "Session":
+    def open(
+        cls,
+        folder: Path | str,
+        task: Task,
+        *,
+        machine: Machine | None = None,
+        progress: Progress | None = None,
+        build: Callable[[], Network] | None = None,
+    ) -> "Session":
         """Continue the session of a folder: its configuration, ledger and last weights."""
-        session = cls(task, read_config(Path(folder)), folder=folder, **keywords)
+        session = cls(
+            task,
+            read_config(Path(folder)),
+            folder=folder,
+            machine=machine,
+            progress=progress,
+            build=build,
+        )
         session.restore()
         return session
 
@@ -130,84 +154,81 @@ class Session:
         """The latest round asked: 0 is the initial set, k the k-th query; −1 before any."""
         return self.ledger.round
 
-    def labelled(self) -> tuple[Ids, Int64[np.ndarray, " n"]]:
-        """Ids to train on, ascending, and their labels; held-out items, "none" and ids without
-        an input left out."""
-        labels = self.ledger.labels
-        # People label meanwhile: what came after the labels were read waits for the next call.
-        known = set(labels) - self._without
-        ids = sorted(i for i in self.ledger.labelled_ids("train").tolist() if i in known)
-        return np.array(ids, dtype=np.int64), np.array([labels[i] for i in ids], dtype=np.int64)
-
     @property
     def next_round(self) -> int:
         """The round of the next question: the latest while some of it is outstanding, else a
         new one."""
         return self.round if len(self.ledger.outstanding_ids()) else self.round + 1
 
-    def unlabelled_ids(self) -> Ids:
-        """Ids of the pool with no answer of any kind: what semi-supervised stages may see."""
-        taken = set(self.ledger.labels) | set(self.ledger.skipped) | set(self.ledger.held_out)
-        if not taken:
-            return self.task.pool
-        return self.task.pool[~np.isin(self.task.pool, np.fromiter(taken, np.int64))]
+    def labelled(self) -> tuple[Ids, Int64[np.ndarray, " n"]]:
+        """Ids to train on and their labels (`Pool.labelled`)."""
+        return self.pool.labelled()
 
-    def pool_permutation(self, round: int) -> Int64[np.ndarray, " n"]:
-        """A permutation of *all* ids, so that every method of a seed sees the same subset."""
-        return self.streams.permutation("pool subset", len(self.task.train), round)
+    def unlabelled_ids(self) -> Ids:
+        """Ids with no answer of any kind (`Pool.unlabelled`)."""
+        return self.pool.unlabelled()
 
     def candidate_ids(self, round: int) -> Ids:
-        """What a query of this round may choose: unlabelled, not outstanding, in the subset."""
-        free = np.setdiff1d(self.unlabelled_ids(), self.ledger.outstanding_ids())
-        return self.pool_subset(free, round)
-
-    def pool_subset(self, free: Ids, round: int) -> Ids:
-        """The first `pool_subset` of the free ids in the round's permutation, ascending."""
-        size = self.config.loop.pool_subset
-        if size is None or len(free) <= size:
-            return free
-        order = self.pool_permutation(round)
-        return np.sort(order[np.isin(order, free)][:size])
+        """What a query of this round may choose (`Pool.candidates`)."""
+        return self.pool.candidates(round)
 
     # ------------------------------------------------------------------ fit
 
-    def fit(self, on_stage: Any = None) -> dict[str, float]:
+    def fit(self, on_stage: Callable[[str, Training], None] | None = None) -> dict[str, float]:
         """Train on all labels so far; returns seconds per stage.
 
         Starts from new weights (`training.start = "scratch"`) or from the last round's. A
-        training that was killed continues from its checkpoint, at most 60 s old.
+        training that was killed continues from its checkpoint, at most 60 s old. Until it has
+        ended there is no network to ask or evaluate with.
+
+        Parameters
+        ----------
+        on_stage: called with a stage's name and the training, when the stage has ended.
+
+        Raises
+        ------
+        BudgetError: no item has a label.
+        LabelgapError: it is to continue from weights that are gone.
+        NumericalError: a loss that is NaN or infinite.
         """
         round = max(self.round, 0)
-        self._fitted_round = -1
         training = self.new_training(round)
-        checkpoint = self.folder / CHECKPOINT if self.folder else None
+        initial = weights_hash(training.network)
+        self._interrupted, self._fitted_round = round, -1
         seconds = self.learner.fit(
             training,
             self.objective,
-            checkpoint=checkpoint,
+            checkpoint=self.folder / CHECKPOINT if self.folder else None,
             progress=self.progress,
-            on_stage=(lambda name: on_stage(name, self)) if on_stage else None,
+            on_stage=(lambda name: on_stage(name, training)) if on_stage else None,
         )
-        self._training, self._fitted_round = training, round
         facts = {
             "seconds": seconds,
             "labels": len(training.labelled_ids),
-            "initial_weights_sha256": self._initial_hash,
+            "initial_weights_sha256": initial,
             "weights_sha256": weights_hash(training.network),
         }
         if self.folder:
-            self._save_weights(round)
+            save_weights(self.folder, round, training)
         self.ledger.note("fitted", facts, round=round)
+        self._training, self._fitted_round, self._interrupted = training, round, None
         if self.folder:
             # Only now: until the note is stored, a killed run continues from what is deleted here.
-            (self.folder / CHECKPOINT).unlink(missing_ok=True)
-            for file in self.folder.glob(WEIGHTS.format(round="*")):
-                if file != self._weights_file(round):
-                    file.unlink()
+            keep_only(self.folder, round)
         return seconds
 
     def new_training(self, round: int) -> Training:
-        """Network and modules in their initial weights, and what the objective may know."""
+        """Network and modules in their initial weights, and what the objective may know.
+
+        Raises as `fit`.
+        """
+        last = self._last_training() if self.config.training.start == "continue" else None
+        training = self._blank_training(round)
+        if last is not None:
+            training.network.load_state_dict(last.network.state_dict())
+        return training
+
+    def _blank_training(self, round: int) -> Training:
         ids, labels = self.labelled()
         if len(ids) == 0:
             raise BudgetError(
@@ -215,58 +236,55 @@ class Session:
                 "Ask for an initial set and tell its labels first.",
             )
         network = self.learner.new_network(self._build, round)
-        if self.config.training.start == "continue" and self._training is not None:
-            network.load_state_dict(self._training.network.state_dict())
-        self._initial_hash = weights_hash(network)
-        training = self.learner.training(
+        return self.learner.training(
             network, self.objective, ids, labels, self.unlabelled_ids(), round
         )
-        self._training = training
-        return training
+
+    def _last_training(self) -> Training | None:
+        """What a continued training starts from; None before the first fit."""
+        fitted = self.ledger.notes("fitted")
+        if self._training is None and fitted and not self.restore():
+            missing = f"The weights of round {fitted[-1].round}, from which it would start,"
+            where = f" are not in {self.folder}" if self.folder else " were in memory and are gone"
+            raise LabelgapError(
+                f'training.start is "continue". {missing}{where}.',
+                "Put the file back, or train in another folder with training.start=scratch.",
+            )
+        return self._training
 
     def _configured_network(self) -> Network:
         task = self.task
         return networks.build(self.config.network, task.input_shape, task.num_classes)
 
-    def _weights_file(self, round: int) -> Path:
-        assert self.folder
-        return self.folder / WEIGHTS.format(round=round)
-
-    def _save_weights(self, round: int) -> None:
-        training = self.training
-        state = {f"network/{k}": v for k, v in training.network.state_dict().items()}
-        for name, module in training.modules.items():
-            state.update({f"{name}/{k}": v for k, v in module.state_dict().items()})
-        data = save(
-            {k: v.detach().cpu().contiguous() for k, v in state.items()}, {"round": str(round)}
-        )
-        write_atomically(self._weights_file(round), lambda file: file.write(data))
-
     def restore(self) -> bool:
-        """Load the weights of the latest fitted round, if they are of the labels at hand."""
+        """Load the weights of the latest fitted round; False where there are none of them."""
         fitted = self.ledger.notes("fitted")
         if not self.folder or not fitted:
             return False
         last = fitted[-1]
-        fitted_round = int(last.round if last.round is not None else 0)
-        if not self._weights_file(fitted_round).exists():
+        round = int(last.round if last.round is not None else 0)
+        file = weights_file(self.folder, round)
+        if not file.exists():
             return False
-        state = load_file(self._weights_file(fitted_round))
-        training = self.new_training(max(self.round, 0))
-        players: dict[str, nn.Module] = {"network": training.network, **training.modules}
-        for name, module in players.items():
-            own = {k.split("/", 1)[1]: v for k, v in state.items() if k.startswith(f"{name}/")}
-            module.load_state_dict(own)
-            module.eval()
+        training = self._blank_training(max(self.round, 0))
+        load_weights(file, training)
         if weights_hash(training.network) != last.data["weights_sha256"]:
-            self._training = None
             return False
-        self._fitted_round = fitted_round
+        self._training, self._fitted_round, self._interrupted = training, round, None
         return True
 
     @property
     def training(self) -> Training:
-        """Network and modules of the latest fit."""
+        """Network and modules of the latest fit.
+
+        Raises `LabelgapError` before the first one, and while one is incomplete.
+        """
+        if self._interrupted is not None:
+            raise LabelgapError(
+                f"The training of round {self._interrupted} was interrupted: its network is "
+                "half trained.",
+                "Call fit() again; with a folder it continues from its checkpoint.",
+            )
         if self._training is None:
             raise LabelgapError("There is no trained network yet.", "Call fit() first.")
         return self._training
@@ -278,7 +296,7 @@ class Session:
 
     # ------------------------------------------------------------------ ask
 
-    def ask(self, n: int) -> Query:
+    def ask(self, n: SupportsIndex) -> Query:
         """The next `n` items to label: outstanding ones first, then new ones.
 
         The query is in the ledger before it is returned. Without any label it is the initial
@@ -286,13 +304,14 @@ class Session:
 
         Raises
         ------
-        BudgetError: the pool holds fewer than n unlabelled items.
+        BudgetError: n is no whole number above 0, or the pool holds fewer unlabelled items.
         NumericalError: a score is NaN or infinite.
         """
-        waiting = self.ledger.outstanding()
-        if len(waiting) >= n:
-            return as_query(waiting[:n])
-        missing = n - len(waiting)
+        number = whole_budget(n)
+        waiting = self.ledger.outstanding(limit=number)
+        missing = number - len(waiting)
+        if not missing:
+            return Query.of(waiting)
         first = self.round < 0 or (self.round == 0 and not self.ledger.labels)
         round = self.next_round
         supply = len(self.candidate_ids(round))
@@ -302,21 +321,13 @@ class Session:
                 f"of {len(self.task.pool)} in the pool.",
                 "Lower `--budget`, `--rounds` or `--initial`, or raise `--pool-subset`.",
             )
-        if first:
-            query = Query(self._initial_ids(missing))
-        else:
-            query = self.choose(missing, round)
-        self.ledger.asked(round, query_items(query))
-        return as_query(self.ledger.outstanding()[:n])
+        query = Query(self.pool.initial(missing)) if first else self.choose(missing, round)
+        return Query.of([*waiting, *self.ledger.asked(round, query.items())])
 
     def start_with(self, ids: Ids) -> Query:
         """Record a given initial set instead of a uniform one."""
-        self.ledger.asked(0, query_items(Query(ids)))
-        return as_query(self.ledger.outstanding())
-
-    def _initial_ids(self, n: int) -> Ids:
-        order = self.streams.permutation("initial set", len(self.task.train))
-        return order[np.isin(order, self.candidate_ids(0))][:n]
+        self.ledger.asked(0, Query(ids).items())
+        return Query.of(self.ledger.outstanding())
 
     def choose(self, n: int, round: int) -> Query:
         """n candidates by the acquisition, checked and noted as in `ask`, but not yet asked.
@@ -326,11 +337,11 @@ class Session:
 
         Raises
         ------
-        LabelgapError: nothing is trained.
+        LabelgapError: nothing is trained, or a training was interrupted.
         NumericalError: a score is NaN or infinite.
         """
-        if self._training is None and not self.restore():
-            raise LabelgapError("There is no trained network yet.", "Call fit() before ask().")
+        if self._training is None and self._interrupted is None:
+            self.restore()
         started = time.perf_counter()
         view = self.view(round)
         self.machine.synchronise()
@@ -349,24 +360,11 @@ class Session:
             self.ledger.note("memory", {"ids": query.ids.tolist(), **arrays}, round=round)
         return query
 
-    def _memory(self) -> dict[int, dict[str, NDArray[Any]]]:
-        """What queries asked to have back, by round; of an id noted twice the later row."""
-        rows: dict[int, dict[int, dict[str, Any]]] = {}
-        for event in self.ledger.notes("memory"):
-            for i, id in enumerate(event.data["ids"]):
-                row = {name: values[i] for name, values in event.data.items()}
-                rows.setdefault(int(event.round or 0), {})[id] = row
-        memory = {}
-        for round, by_id in rows.items():
-            kept = list(by_id.values())
-            memory[round] = {name: np.array([row[name] for row in kept]) for name in kept[0]}
-        return memory
-
     def _check(self, query: Any, view: PoolView, n: int) -> None:
         if not isinstance(query, Query):
             raise LabelgapError(
                 f"Acquisition {self.config.acquisition_name!r} returned a {type(query).__name__}.",
-                "Return `labelgap.core.types.Query(ids)`, its ids taken from `view.candidate_ids`.",
+                "Return `labelgap.Query(ids)`, its ids taken from `view.candidate_ids`.",
             )
         # A benchmark is worth what this line is worth: n distinct candidates, always.
         ids = np.asarray(query.ids)
@@ -379,80 +377,29 @@ class Session:
                 "This is a defect of the acquisition.",
             )
 
-    def _provided(self) -> frozenset[str]:
-        extra = set()
-        if self.config.network.dropout > 0:
-            extra.add("mc_logits")
-        if has_embedding(self.task):
-            extra.add("embedding")
-        return STANDARD_OUTPUTS | extra
-
     def view(self, round: int) -> PoolView:
         """The arrays that the acquisition declared, filled in one pass of the frozen network."""
-        training, acquisition = self.training, self.acquisition
-        labelled_ids, labels = self.labelled()
-        candidates = self.candidate_ids(round)
-        available = STANDARD_OUTPUTS | self.objective.outputs | self._provided()
-        names = set(acquisition.needs) | (set(acquisition.uses) & available)
-        if names:
-            names.add("logits")
-        by_network = names - {"mc_logits", "embedding"}
-        both = np.concatenate([labelled_ids, candidates])
-        outputs: dict[str, Tensor] = {}
-        if by_network:
-            outputs = self.learner.predict(
-                training.network,
-                both,
-                by_network,
-                objective=self.objective,
-                modules=training.modules,
-                progress=self.progress,
-            )
-        if "embedding" in names:
-            outputs["embedding"] = embedding(self.task, self.learner)[both]
-        split = len(labelled_ids)
-
-        def passes(ids: Ids, number: int) -> Tensor:
-            return self.learner.mc_logits(training.network, ids, number, round)
-
-        all_labels = self.ledger.labels
-        return PoolView(
-            round=round,
-            num_classes=self.task.num_classes,
-            labelled_ids=labelled_ids,
-            labels=labels,
-            candidate_ids=candidates,
-            rejected_ids=np.array(
-                sorted(
-                    i
-                    for i, y in all_labels.items()
-                    if y == UNKNOWN_CLASS and i not in self._without
-                ),
-                dtype=np.int64,
-            ),
-            labelled={k: v[:split] for k, v in outputs.items()},
-            candidates={k: v[split:] for k, v in outputs.items()},
-            streams=self.streams,
-            network=training.network,
-            inputs=lambda ids: self.learner.inputs.clean(self.task.train, ids),
-            passes=passes if self.config.network.dropout > 0 else None,
-            history={r: self.ledger.labelled_in_round(r) for r in range(self.round + 1)},
-            preset=self.config.preset,
-            memory=self._memory(),
+        return look(
+            self.training,
+            self.objective,
+            self.acquisition,
+            self.learner,
+            self.pool,
+            self.config,
+            round,
+            self.progress,
         )
 
     # ------------------------------------------------------------------ tell, evaluate
 
     def tell(self, answers: Iterable[Answer] | Mapping[int, int]) -> None:
-        """Store answers; never trains. Partial, late, skipped and corrected ones are normal."""
+        """Store answers, all of them or none; never trains.
+
+        Partial, late, skipped and corrected ones are normal.
+        """
         if isinstance(answers, Mapping):
-            self.ledger.answers(answers)
-            return
-        for a in answers:
-            if a.label is None:
-                self.ledger.skip(a.id, a.skipped or "skip", person=a.person, request=a.request)
-            else:
-                self.ledger.answer(a.id, a.label, person=a.person, request=a.request)
+            answers = [Answer(id, label) for id, label in answers.items()]
+        self.ledger.tell(answers)
 
     def evaluate(self) -> Metrics:
         """Accuracy on the test split, or on the held-out labels where there is none."""
@@ -473,5 +420,30 @@ class Session:
         return metrics(out["logits"].argmax(dim=1).numpy(), truth, task.num_classes)
 
 
+def _configuration(
+    config: RunConfig | None, preset: str | None, values: Mapping[str, Any]
+) -> RunConfig:
+    if config is None:
+        return resolve(values, preset=preset or "smoke")
+    given = [*values, *(["preset"] if preset is not None else [])]
+    if given:
+        raise ConfigError(
+            f"Session was given a whole configuration and {', '.join(given)} besides.",
+            "Put them into the configuration (`resolve({...})`), or give keywords alone.",
+        )
+    return config
+
+
 def _default_machine(config: RunConfig) -> Machine:
     return machine("auto", config.precision)
+
+
+def whole_budget(n: object) -> int:
+    """A number of items as an int. Raises `BudgetError` for 0, −3, 2.5."""
+    try:
+        number = operator.index(n)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise BudgetError(f"{n!r} items asked for.", "Ask for a whole number, 1 at least.")
+    return number

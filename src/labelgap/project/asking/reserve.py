@@ -5,8 +5,7 @@ from collections.abc import Collection
 import numpy as np
 from jaxtyping import Float
 
-from labelgap.core.types import Ids
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import Ids, QueryItem
 from labelgap.project.asking.explain import HELD_OUT
 from labelgap.project.keep.store import Project
 

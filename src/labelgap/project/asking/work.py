@@ -17,8 +17,7 @@ from torch import Tensor
 from labelgap.core.config import RunConfig, config_hash
 from labelgap.core.device import machine
 from labelgap.core.errors import BudgetError, LabelgapError
-from labelgap.core.types import Ids, Progress, Query
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import Ids, Progress, Query, QueryItem
 from labelgap.project.asking.cold import thumbnails, typical
 from labelgap.project.asking.explain import why
 from labelgap.project.asking.ready import need_images, need_labels, untrained

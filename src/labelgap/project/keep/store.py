@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from labelgap.core.config import build
 from labelgap.core.errors import FolderError, InUse, UnknownName
+from labelgap.core.types import QueryItem
 from labelgap.data.progress import late_progress
-from labelgap.ledger.events import Event, QueryItem
+from labelgap.ledger.events import Event
 from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.project.images import sources
 from labelgap.project.images.found import Found, Unreadable

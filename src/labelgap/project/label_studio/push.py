@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from labelgap.ledger.events import QueryItem
+from labelgap.core.types import QueryItem
 from labelgap.project.images.items import Item
 from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client, LabelStudioError

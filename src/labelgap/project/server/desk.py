@@ -9,7 +9,8 @@ from io import BytesIO
 from typing import Any
 
 from labelgap.core.errors import DataError, LabelgapError, LedgerError
-from labelgap.ledger.events import Event, QueryItem
+from labelgap.core.types import QueryItem
+from labelgap.ledger.events import Event
 from labelgap.ledger.ledger import SKIP_REASONS
 from labelgap.project.asking.work_notes import neighbours_of
 from labelgap.project.exchange.exchange import name_of

@@ -1,0 +1,118 @@
+"""How a query looks at the pool: the declared arrays, filled in one pass of the frozen network."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from labelgap.axes import STANDARD_OUTPUTS, Acquisition, Objective
+from labelgap.axes.training import Training
+from labelgap.axes.view import PoolView
+from labelgap.core.config import RunConfig
+from labelgap.core.types import Ids, Progress
+from labelgap.data.types import Task
+from labelgap.frozen.embedding import embedding, has_embedding
+from labelgap.learn.learner import Learner
+from labelgap.ledger import Ledger
+from labelgap.session.pool import Pool
+
+
+def provided(config: RunConfig, task: Task) -> frozenset[str]:
+    """Outputs that a session has for every objective."""
+    extra = set()
+    if config.network.dropout > 0:
+        extra.add("mc_logits")
+    if has_embedding(task):
+        extra.add("embedding")
+    return STANDARD_OUTPUTS | extra
+
+
+def look(
+    training: Training,
+    objective: Objective,
+    acquisition: Acquisition,
+    learner: Learner,
+    pool: Pool,
+    config: RunConfig,
+    round: int,
+    progress: Progress | None = None,
+) -> PoolView:
+    """The arrays that the acquisition declared, of the labelled and the candidate ids."""
+    labelled_ids, labels = pool.labelled()
+    candidates = pool.candidates(round)
+    outputs = _outputs(
+        training,
+        objective,
+        acquisition,
+        learner,
+        config,
+        np.concatenate([labelled_ids, candidates]),
+        progress,
+    )
+    split = len(labelled_ids)
+
+    def passes(ids: Ids, number: int) -> Tensor:
+        return learner.mc_logits(training.network, ids, number, round)
+
+    ledger = pool.ledger
+    return PoolView(
+        round=round,
+        num_classes=pool.task.num_classes,
+        labelled_ids=labelled_ids,
+        labels=labels,
+        candidate_ids=candidates,
+        rejected_ids=pool.rejected(),
+        labelled={k: v[:split] for k, v in outputs.items()},
+        candidates={k: v[split:] for k, v in outputs.items()},
+        streams=pool.streams,
+        network=training.network,
+        inputs=lambda ids: learner.inputs.clean(pool.task.train, ids),
+        passes=passes if config.network.dropout > 0 else None,
+        history={r: ledger.labelled_in_round(r) for r in range(ledger.round + 1)},
+        preset=config.preset,
+        memory=_memory(ledger),
+    )
+
+
+def _outputs(
+    training: Training,
+    objective: Objective,
+    acquisition: Acquisition,
+    learner: Learner,
+    config: RunConfig,
+    ids: Ids,
+    progress: Progress | None,
+) -> dict[str, Tensor]:
+    available = objective.outputs | provided(config, learner.task)
+    names = set(acquisition.needs) | (set(acquisition.uses) & available)
+    if names:
+        names.add("logits")
+    outputs: dict[str, Tensor] = {}
+    by_network = names - {"mc_logits", "embedding"}
+    if by_network:
+        outputs = learner.predict(
+            training.network,
+            ids,
+            by_network,
+            objective=objective,
+            modules=training.modules,
+            progress=progress,
+        )
+    if "embedding" in names:
+        outputs["embedding"] = embedding(learner.task, learner)[ids]
+    return outputs
+
+
+def _memory(ledger: Ledger) -> dict[int, dict[str, NDArray[Any]]]:
+    """What queries asked to have back, by round; of an id noted twice the later row."""
+    rows: dict[int, dict[int, dict[str, Any]]] = {}
+    for event in ledger.notes("memory"):
+        for i, id in enumerate(event.data["ids"]):
+            row = {name: values[i] for name, values in event.data.items()}
+            rows.setdefault(int(event.round or 0), {})[id] = row
+    memory = {}
+    for round, by_id in rows.items():
+        kept = list(by_id.values())
+        memory[round] = {name: np.array([row[name] for row in kept]) for name in kept[0]}
+    return memory
