@@ -1,19 +1,16 @@
 """What an objective may know of the round that it trains."""
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from labelgap.axes.objective import Objective
 from labelgap.axes.stage import Optimiser
-from labelgap.core.config import TrainingSettings, canonical
+from labelgap.core.config import TrainingSettings
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids
 from labelgap.networks.network import Network
@@ -67,20 +64,3 @@ class Training:
         """A generator of this round for a purpose of the objective's own; each turn has its own."""
         name = f"objective/{purpose}/{turn}" if turn else f"objective/{purpose}"
         return self.streams.numpy(name, self.round, step)
-
-    def identity(self, objective: Objective) -> str:
-        """Equal for trainings that do the same from the same start: whose a checkpoint is."""
-        facts: dict[str, Any] = {
-            "round": self.round,
-            "seed": self.streams.seed,
-            "objective": objective.name,
-            "options": objective.options.model_dump(mode="json"),
-            "settings": self.settings.model_dump(mode="json"),
-            "preset": self.preset,
-        }
-        for name, module in {"network": self.network, **self.modules}.items():
-            facts[name] = {k: list(v.shape) for k, v in module.state_dict().items()}
-        digest = hashlib.sha256(canonical(facts).encode())
-        for array in (self.labelled_ids, self.labels, self.unlabelled_ids):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()

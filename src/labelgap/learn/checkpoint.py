@@ -1,5 +1,6 @@
 """The state of a training that may be killed."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +8,35 @@ from pickle import UnpicklingError
 from typing import Any
 from zipfile import BadZipFile
 
+import numpy as np
 import torch
 
+from labelgap.axes import Objective
+from labelgap.axes.training import Training
+from labelgap.core.config import canonical
 from labelgap.core.errors import FolderError
 from labelgap.core.files import write_atomically
 
 CHECKPOINT_SECONDS = 60.0
 """A killed run loses at most this much training."""
+
+
+def identity(training: Training, objective: Objective) -> str:
+    """Equal for trainings that do the same from the same start: whose a checkpoint is."""
+    facts: dict[str, Any] = {
+        "round": training.round,
+        "seed": training.streams.seed,
+        "objective": objective.name,
+        "options": objective.options.model_dump(mode="json"),
+        "settings": training.settings.model_dump(mode="json"),
+        "preset": training.preset,
+    }
+    for name, module in {"network": training.network, **training.modules}.items():
+        facts[name] = {k: list(v.shape) for k, v in module.state_dict().items()}
+    digest = hashlib.sha256(canonical(facts).encode())
+    for array in (training.labelled_ids, training.labels, training.unlabelled_ids):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

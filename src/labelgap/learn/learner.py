@@ -17,7 +17,7 @@ from labelgap.core.device import Machine
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids, Progress
 from labelgap.data.types import Split, Task
-from labelgap.learn.checkpoint import CHECKPOINT_SECONDS, Checkpoint
+from labelgap.learn.checkpoint import CHECKPOINT_SECONDS, Checkpoint, identity
 from labelgap.learn.inputs import Inputs
 from labelgap.learn.predict import mc_logits, predict
 from labelgap.learn.stage import StageRunner
@@ -97,7 +97,7 @@ class Learner:
         Parameters
         ----------
         checkpoint: written at most every 60 s and read if it exists and is of this very training
-            (`Training.identity`), so that a killed one continues; removed by the caller once the
+            (`checkpoint.identity`), so that a killed one continues; removed by the caller once the
             trained weights are safe.
         on_stage: called with a stage's name when it has ended.
 
@@ -106,7 +106,7 @@ class Learner:
         NumericalError: a loss that is NaN or infinite, naming stage, phase and step.
         """
         stages = objective.stages(training)
-        kept = Checkpoint(checkpoint, training.identity(objective)) if checkpoint else None
+        kept = Checkpoint(checkpoint, identity(training, objective)) if checkpoint else None
         saved = kept.load(self.machine.device) if kept else None
         seconds: dict[str, float] = dict(saved["seconds"]) if saved else {}
         first = int(saved["stage"]) if saved else 0
