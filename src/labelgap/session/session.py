@@ -23,19 +23,12 @@ from labelgap.ledger import LEDGER, Ledger
 from labelgap.networks import build as networks
 from labelgap.networks.network import Network
 from labelgap.session.claim import prepare, read_config
-from labelgap.session.looking import look, provided
+from labelgap.session.looking import check_query, look, provided
 from labelgap.session.metrics import metrics
 from labelgap.session.pool import Pool
 from labelgap.session.presets import pair_of, resolve
-from labelgap.session.weights import (
-    CHECKPOINT,
-    ids_hash,
-    keep_only,
-    load_weights,
-    save_weights,
-    weights_file,
-    weights_hash,
-)
+from labelgap.session.trained import Trained
+from labelgap.session.weights import ids_hash
 
 
 class Session:
@@ -82,7 +75,6 @@ class Session:
         self.folder = Path(folder) if folder is not None else None
         self.machine = machine or _default_machine(self.config)
         self.progress = progress
-        self._build = build or self._configured_network
         self.streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
         check_pair(self.objective, self.acquisition, provided(self.config, task))
@@ -110,10 +102,15 @@ class Session:
             except BaseException:
                 self.close()  # nobody else could release its lock
                 raise
-        self._training: Training | None = None  # the latest that was completed
-        self._fitted_round = -1
-        self._interrupted: int | None = None
-        """The round of a training that began here and did not end."""
+        continues = self.config.training.start == "continue"
+        self.trained = Trained(
+            self.learner,
+            self.objective,
+            self.pool,
+            build or self._configured_network,
+            self.folder,
+            continues,
+        )
 
     @classmethod
     def open(
@@ -175,124 +172,33 @@ class Session:
     # ------------------------------------------------------------------ fit
 
     def fit(self, on_stage: Callable[[str, Training], None] | None = None) -> dict[str, float]:
-        """Train on all labels so far; returns seconds per stage.
+        """Train on all labels so far; returns seconds per stage (`Trained.fit`).
 
-        Starts from new weights (`training.start = "scratch"`) or from the last round's. A
-        training that was killed continues from its checkpoint, at most 60 s old. Until it has
-        ended there is no network to ask or evaluate with.
-
-        Parameters
-        ----------
-        on_stage: called with a stage's name and the training, when the stage has ended.
-
-        Raises
-        ------
-        BudgetError: no item has a label.
-        LabelgapError: it is to continue from weights that are gone.
-        NumericalError: a loss that is NaN or infinite.
+        Until it has ended there is no network to ask or evaluate with.
         """
-        round = max(self.round, 0)
-        training = self.new_training(round)
-        initial = weights_hash(training.network)
-        self._interrupted, self._fitted_round = round, -1
-        seconds = self.learner.fit(
-            training,
-            self.objective,
-            checkpoint=self.folder / CHECKPOINT if self.folder else None,
-            progress=self.progress,
-            on_stage=(lambda name: on_stage(name, training)) if on_stage else None,
-        )
-        facts = {
-            "seconds": seconds,
-            "labels": len(training.labelled_ids),
-            "initial_weights_sha256": initial,
-            "weights_sha256": weights_hash(training.network),
-        }
-        if self.folder:
-            save_weights(self.folder, round, training)
-        self.ledger.note("fitted", facts, round=round)
-        self._training, self._fitted_round, self._interrupted = training, round, None
-        if self.folder:
-            # Only now: until the note is stored, a killed run continues from what is deleted here.
-            keep_only(self.folder, round)
-        return seconds
+        return self.trained.fit(on_stage, self.progress)
 
     def new_training(self, round: int) -> Training:
-        """Network and modules in their initial weights, and what the objective may know.
-
-        Raises as `fit`.
-        """
-        last = self._last_training() if self.config.training.start == "continue" else None
-        training = self._blank_training(round)
-        if last is not None:
-            training.network.load_state_dict(last.network.state_dict())
-        return training
-
-    def _blank_training(self, round: int) -> Training:
-        ids, labels = self.labelled()
-        if len(ids) == 0:
-            raise BudgetError(
-                "There is nothing to train on: no item has a label.",
-                "Ask for an initial set and tell its labels first.",
-            )
-        network = self.learner.new_network(self._build, round)
-        return self.learner.training(
-            network, self.objective, ids, labels, self.unlabelled_ids(), round
-        )
-
-    def _last_training(self) -> Training | None:
-        """What a continued training starts from; None before the first fit."""
-        fitted = self.ledger.notes("fitted")
-        if self._training is None and fitted and not self.restore():
-            missing = f"The weights of round {fitted[-1].round}, from which it would start,"
-            where = f" are not in {self.folder}" if self.folder else " were in memory and are gone"
-            raise LabelgapError(
-                f'training.start is "continue". {missing}{where}.',
-                "Put the file back, or train in another folder with training.start=scratch.",
-            )
-        return self._training
-
-    def _configured_network(self) -> Network:
-        task = self.task
-        return networks.build(self.config.network, task.input_shape, task.num_classes)
+        """Network and modules in their initial weights (`Trained.new`)."""
+        return self.trained.new(round)
 
     def restore(self) -> bool:
         """Load the weights of the latest fitted round; False where there are none of them."""
-        fitted = self.ledger.notes("fitted")
-        if not self.folder or not fitted:
-            return False
-        last = fitted[-1]
-        round = int(last.round if last.round is not None else 0)
-        file = weights_file(self.folder, round)
-        if not file.exists():
-            return False
-        training = self._blank_training(max(self.round, 0))
-        load_weights(file, training)
-        if weights_hash(training.network) != last.data["weights_sha256"]:
-            return False
-        self._training, self._fitted_round, self._interrupted = training, round, None
-        return True
+        return self.trained.restore()
 
     @property
     def training(self) -> Training:
-        """Network and modules of the latest fit.
-
-        Raises `LabelgapError` before the first one, and while one is incomplete.
-        """
-        if self._interrupted is not None:
-            raise LabelgapError(
-                f"The training of round {self._interrupted} was interrupted: its network is "
-                "half trained.",
-                "Call fit() again; with a folder it continues from its checkpoint.",
-            )
-        if self._training is None:
-            raise LabelgapError("There is no trained network yet.", "Call fit() first.")
-        return self._training
+        """Network and modules of the latest fit; raises where there is none, or a half one."""
+        return self.trained.training
 
     @property
     def fitted_round(self) -> int:
         """The round whose labels the network was trained on; −1 before any fit."""
-        return self._fitted_round
+        return self.trained.round
+
+    def _configured_network(self) -> Network:
+        task = self.task
+        return networks.build(self.config.network, task.input_shape, task.num_classes)
 
     # ------------------------------------------------------------------ ask
 
@@ -340,14 +246,14 @@ class Session:
         LabelgapError: nothing is trained, or a training was interrupted.
         NumericalError: a score is NaN or infinite.
         """
-        if self._training is None and self._interrupted is None:
+        if not self.trained.is_there:
             self.restore()
         started = time.perf_counter()
         view = self.view(round)
         self.machine.synchronise()
         scored = time.perf_counter()
         query: Query = self.acquisition.select(view, n)
-        self._check(query, view, n)
+        check_query(query, view, n, self.config.acquisition_name)
         facts = {
             "seconds": {"score": scored - started, "select": time.perf_counter() - scored},
             "notes": dict(query.notes),
@@ -359,23 +265,6 @@ class Session:
             arrays = {name: np.asarray(value).tolist() for name, value in query.memory.items()}
             self.ledger.note("memory", {"ids": query.ids.tolist(), **arrays}, round=round)
         return query
-
-    def _check(self, query: Any, view: PoolView, n: int) -> None:
-        if not isinstance(query, Query):
-            raise LabelgapError(
-                f"Acquisition {self.config.acquisition_name!r} returned a {type(query).__name__}.",
-                "Return `labelgap.Query(ids)`, its ids taken from `view.candidate_ids`.",
-            )
-        # A benchmark is worth what this line is worth: n distinct candidates, always.
-        ids = np.asarray(query.ids)
-        if len(ids) != n or len(np.unique(ids)) != n or not np.isin(ids, view.candidate_ids).all():
-            raise LabelgapError(
-                f"Acquisition {self.config.acquisition_name!r} returned {len(ids)} ids, "
-                f"{len(np.unique(ids))} distinct, "
-                f"{int(np.isin(ids, view.candidate_ids).sum())} of them candidates; {n} distinct "
-                "candidates were asked for.",
-                "This is a defect of the acquisition.",
-            )
 
     def view(self, round: int) -> PoolView:
         """The arrays that the acquisition declared, filled in one pass of the frozen network."""
