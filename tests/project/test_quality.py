@@ -21,9 +21,15 @@ from labelgap.project.quality.stopping import verdict
 
 
 @pytest.mark.parametrize(("right", "total"), [(0, 1), (0, 12), (5, 12), (12, 12), (93, 100)])
-def test_interval_equals_scipys_exact_one(right, total):
-    expected = stats.binomtest(right, total).proportion_ci(0.95, "exact")
-    np.testing.assert_allclose(exact_interval(right, total), expected, atol=1e-9)
+def test_interval_is_clopper_and_pearsons(right, total):
+    """Its ends are quantiles of beta distributions."""
+    low = stats.beta.ppf(0.025, right, total - right + 1) if right else 0
+    high = stats.beta.ppf(0.975, right + 1, total - right) if right < total else 1
+    np.testing.assert_allclose(exact_interval(right, total), (low, high), atol=1e-9)
+
+
+def test_interval_of_nothing_is_everything():
+    assert exact_interval(0, 0) == (0.0, 1.0)
 
 
 def test_interval_covers_at_least_as_often_as_it_says():
@@ -41,6 +47,13 @@ def test_kappa_equals_sklearns():
     assert kappa(a, b) == pytest.approx(cohen_kappa_score(a, b))
     assert kappa(a, a) == 1.0
     assert kappa(np.zeros(5, np.int64), np.zeros(5, np.int64)) == 1.0
+    assert kappa(np.zeros(5, np.int64), np.ones(5, np.int64)) == 0.0
+    assert np.isnan(kappa(a[:0], b[:0]))
+
+
+def test_kappa_by_hand():
+    # Observed agreement 3/4; by chance (2·3 + 2·1)/16 = 1/2.
+    assert kappa(np.array([0, 0, 7, 7]), np.array([0, 0, 7, 0])) == pytest.approx(0.5)
 
 
 def point(labels, predicted):

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
-from scipy.special import betaincinv
 
 from labelgap.core.types import NONE_OF_THESE
 from labelgap.ledger.events import Event
@@ -44,11 +43,16 @@ class Share:
 
 
 def exact_interval(right: int, total: int, level: float = LEVEL) -> tuple[float, float]:
-    """Clopper and Pearson's interval of a binomial share: covers with at least `level`."""
-    tail = (1 - level) / 2
-    low = float(betaincinv(right, total - right + 1, tail)) if right > 0 else 0.0
-    high = float(betaincinv(right + 1, total - right, 1 - tail)) if right < total else 1.0
-    return low, high
+    """Clopper and Pearson's interval of a binomial share: covers with at least `level`.
+
+    Of nothing it is all of 0..1.
+    """
+    from scipy.stats import binomtest  # seconds on a busy machine, so only where needed
+
+    if total == 0:
+        return 0.0, 1.0
+    found = binomtest(right, total).proportion_ci(level, "exact")
+    return float(found.low), float(found.high)
 
 
 @dataclass(frozen=True)
@@ -169,11 +173,11 @@ def recall(point: Point, truth: Mapping[int, int], classes: int) -> list[Share]:
 
 def kappa(a: Int64[np.ndarray, " n"], b: Int64[np.ndarray, " n"]) -> float:
     """Cohen's kappa of two networks' predictions: agreement beyond chance; 1 when both are
-    equal."""
+    equal, NaN without any."""
     if len(a) == 0:
         return float("nan")
-    classes = int(max(a.max(), b.max())) + 1
-    observed = float((a == b).mean())
-    p, q = (np.bincount(x, minlength=classes) / len(x) for x in (a, b))
-    chance = float(p @ q)
-    return 1.0 if chance == 1.0 else (observed - chance) / (1 - chance)
+    if np.array_equal(a, b):
+        return 1.0  # of one class alone too, where there is no chance to go beyond
+    from sklearn.metrics import cohen_kappa_score  # seconds on a busy machine
+
+    return float(cohen_kappa_score(a, b))
