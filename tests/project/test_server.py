@@ -1,9 +1,11 @@
 """The label page's server: who gets in, what it serves, and that an answer is stored once."""
 
 import json
+import re
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from graphlib import TopologicalSorter
 from io import StringIO
 
 import numpy as np
@@ -169,6 +171,17 @@ def test_the_page_needs_nothing_from_elsewhere(stranger, name):
     assert "https://" not in text
     assert "innerHTML" not in text
     assert "eval(" not in text
+
+
+def test_every_script_is_served_and_none_imports_its_way_back(stranger):
+    served = [name for name in STATIC if name.endswith(".js")]
+    imports = {
+        name: set(re.findall(r'from "\./([^"]+)"', stranger.get(f"/static/{name}").text))
+        for name in served
+    }
+    assert set().union(*imports.values()) | {"app.js"} == set(served)
+    order = [*TopologicalSorter(imports).static_order()]  # CycleError where two need each other
+    assert order[-1] == "app.js"
 
 
 PATHS = [

@@ -17,6 +17,9 @@ from labelgap.project.server.security import Guard
 
 STATIC = {
     "app.js": "text/javascript",
+    "page.js": "text/javascript",
+    "calls.js": "text/javascript",
+    "progress.js": "text/javascript",
     "queue.js": "text/javascript",
     "keys.js": "text/javascript",
     "single.js": "text/javascript",

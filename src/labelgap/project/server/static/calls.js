@@ -1,0 +1,38 @@
+// The server: login, questions to it, and what is said while it is away.
+
+import { banner, page } from "./page.js";
+
+export class LoggedOut extends Error {}
+
+export async function call(path) {
+  let response;
+  try {
+    response = await fetch(path);
+  } catch {
+    throw new Error("The server is away.");
+  }
+  if (response.status === 401) throw new LoggedOut();
+  if (!response.ok) throw new Error(`The server answered ${response.status}.`);
+  return response.json();
+}
+
+export async function login() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  if (given.get("person")) localStorage.setItem("labelgap/person", given.get("person"));
+  if (!given.get("token")) return;
+  // The secret leaves the address line, the history and every screenshot.
+  history.replaceState(null, "", "/");
+  await fetch("/api/session", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ token: given.get("token") }),
+  });
+}
+
+export function away(error) {
+  if (error === null) return banner(null);
+  if (error instanceof LoggedOut) return banner("Open the link that `labelgap label` printed.");
+  const waiting = page.queue ? page.queue.length : 0;
+  const kept = waiting ? ` ${waiting} answers are kept here and sent when it returns.` : "";
+  banner(`${error.message ?? error}${kept}`);
+}

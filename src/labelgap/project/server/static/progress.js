@@ -1,0 +1,84 @@
+// How far the labelling is: counts, accuracy, disagreements, and this person's last answers.
+
+import { find, make } from "./dom.js";
+import { banner, page } from "./page.js";
+
+function words(entry) {
+  if (entry.kind === "skip") return entry.reason;
+  return entry.label === -1 ? "none of these" : page.classes[entry.label];
+}
+
+// Notes how far an answer is: pending, stored or refused. A tick is shown for "stored" only.
+export function changed(entry, state, reason) {
+  if (entry.kind !== "undo") {
+    let known = page.past.find((past) => past.key === entry.key);
+    if (!known) {
+      known = { key: entry.key, id: entry.id, what: words(entry), item: entry.item };
+      page.past.unshift(known);
+    }
+    known.state = state;
+    if (state === "refused") page.gone.delete(entry.id);
+  }
+  if (state === "refused") banner(`Not stored: ${reason}`);
+  showHistory();
+}
+
+// What was answered before this page was loaded, so that undo reaches it too.
+export function recall(state) {
+  const undone = new Map();
+  for (const event of state.history) {
+    if (event.kind === "undone") {
+      undone.set(event.id, (undone.get(event.id) ?? 0) + 1);
+      continue;
+    }
+    const times = undone.get(event.id) ?? 0;
+    if (times) undone.set(event.id, times - 1);
+    page.past.push({ id: event.id, what: event.what, state: "stored", undone: times > 0 });
+  }
+}
+
+export function showHistory() {
+  const marks = { pending: "…", stored: "✓", refused: "✗" };
+  find("history").replaceChildren(
+    ...page.past.slice(0, 12).map((past) =>
+      make(
+        "li",
+        { className: past.state },
+        make("span", { className: "mark" }, marks[past.state]),
+        make("span", { className: past.undone ? "undone" : "" }, past.what),
+        make("span", { className: "muted" }, `#${past.id}`),
+      ),
+    ),
+  );
+  const waiting = page.queue.length;
+  const saved = find("saved");
+  saved.className = waiting ? "waiting" : "";
+  saved.textContent = waiting ? `${waiting} not saved yet` : "✓ all saved";
+}
+
+export function showState(state) {
+  page.more.show(state.asking);
+  find("project").textContent = state.project;
+  document.title = `${state.done}/${state.asked} · ${state.project}`;
+  find("progress").max = Math.max(state.asked, 1);
+  find("progress").value = state.done;
+  find("counts").textContent = `${state.done} of ${state.asked} answered`;
+  const a = state.accuracy;
+  const percent = (x) => `${Math.round(100 * x)} %`;
+  find("accuracy").textContent = a
+    ? `accuracy ${percent(a.value)} (${percent(a.interval[0])}–${percent(a.interval[1])})`
+    : "";
+  find("accuracy").title = state.verdict;
+  const box = find("conflicts");
+  box.hidden = state.conflict_count === 0;
+  box.querySelector("ul").replaceChildren(
+    ...state.conflicts.map((conflict) =>
+      make(
+        "li",
+        {},
+        make("span", { className: "muted" }, `#${conflict.id}`),
+        conflict.answers.map((one) => `${one.person}: ${one.what}`).join("; "),
+      ),
+    ),
+  );
+}
