@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from scipy import stats
@@ -74,27 +74,70 @@ def test_few_seeds_get_the_t_interval_and_the_paired_t_test() -> None:
 
 def test_ten_seeds_get_the_bootstrap_of_the_differences() -> None:
     rng = np.random.default_rng(1)
-    a, b = rng.normal(0.6, 0.1, 12), rng.normal(0.5, 0.1, 12)
+    a, b = rng.normal(0.6, 0.1, 12), rng.normal(0.54, 0.1, 12)
     found = s.paired(a, b, np.random.default_rng(2))
     assert found.interval.kind == "bootstrap"
-    assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
     # One resample at a time, t by scipy: the interval turns its quantiles round.
     d, draws = a - b, np.random.default_rng(3)
+    assert (found.interval.mean, found.interval.sd) == (d.mean(), d.std(ddof=1))
     t = [stats.ttest_1samp(draws.choice(d, len(d)), d.mean()).statistic for _ in range(9_999)]
     low, high = np.quantile(t, [0.025, 0.975])
     sem = stats.sem(d)
     assert found.interval.low == pytest.approx(d.mean() - high * sem, abs=0.3 * sem)
     assert found.interval.high == pytest.approx(d.mean() - low * sem, abs=0.3 * sem)
+    beyond = np.mean(np.array(t) >= stats.ttest_1samp(d, 0).statistic)
+    assert found.p == pytest.approx(2 * min(beyond, 1 - beyond), abs=0.02)
+    assert abs(found.p - stats.ttest_rel(a, b).pvalue) > 0.005  # another method's
 
 
 def test_intervals_of_ten_skewed_differences_hold_the_mean_as_often_as_they_say() -> None:
-    """BCa intervals of these hold it 86 times of 100."""
+    """BCa intervals of these hold it 86 times of 100; by the t test 10 of 100 p are below 0.05."""
     rng = np.random.default_rng(0)
-    held = 0
+    held, small = 0, 0
     for _ in range(400):
-        low, high = s.studentised(rng.exponential(size=10), rng, resamples=999)
-        held += low <= 1.0 <= high
+        d = rng.exponential(size=10)
+        interval = s.studentised(d, rng, resamples=999).interval
+        held += interval.low <= 1.0 <= interval.high
+        small += s.studentised(d - 1.0, rng, resamples=999).p < 0.05
     assert 0.92 <= held / 400 <= 0.98
+    assert 0.02 <= small / 400 <= 0.08
+
+
+@given(
+    st.lists(st.floats(-1, 1), min_size=2, max_size=14),
+    st.floats(-1, 1),
+    st.sampled_from([0.001, 0.01, 0.05, 0.2, 0.6]),
+    st.integers(0, 5),
+)
+def test_p_is_below_alpha_exactly_where_the_interval_leaves_out_0(
+    values: list[float], shift: float, alpha: float, seed: int
+) -> None:
+    d = np.round(np.array(values) + shift, 6)  # what rounding decides is no contradiction
+    found = s.paired(d, np.zeros_like(d), np.random.default_rng(seed), level=1 - alpha)
+    i = found.interval
+    assume(min(abs(i.low), abs(i.high)) > 1e-9 * i.sd or i.sd == 0)
+    assert (found.p < alpha) == (i.low > 0 or i.high < 0)
+
+
+@pytest.mark.parametrize("n", [5, 10])
+def test_p_and_interval_agree_near_the_threshold(n: int) -> None:
+    """Differences moved until 0 lies within and without: p crosses alpha at the interval's end."""
+    d = np.random.default_rng(n).exponential(size=n)
+    for alpha in (0.01, 0.05):
+        for end in ("low", "high"):
+            i = s.paired(d, np.zeros(n), np.random.default_rng(1), level=1 - alpha).interval
+            inward = (i.high - i.low) / 1000 * (1 if end == "low" else -1)
+            for step, is_within in ((inward, True), (-inward, False)):
+                shift = np.full(n, getattr(i, end) + step)
+                found = s.paired(d, shift, np.random.default_rng(1), level=1 - alpha)
+                assert (found.p >= alpha) == is_within
+
+
+def test_too_few_resamples_for_a_level_are_refused() -> None:
+    d = 100 + np.arange(10.0)  # beyond every resample
+    with pytest.raises(ValueError, match="99 resamples do not reach"):
+        s.studentised(d, np.random.default_rng(0), 0.99, resamples=99)
+    assert s.studentised(d, np.random.default_rng(0), 0.98, resamples=99).p == pytest.approx(0.02)
 
 
 def test_equal_differences_and_single_seeds_are_no_accident() -> None:
@@ -102,6 +145,8 @@ def test_equal_differences_and_single_seeds_are_no_accident() -> None:
     a = np.array([0.5, 0.7])
     assert s.paired(a, a, rng).p == 1
     assert s.paired(a + 0.25, a, rng).p == 0
+    shifted = s.paired(a + 1e-14, a, rng)
+    assert (shifted.p, shifted.interval.low, shifted.interval.high) == (1, 0, 0)
     assert math.isnan(s.paired(a[:1], a[:1], rng).p)
     # Without the shape checks of the test run it is the function's own ValueError.
     with pytest.raises((ValueError, TypeCheckError)):

@@ -16,7 +16,8 @@ LEVEL = 0.95
 FEWEST_FOR_BOOTSTRAP = 10
 """Below so many seeds resampling knows too little of the spread; Student's t is used."""
 RESAMPLES = 19_999
-"""The ends of an interval are then known to a tenth of its standard error."""
+"""The ends of an interval are then known to a tenth of its standard error, and the smallest p is
+one of ten thousand."""
 FEWEST_DATA_SETS = 6
 """For a critical-difference diagram; Friedman's χ² means little with fewer."""
 POWER = 0.8
@@ -44,7 +45,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference paired by seed: its interval and the p of the paired t test (NaN if n < 2)."""
+    """A difference paired by seed: its interval, and p by the same method (NaN if n < 2).
+
+    p < α exactly where the interval at 1 − α leaves out 0, so the two cannot contradict each other.
+    """
 
     interval: Interval
     p: float
@@ -145,7 +149,7 @@ def labels_saved(
 def paired(
     a: Seeds, b: Seeds, rng: np.random.Generator, *, level: float | int = LEVEL
 ) -> Difference:
-    """a − b over seeds: studentised bootstrap interval from ten seeds on, Student's t below.
+    """a − b over seeds: interval and p by studentised bootstrap from ten on, Student's t below.
 
     Parameters
     ----------
@@ -154,36 +158,45 @@ def paired(
     if a.shape != b.shape:
         raise ValueError(f"{len(a)} and {len(b)} seeds are not pairs.")
     d = a - b
-    interval = t_interval(d, level)
     if len(d) < 2:
-        return Difference(interval, float("nan"))
+        return Difference(t_interval(d, level), float("nan"))
     if np.ptp(d) < 1e-12:
         # Equal differences but for rounding: the interval is the value, and t is infinite.
-        return Difference(interval, 1.0 if abs(d[0]) < 1e-12 else 0.0)
-    p = float(stats.ttest_1samp(d, 0.0).pvalue)
+        value = 0.0 if abs(d[0]) < 1e-12 else float(d[0])
+        return Difference(Interval(value, 0.0, value, value, len(d), "t"), float(value == 0))
     if len(d) >= FEWEST_FOR_BOOTSTRAP:
-        low, high = studentised(d, rng, level)
-        interval = Interval(interval.mean, interval.sd, low, high, len(d), "bootstrap")
-    return Difference(interval, p)
+        return studentised(d, rng, level)
+    return Difference(t_interval(d, level), float(stats.ttest_1samp(d, 0.0).pvalue))
 
 
 def studentised(
     d: Seeds, rng: np.random.Generator, level: float | int = LEVEL, resamples: int = RESAMPLES
-) -> tuple[float, float]:
-    """The bootstrap-t interval of a mean (Efron & Tibshirani 1993, §12.5).
+) -> Difference:
+    """A mean with its bootstrap-t interval (Efron & Tibshirani 1993, §12.5) and p by turning it.
 
     Student's t with its distribution taken from resamples, each by its own standard error. With
     ten values it covers 92 to 95 % of means of normal, exponential and t₃ differences, where
-    percentile and BCa intervals, which take the spread for known, cover 85 to 91 %.
+    percentile and BCa intervals, which take the spread for known, cover 85 to 91 %. So its p
+    keeps to its level too: of exponential differences without effect 5 of 100 fall below 0.05,
+    by the t test 10.
+
+    Raises ValueError where so few resamples have no end at that level.
     """
-    n = len(d)
+    n, tail = len(d), (1 - level) / 2
+    if tail * (resamples + 1) < 1 - 1e-9:
+        raise ValueError(f"{resamples} resamples do not reach to a level of {level}.")
     drawn = d[rng.integers(0, n, (resamples, n))]
     error = drawn.std(axis=1, ddof=1) / np.sqrt(n)
-    scale = d.std(ddof=1) / np.sqrt(n)
+    mean, sd = float(d.mean()), float(d.std(ddof=1))
+    scale = sd / np.sqrt(n)
     varied = error > 1e-9 * scale  # a resample of one value alone has no t
-    t = (drawn.mean(axis=1)[varied] - d.mean()) / error[varied]
-    low, high = np.quantile(t, [(1 - level) / 2, (1 + level) / 2])
-    return float(d.mean() - high * scale), float(d.mean() - low * scale)
+    t = np.sort((drawn.mean(axis=1)[varied] - mean) / error[varied])
+    # The k-th of m values is the quantile k / (m + 1): both ways, so that p turns the interval.
+    quantiles = np.quantile(t, [1 - tail, tail], method="weibull")
+    below = float(np.interp(mean / scale, t, np.arange(1, len(t) + 1) / (len(t) + 1)))
+    low, high = (float(mean - quantile * scale) for quantile in quantiles)
+    interval = Interval(mean, sd, low, high, n, "bootstrap")
+    return Difference(interval, 2 * min(below, 1 - below))
 
 
 def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:

@@ -55,15 +55,15 @@ def _names(names: Any, most: int = 6) -> str:
 
 
 HOW = (
-    "Mean ± standard deviation over seeds (ddof = 1), in per cent. AUBC is the mean height of "
-    "the curve over labels. Differences to random are paired by seed: studentised bootstrap "
-    "intervals from ten seeds on, Student's t below; p by the paired t test, Holm's correction "
-    "over the arms of the table. Labels saved: labels left when the mean curve first reaches "
-    "random's final value, with the interval of resampled seeds from five on (of fewer seeds one "
-    "low end of random's curve can save a lot). w/t/l: rounds won, tied and lost (paired t, "
-    "0.05). Seeds for 1 pt: seeds with which the observed spread of the difference shows 1 point "
-    "of AUBC with power 0.8, uncorrected; of few seeds the spread itself is known badly. Round 0 "
-    "precedes every query: arms of one training are equal there."
+    "Mean ± standard deviation over seeds (ddof = 1), in per cent. AUBC is the mean height of the "
+    "curve over labels. Differences to random are paired by seed: interval and p by studentised "
+    "bootstrap from ten seeds on (p no smaller than 0.0001, as its resamples go), by Student's t "
+    "below; Holm's correction of p over the arms of the table. Labels saved: labels left when the "
+    "mean curve first reaches random's final value, with the interval of resampled seeds from five "
+    "on (of fewer seeds one low end of random's curve can save a lot). w/t/l: rounds won, tied and "
+    "lost (paired t, 0.05). Seeds for 1 pt: seeds with which the observed spread of the difference "
+    "shows 1 point of AUBC with power 0.8, uncorrected; of few seeds the spread itself is known "
+    "badly. Round 0 precedes every query: arms of one training are equal there."
 )
 
 
