@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from labelgap.bench.evidence.results import (
     AUDITED,
@@ -25,10 +26,9 @@ from labelgap.bench.evidence.results import (
 from labelgap.bench.grid.grid import Cell, current_config
 from labelgap.bench.grid.store import Store
 from labelgap.bench.running.cell import COST
-from labelgap.core.config import canonical
 from labelgap.core.errors import DataError, LabelgapError
 from labelgap.ledger.ledger import LEDGER, Ledger
-from labelgap.loop.result import QUERIES, RESULT, SCHEMA, aubc
+from labelgap.loop.result import QUERIES, RESULT, SCHEMA
 from labelgap.session.claim import CONFIG, differing, read_json
 from labelgap.session.weights import ids_hash
 
@@ -153,7 +153,11 @@ def read_cell(cell: Cell, folder: Path) -> Result:
     ------
     DataError: what contradicts what. FolderError: a file that cannot be read.
     """
-    return result_of(cell, _rows_of_folder(cell, folder))
+    result, begun = read_json(folder / RESULT), read_json(folder / CONFIG)
+    try:
+        return _checked(cell, folder, result, begun)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{folder}: result.json is damaged: {error!r}.") from error
 
 
 def _check_begun(folder: Path) -> None:
@@ -164,57 +168,71 @@ def _check_begun(folder: Path) -> None:
         Ledger.open(folder / LEDGER, read_only=True, allow_network=True).close()
 
 
-def _rows_of_folder(cell: Cell, folder: Path) -> list[dict[str, Any]]:
-    result, begun = read_json(folder / RESULT), read_json(folder / CONFIG)
-    try:
-        if result["schema"] != SCHEMA:
-            raise DataError(f"{folder}: result.json has schema {result['schema']}.")
-        ran = current_config(result["config"], str(folder / RESULT))
-        difference = differing(cell.config.model_dump(mode="json"), ran.model_dump(mode="json"))
-        if difference:
-            raise DataError(f"{folder}: result.json is of another {next(iter(difference))}.")
-        asked = _queries(folder / QUERIES)
-        rounds, wanted = result["rounds"], cell.config.loop.rounds + 1
-        if [entry["round"] for entry in rounds] != list(range(wanted)):
-            raise DataError(f"{folder}: result.json has {len(rounds)} rounds of {wanted}.")
-        ids = np.array([line["id"] for line in asked], dtype=np.int64)
-        first = np.array([line["id"] for line in asked if line["round"] == 0], dtype=np.int64)
-        for entry in rounds:
-            _check_round(entry, asked, folder)
-        whole = aubc([e["labels"] for e in rounds], [e["accuracy"] for e in rounds])
-        if not math.isclose(whole, result["aubc"], abs_tol=1e-12):
-            raise DataError(f"{folder}: the area {result['aubc']} is not that of the rounds.")
-        _check_ledger(rounds, folder)
-        cost = read_json(folder / COST) if (folder / COST).exists() else {}
-        shared = {
-            "identity": cell.identity,
-            "arm": cell.arm,
-            "variant": cell.variant,
-            "dataset": result["dataset"],
-            "method": result["method"],
-            "objective": result["objective"],
-            "acquisition": result["acquisition"],
-            "seed": result["seed"],
-            "preset": result["preset"],
-            "config": canonical(result["config"]),
-            "development": cell.development,
-            "classes": list(result["classes"]),
+def _checked(
+    cell: Cell, folder: Path, result: Mapping[str, Any], begun: Mapping[str, Any]
+) -> Result:
+    if result["schema"] != SCHEMA:
+        raise DataError(f"{folder}: result.json has schema {result['schema']}.")
+    ran = current_config(result["config"], str(folder / RESULT))
+    difference = differing(cell.config.model_dump(mode="json"), ran.model_dump(mode="json"))
+    if difference:
+        raise DataError(f"{folder}: result.json is of another {next(iter(difference))}.")
+    asked = _queries(folder / QUERIES)
+    rounds, wanted = result["rounds"], cell.config.loop.rounds + 1
+    if [entry["round"] for entry in rounds] != list(range(wanted)):
+        raise DataError(f"{folder}: result.json has {len(rounds)} rounds of {wanted}.")
+    for entry in rounds:
+        _check_round(entry, asked, folder)
+    made = _result(cell, result, asked, begun["machine"] != result["machine"], _cost(folder))
+    if not math.isclose(made.aubc, result["aubc"], abs_tol=1e-12):
+        raise DataError(f"{folder}: the area {result['aubc']} is not that of the rounds.")
+    _check_ledger(rounds, folder)
+    return made
+
+
+def _cost(folder: Path) -> Mapping[str, Any]:
+    return read_json(folder / COST) if (folder / COST).exists() else {}
+
+
+def _result(
+    cell: Cell,
+    result: Mapping[str, Any],
+    asked: Sequence[Mapping[str, Any]],
+    begun_elsewhere: bool,
+    cost: Mapping[str, Any],
+) -> Result:
+    rounds = result["rounds"]
+    ids = np.array([line["id"] for line in asked], dtype=np.int64)
+    first = np.array([line["id"] for line in asked if line["round"] == 0], dtype=np.int64)
+
+    def column(name: str) -> Float[np.ndarray, "r ..."]:
+        return np.array([entry[name] for entry in rounds], dtype=np.float64)
+
+    return Result(
+        cell=cell,
+        classes=tuple(result["classes"]),
+        labels=np.array([entry["labels"] for entry in rounds], dtype=np.int64),
+        accuracy=column("accuracy"),
+        balanced=column("balanced_accuracy"),
+        per_class=column("per_class"),
+        counts=np.array([entry["query_class_counts"] for entry in rounds], dtype=np.int64),
+        seconds={
+            stage: np.array([entry["seconds"][stage] for entry in rounds], dtype=np.float64)
+            for stage in STAGES
+        },
+        recorded={
             **{key: result["audit"][key] for key in AUDITED},
             "queried_distinct": len(np.unique(ids)),
             "queried_initial_sha256": ids_hash(first),
-            "machine": canonical(
-                {
-                    **result["machine"],
-                    "versions": result["versions"],
-                    "source": result.get("source"),
-                }
-            ),
-            "begun_elsewhere": begun["machine"] != result["machine"],
-            "peak_memory": cost.get("peak_memory"),
-        }
-        return [{**shared, **_round_columns(entry)} for entry in rounds]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{folder}: result.json is damaged: {error!r}.") from error
+        },
+        machine={
+            **result["machine"],
+            "versions": result["versions"],
+            "source": result.get("source"),
+        },
+        begun_elsewhere=begun_elsewhere,
+        peak_memory=cost.get("peak_memory"),
+    )
 
 
 def _queries(file: Path) -> list[dict[str, Any]]:
@@ -249,15 +267,3 @@ def _check_ledger(rounds: Sequence[Mapping[str, Any]], folder: Path) -> None:
                 f"{folder}: round {entry['round']} has accuracy {entry['accuracy']}, its ledger "
                 f"{noted.get(entry['round'])}."
             )
-
-
-def _round_columns(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "round": entry["round"],
-        "labels": entry["labels"],
-        "accuracy": entry["accuracy"],
-        "balanced_accuracy": entry["balanced_accuracy"],
-        "per_class": [float(v) for v in entry["per_class"]],
-        "query_class_counts": list(entry["query_class_counts"]),
-        **{f"seconds_{stage}": float(entry["seconds"][stage]) for stage in STAGES},
-    }

@@ -3,9 +3,9 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +18,69 @@ from labelgap.core.errors import DataError
 from labelgap.core.files import write_atomically
 from labelgap.loop.result import aubc
 
-STAGES = ("train", "align", "score", "select", "evaluate")
-AUDITED = (
-    "claimed_labels", "distinct_labels", "task_fingerprint", "initial_set_sha256",
-    "pool_permutation_sha256", "initial_weights_sha256", "round0_weights_sha256",
-)  # fmt: skip
+Count = Annotated[int, pa.int32()]
 Rounds = Float[np.ndarray, " r"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One round of one finished cell: the columns of `results.parquet`, in their order."""
+
+    identity: str
+    arm: str
+    variant: str
+    dataset: str
+    method: str | None
+    objective: str
+    acquisition: str
+    seed: int
+    preset: str
+    development: int
+    round: Count
+    labels: Count
+    accuracy: float
+    balanced_accuracy: float
+    per_class: list[float]
+    query_class_counts: list[Count]
+    seconds_train: float
+    seconds_align: float
+    seconds_score: float
+    seconds_select: float
+    seconds_evaluate: float
+    claimed_labels: Count
+    distinct_labels: Count
+    queried_distinct: Count
+    task_fingerprint: str
+    initial_set_sha256: str
+    queried_initial_sha256: str
+    pool_permutation_sha256: str
+    initial_weights_sha256: str | None
+    round0_weights_sha256: str | None
+    begun_elsewhere: bool
+    peak_memory: int | None
+    classes: list[str]
+    config: str
+    machine: str
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+STAGES = tuple(n.removeprefix("seconds_") for n in COLUMNS if n.startswith("seconds_"))
+_RECORDED = COLUMNS[COLUMNS.index("claimed_labels") : COLUMNS.index("begun_elsewhere")]
+AUDITED = tuple(n for n in _RECORDED if not n.startswith("queried_"))
+"""What a run itself puts down for its audit."""
+
+
+def _arrow(hint: Any) -> pa.DataType:
+    known = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    if hint in known:
+        return known[hint]
+    if get_origin(hint) is Annotated:
+        return get_args(hint)[1]
+    first = get_args(hint)[0]
+    return pa.list_(_arrow(first)) if get_origin(hint) is list else _arrow(first)
+
+
+_SCHEMA = pa.schema([(k, _arrow(h)) for k, h in get_type_hints(Row, include_extras=True).items()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,97 +121,78 @@ class Result:
 
 # ---------------------------------------------------------------------- the Parquet file
 
-_SCHEMA = pa.schema(
-    [
-        ("identity", pa.string()), ("arm", pa.string()), ("variant", pa.string()),
-        ("dataset", pa.string()), ("method", pa.string()), ("objective", pa.string()),
-        ("acquisition", pa.string()), ("seed", pa.int64()), ("preset", pa.string()),
-        ("development", pa.int64()), ("round", pa.int32()), ("labels", pa.int32()),
-        ("accuracy", pa.float64()), ("balanced_accuracy", pa.float64()),
-        ("per_class", pa.list_(pa.float64())), ("query_class_counts", pa.list_(pa.int32())),
-        *((f"seconds_{stage}", pa.float64()) for stage in STAGES),
-        ("claimed_labels", pa.int32()), ("distinct_labels", pa.int32()),
-        ("queried_distinct", pa.int32()), ("task_fingerprint", pa.string()),
-        ("initial_set_sha256", pa.string()), ("queried_initial_sha256", pa.string()),
-        ("pool_permutation_sha256", pa.string()), ("initial_weights_sha256", pa.string()),
-        ("round0_weights_sha256", pa.string()), ("begun_elsewhere", pa.bool_()),
-        ("peak_memory", pa.int64()), ("classes", pa.list_(pa.string())),
-        ("config", pa.string()), ("machine", pa.string()),
-    ]
-)  # fmt: skip
 
-
-def rows_of(result: Result) -> list[dict[str, Any]]:
+def rows_of(result: Result) -> list[Row]:
     """The rows of a result; `result_of` takes them back."""
     config = result.config
-    shared = {
-        "identity": result.cell.identity,
-        "arm": result.cell.arm,
-        "variant": result.cell.variant,
-        "dataset": config["data"]["name"],
-        "method": config["method"],
-        "objective": config["objective_name"],
-        "acquisition": config["acquisition_name"],
-        "seed": config["seed"],
-        "preset": config["preset"],
-        "development": result.cell.development,
-        "classes": list(result.classes),
-        "config": canonical(config),
-        "machine": canonical(result.machine),
-        "begun_elsewhere": result.begun_elsewhere,
-        "peak_memory": result.peak_memory,
-        **result.recorded,
-    }
     return [
-        {
-            **shared,
-            "round": r,
-            "labels": int(result.labels[r]),
-            "accuracy": float(result.accuracy[r]),
-            "balanced_accuracy": float(result.balanced[r]),
-            "per_class": result.per_class[r].tolist(),
-            "query_class_counts": result.counts[r].tolist(),
-            **{f"seconds_{stage}": float(result.seconds[stage][r]) for stage in STAGES},
-        }
+        Row(
+            identity=result.cell.identity,
+            arm=result.cell.arm,
+            variant=result.cell.variant,
+            dataset=config["data"]["name"],
+            method=config["method"],
+            objective=config["objective_name"],
+            acquisition=config["acquisition_name"],
+            seed=config["seed"],
+            preset=config["preset"],
+            development=result.cell.development,
+            round=r,
+            labels=int(result.labels[r]),
+            accuracy=float(result.accuracy[r]),
+            balanced_accuracy=float(result.balanced[r]),
+            per_class=result.per_class[r].tolist(),
+            query_class_counts=result.counts[r].tolist(),
+            **_seconds(result, r),
+            **result.recorded,
+            begun_elsewhere=result.begun_elsewhere,
+            peak_memory=result.peak_memory,
+            classes=list(result.classes),
+            config=canonical(config),
+            machine=canonical(result.machine),
+        )
         for r in range(len(result.labels))
     ]
 
 
-def result_of(cell: Cell, rows: Sequence[Mapping[str, Any]]) -> Result:
+def _seconds(result: Result, r: int) -> dict[str, Any]:
+    return {f"seconds_{stage}": float(result.seconds[stage][r]) for stage in STAGES}
+
+
+def result_of(cell: Cell, rows: Sequence[Row]) -> Result:
     """The result whose rows these are, in order of rounds."""
     first = rows[0]
-    recorded = (*AUDITED, "queried_distinct", "queried_initial_sha256")
     return Result(
         cell=cell,
-        classes=tuple(first["classes"]),
-        labels=np.array([row["labels"] for row in rows], dtype=np.int64),
+        classes=tuple(first.classes),
+        labels=np.array([row.labels for row in rows], dtype=np.int64),
         accuracy=_column(rows, "accuracy"),
         balanced=_column(rows, "balanced_accuracy"),
-        per_class=np.array([row["per_class"] for row in rows], dtype=np.float64),
-        counts=np.array([row["query_class_counts"] for row in rows], dtype=np.int64),
+        per_class=np.array([row.per_class for row in rows], dtype=np.float64),
+        counts=np.array([row.query_class_counts for row in rows], dtype=np.int64),
         seconds={stage: _column(rows, f"seconds_{stage}") for stage in STAGES},
-        recorded={key: first[key] for key in recorded},
-        machine=json.loads(first["machine"]),
-        begun_elsewhere=bool(first["begun_elsewhere"]),
-        peak_memory=first["peak_memory"],
+        recorded={key: getattr(first, key) for key in _RECORDED},
+        machine=json.loads(first.machine),
+        begun_elsewhere=first.begun_elsewhere,
+        peak_memory=first.peak_memory,
     )
 
 
-def _column(rows: Sequence[Mapping[str, Any]], name: str) -> Rounds:
-    return np.array([row[name] for row in rows], dtype=np.float64)
+def _column(rows: Sequence[Row], name: str) -> Rounds:
+    return np.array([getattr(row, name) for row in rows], dtype=np.float64)
 
 
 def write_results(path: Path, results: Iterable[Result]) -> None:
     """Write the compact file, whole or not at all; equal results are equal files."""
     ordered = sorted(results, key=lambda r: (r.cell.folder, r.cell.identity))
-    rows = [row for result in ordered for row in rows_of(result)]
+    rows = [vars(row) for result in ordered for row in rows_of(result)]
     table = pa.Table.from_pylist(rows, schema=_SCHEMA)
     write_atomically(
         path, lambda file: pq.write_table(table, file, compression="zstd", compression_level=12)
     )
 
 
-def read_results(path: Path) -> dict[str, list[dict[str, Any]]]:
+def read_results(path: Path) -> dict[str, list[Row]]:
     """The rows of every cell, by identity, in order of rounds.
 
     Raises
@@ -168,18 +206,18 @@ def read_results(path: Path) -> dict[str, list[dict[str, Any]]]:
         raise DataError(f"{path} cannot be read: {error}.", cure) from error
     if table.schema.names != _SCHEMA.names:
         raise DataError(f"{path} has other columns than this version writes.", cure)
-    grouped: dict[str, list[dict[str, Any]]] = {}
+    grouped: dict[str, list[Row]] = {}
     for row in table.to_pylist():
-        grouped.setdefault(row["identity"], []).append(row)
+        grouped.setdefault(row["identity"], []).append(Row(**row))
     cells = {}
     for recorded, rows in grouped.items():
-        rows.sort(key=lambda row: row["round"])
-        config = current_config(json.loads(rows[0]["config"]), str(path))
-        whole = [row["round"] for row in rows] == list(range(config.loop.rounds + 1))
-        values = [row[name] for row in rows for name in ("accuracy", "balanced_accuracy")]
+        rows.sort(key=lambda row: row.round)
+        config = current_config(json.loads(rows[0].config), str(path))
+        whole = [row.round for row in rows] == list(range(config.loop.rounds + 1))
+        values = [v for row in rows for v in (row.accuracy, row.balanced_accuracy)]
         if not whole or not all(map(math.isfinite, values)):
             raise DataError(f"{path}: the rows of cell {recorded[:8]} are not whole.", cure)
         first = rows[0]
-        cell = Cell(config, first["arm"], first["variant"], first["development"])
+        cell = Cell(config, first.arm, first.variant, first.development)
         cells[cell.identity] = rows
     return cells
