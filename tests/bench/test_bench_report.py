@@ -15,12 +15,14 @@ from scipy import stats
 from labelgap.bench.evidence import compare
 from labelgap.bench.evidence.audit import AuditError
 from labelgap.bench.evidence.results import Result, write_results
+from labelgap.bench.grid.grid import Cell
 from labelgap.bench.grid.store import Store
 from labelgap.bench.report import figures, tables
 from labelgap.bench.report.write import PAGE, TEXT, _is_made, write_report
 from labelgap.core.errors import FolderError
 from labelgap.report import style
 from labelgap.report.style import LIGHT
+from labelgap.session.presets import resolve
 
 GAINS = {"random": 0.0, "margin": 0.05, "daal": 0.03}
 
@@ -272,3 +274,18 @@ def test_the_line_under_the_title_takes_no_width_from_the_axes() -> None:
         figure = figures.curves(c, c.balanced, "balanced test accuracy", LIGHT)
         figure.savefig(io.BytesIO(), format="png")
     assert figure.axes[0].get_position().width > 0.75
+
+
+def test_what_is_not_the_papers_under_its_preset_is_said_once(tmp_path: Path) -> None:
+    def under(preset: str) -> str:
+        found = []
+        for r in [made(arm, seed) for arm in ("random", "daal") for seed in range(2)]:
+            loop = r.cell.config.loop.model_dump(include={"initial", "budget", "rounds"})
+            values = {"method": r.cell.arm, "seed": r.cell.config.seed, "loop": loop}
+            found.append(replace(r, cell=Cell(resolve(values, preset=preset), r.cell.arm)))
+        write_report(stored(tmp_path / preset, found))
+        return (tmp_path / preset / "report" / TEXT).read_text()
+
+    text = under("paper")
+    assert text.count("Not the paper's numbers: objective.temperature is 0, the paper's is 1") == 1
+    assert "Not the paper's numbers" not in under("smoke")

@@ -46,6 +46,23 @@ def test_reg_adds_minus_the_log_posterior_of_the_labels() -> None:
     assert float(found) == pytest.approx(-0.5 * expected.mean(), rel=1e-3)
 
 
+def test_the_papers_temperature_leaves_reg_no_gradient_in_many_dimensions() -> None:
+    """Why the preset `paper` departs from it: classes that lie apart by their noise alone."""
+    n, classes, d = 40, 4, 512
+    y = torch.arange(n) % classes
+    generator = torch.Generator().manual_seed(0)
+    means = torch.randn(classes, d, generator=generator)
+    z = (means[y] + torch.randn(n, d, generator=generator)).requires_grad_()
+    psi = Mixture(torch.full((classes,), 1 / classes), means, torch.ones(classes, d),
+                  torch.zeros(classes, dtype=torch.bool))  # fmt: skip
+    at_rest = {}
+    for temperature in (1.0, float(d)):
+        loss = -psi.log_posterior(z, temperature).gather(1, y[:, None]).sum()
+        (gradient,) = torch.autograd.grad(loss, z)
+        at_rest[temperature] = int((gradient == 0).all(dim=1).sum())
+    assert at_rest == {1.0: n, float(d): 0}
+
+
 def test_a_class_that_psi_has_not_seen_is_left_out_of_reg() -> None:
     """A rare class may be missing in the sample that ψ_L is fitted on."""
     part, training = parts(steps=8)

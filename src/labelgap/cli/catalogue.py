@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
+from labelgap.cli.values import PRESETS
 
 if TYPE_CHECKING:
     from labelgap.methods import Method
@@ -83,7 +84,7 @@ def check(
 @app.command()
 def config(
     method: str = typer.Option("daal", help="Whose objective and acquisition to list."),
-    preset: str = typer.Option("smoke", help="smoke | cpu | paper."),
+    preset: str = typer.Option("smoke", help=PRESETS),
     dataset: str = typer.Option("digits", help="The data set."),
     json_: bool = typer.Option(False, "--json", help="The resolved configuration as JSON."),
 ) -> None:
@@ -119,4 +120,7 @@ def config(
             if row[name]:
                 text = escape(row[name])
                 table.add_row("", text if name == "description" else f"[dim]{name}: {text}[/]")
+        if row["paper"]:
+            theirs, reason = row["paper"]
+            table.add_row("", f"[dim]the paper's own value is {theirs:g}: {escape(reason)}[/]")
     console.print(table)

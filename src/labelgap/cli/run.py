@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.values import tree_of
+from labelgap.cli.values import PRESETS, tree_of
 
 if TYPE_CHECKING:
     from labelgap.core.config import RunConfig
@@ -29,7 +29,7 @@ def run(
     acquisition: str | None = typer.Option(
         None, help="How items are chosen, of a free pair. [default: random]"
     ),
-    preset: str | None = typer.Option(None, help="smoke | cpu | paper. [default: smoke]"),
+    preset: str | None = typer.Option(None, help=f"{PRESETS} [default: smoke]"),
     network: str | None = typer.Option(None, help="resnet | mlp | timm:NAME | embedding."),
     freeze: bool = typer.Option(
         False,

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine
 from labelgap.data.types import Task
-from labelgap.session.presets import title_of
+from labelgap.session.presets import departing, title_of
 
 
 class Screen:
@@ -37,6 +38,9 @@ class Screen:
             f"{self.machine.device}, {self.machine.precision}, {self.threads} threads → "
             f"{self.folder}"
         )
+        departures = departing(c.model_dump(mode="json"))
+        if departures:
+            self.console.print(escape(departures))
         for text in warnings:
             self.console.print(f"[yellow]warning:[/] {text}")
 

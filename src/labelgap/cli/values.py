@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 Tree = dict[str, Any]
 
+PRESETS = (
+    "smoke | cpu | paper: the paper's numbers, but for objective.temperature and "
+    "objective.reg_start of daal (`labelgap config --preset paper` says why)."
+)
+"""The presets of a run, for help."""
+
 
 def tree_of(
     file: Path | None, flags: Mapping[str, Any], sets: Sequence[str]

@@ -32,6 +32,7 @@ def setting(
     source: str = "",
     evidence: str = "",
     search: tuple[Any, ...] | None = None,
+    paper: tuple[float, str] | None = None,
     **constraints: Any,
 ) -> Any:
     """A documented configuration key.
@@ -41,8 +42,9 @@ def setting(
     source: where the default comes from (paper section, equation, code base, or "ours").
     evidence: what was measured for it, with the command; empty where nothing was.
     search: the range `labelgap tune` draws from: (low, high, "log"|"linear") or a list of choices.
+    paper: (the paper's own value, why the preset `paper` keeps another one).
     """
-    extra: JsonExtra = {"source": source, "evidence": evidence, "search": search}
+    extra: JsonExtra = {"source": source, "evidence": evidence, "search": search, "paper": paper}
     return Field(default, description=description, json_schema_extra=extra, **constraints)
 
 
@@ -234,7 +236,7 @@ def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
 
 
 def describe(model: type[Settings], prefix: str = "") -> Iterator[dict[str, Any]]:
-    """One row per key of a model and its nested models: key, default, meaning, source, evidence."""
+    """One row per key of a model and its nested models: what `setting` was given, and its key."""
     for name, info in model.model_fields.items():
         key = f"{prefix}{name}"
         nested = info.annotation
@@ -252,4 +254,5 @@ def _row(info: FieldInfo) -> dict[str, Any]:
         "source": extra.get("source", ""),
         "evidence": extra.get("evidence", ""),
         "search": extra.get("search"),
+        "paper": extra.get("paper"),
     }

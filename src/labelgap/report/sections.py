@@ -15,6 +15,7 @@ from labelgap.report.markup import Child, Markup, join, tag
 from labelgap.report.names import data_name, method_name
 from labelgap.report.scatter import MOST_LOOKS, Panel, describe, embedding_figure
 from labelgap.report.style import percent
+from labelgap.session.presets import departing
 
 STAGES = ("train", "align", "score", "select", "evaluate")
 MOST_ITEMS = 24
@@ -61,7 +62,8 @@ def headline(result: Mapping[str, Any], task: Task | None) -> Markup:
 
 
 def warnings(result: Mapping[str, Any]) -> Markup | None:
-    """What a reader must know before believing the figures: an audit that fails, absent classes."""
+    """What a reader must know before believing the figures: an audit that fails, what is not
+    the paper's under its preset, absent classes."""
     found = []
     audit = result["audit"]
     if audit["claimed_labels"] != audit["distinct_labels"]:
@@ -69,6 +71,9 @@ def warnings(result: Mapping[str, Any]) -> Markup | None:
             f"The configuration allows {audit['claimed_labels']:,} labels, but "
             f"{audit['distinct_labels']:,} distinct items were labelled: do not compare this run."
         )
+    departures = departing({**result["config"], "preset": result["preset"]})
+    if departures:
+        found.append(departures)
     absent = result["rounds"][-1].get("absent_classes") or []
     if absent:
         names = ", ".join(_class(result, c) for c in absent)

@@ -6,10 +6,11 @@ data set needs, what the method cannot do without, a configuration file, flags a
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from labelgap.axes.registry import lookup, options
-from labelgap.core.config import RunConfig, build
+from labelgap.core.config import RunConfig, build, describe
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import check_network
 from labelgap.methods import METHODS
@@ -38,7 +39,7 @@ PRESETS: dict[str, Tree] = {
         },
         "loop": {"initial": 100, "budget": 100, "rounds": 9, "pool_subset": 10_000},
     },
-    # The paper's numbers exactly: they are the fields' defaults.
+    # The paper's numbers, which are the fields' defaults, but for those that `departures` names.
     "paper": {
         "training": {"epochs": 200},
         "loop": {"initial": 1000, "budget": 1000, "rounds": 9, "pool_subset": 10_000},
@@ -136,6 +137,51 @@ def resolve(
 
 def _data_name(values: Mapping[str, Any]) -> str:
     return str(values.get("data", {}).get("name", "digits"))
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A key of the pair that is not the paper's, though the preset is."""
+
+    key: str
+    value: float
+    paper: float
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key} is {self.value:g}, the paper's is {self.paper:g}: {self.reason}"
+
+    @property
+    def switch(self) -> str:
+        """What takes the paper's own value."""
+        return f"--set {self.key}={self.paper:g}"
+
+
+def departures(config: Mapping[str, Any]) -> list[Departure]:
+    """What a run under the preset `paper` does not have from the paper, and why.
+
+    config: a whole configuration, as in `config.json`; under other presets the answer is empty.
+    """
+    if config["preset"] != "paper":
+        return []
+    found = []
+    for axis, known in (("objective", OBJECTIVES), ("acquisition", ACQUISITIONS)):
+        cls = known.get(config[f"{axis}_name"])
+        for row in describe(cls.Options) if cls else ():
+            value = config[axis].get(row["key"])
+            if row["paper"] and value != row["paper"][0]:
+                found.append(Departure(f"{axis}.{row['key']}", value, *row["paper"]))
+    return found
+
+
+def departing(config: Mapping[str, Any]) -> str | None:
+    """`departures` as a few sentences; None where there are none."""
+    found = departures(config)
+    if not found:
+        return None
+    named = "; ".join(map(str, found))
+    switches = " ".join(d.switch for d in found)
+    return f"Not the paper's numbers: {named}. `{switches}` takes the paper's."
 
 
 def pair_of(config: RunConfig) -> tuple[Any, Any]:

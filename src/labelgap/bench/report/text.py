@@ -14,6 +14,7 @@ from labelgap.bench.report.part import Part, Shown
 from labelgap.core.wording import counted
 from labelgap.report import page
 from labelgap.report.markup import Markup
+from labelgap.session.presets import departing
 
 # ---------------------------------------------------------------------- words
 
@@ -45,6 +46,8 @@ def state_lines(store: Store, collection: Collection, compared: Sequence[Compari
         for c in compared
         if len(c.seeds) < 2
     ]
+    pairs = [row[0].cell.config.model_dump(mode="json") for c in compared for row in c.cells]
+    lines += dict.fromkeys(filter(None, map(departing, pairs)))
     return lines
 
 
