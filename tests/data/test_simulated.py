@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from labelgap.core.types import UNKNOWN_CLASS, Query
+from labelgap.core.types import NONE_OF_THESE, Query
 from labelgap.data import load
 from labelgap.data.types import Task
 from labelgap.loop.run import simulated
@@ -64,7 +64,7 @@ def test_strangers_answer_none_of_these_and_noise_is_among_the_rest() -> None:
     stranger = ~np.isin(np.array(DIGITS.classes)[DIGITS.train.labels], task.classes)
     assert set(DIGITS.train.labels[stranger]) == set(range(10)) - set(map(int, task.classes))
     for given in (true, answers):
-        np.testing.assert_array_equal(given == UNKNOWN_CLASS, stranger)
+        np.testing.assert_array_equal(given == NONE_OF_THESE, stranger)
     # Classes are numbered anew; the truth is the old class by its name.
     names = np.array(task.classes)[true[~stranger]]
     np.testing.assert_array_equal(names, np.array(DIGITS.classes)[DIGITS.train.labels[~stranger]])
@@ -91,7 +91,7 @@ def test_everything_at_once() -> None:
     task, answers = made(open_set=0.3, redundancy=1, imbalance=5, label_noise=0.2)
     assert_same_pool(task, quiet)
     assert (answers != true).sum() == round(0.2 * (true >= 0).sum())
-    np.testing.assert_array_equal(answers[true < 0], UNKNOWN_CLASS)
+    np.testing.assert_array_equal(answers[true < 0], NONE_OF_THESE)
     # Strangers are of no class, so imbalance leaves them in.
     assert np.isin(np.flatnonzero(true < 0), task.pool).all()
 

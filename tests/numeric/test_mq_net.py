@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from views import acquire, array_view, normal
 
 from labelgap.axes.view import PoolView
-from labelgap.core.types import UNKNOWN_CLASS
+from labelgap.core.types import NONE_OF_THESE
 from labelgap.data import simulate
 from labelgap.loop.oracle import Oracle
 from labelgap.methods.mq_net import Monotone, MqNetOptions, answered, meta_train, purity, ranking
@@ -153,7 +153,7 @@ def test_an_open_set_from_end_to_end() -> None:
     assert memory[2]["ids"].tolist() == ids
     assert memory[2]["logits"].shape == (30, task.num_classes)
     z, loss = answered(session.view(3))
-    outside = task.train.labels[memory[2]["ids"]] == UNKNOWN_CLASS
+    outside = task.train.labels[memory[2]["ids"]] == NONE_OF_THESE
     assert len(z) == 30
     assert (loss.numpy()[outside] == 0).all()
     assert (loss.numpy()[~outside] > 0).all()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from labelgap.core.errors import LedgerError, UnknownName
-from labelgap.core.types import NONE_OF_THESE, UNKNOWN_CLASS, QueryItem
+from labelgap.core.types import NONE_OF_THESE, QueryItem
 from labelgap.ledger.ledger import Ledger
 
 
@@ -84,13 +84,13 @@ def test_held_out_and_none_of_these_are_never_trained_on():
         ledger.asked(0, items(1, 2, 3, 4))
         ledger.hold_out([2, 4, 2])
         ledger.hold_out([4])
-        ledger.answers({1: 0, 2: 1, 3: UNKNOWN_CLASS, 4: UNKNOWN_CLASS})
+        ledger.answers({1: 0, 2: 1, 3: NONE_OF_THESE, 4: NONE_OF_THESE})
         assert ledger.labelled_ids().tolist() == [1]
         assert ledger.labelled_ids("held-out").tolist() == [2]
         assert ledger.labelled_ids("all").tolist() == [1, 2, 3, 4]
         assert ledger.labels == {1: 0, 2: 1, 3: -1, 4: -1}
         assert [e.id for e in ledger.events() if e.kind == "held-out"] == [2, 4]
-    assert NONE_OF_THESE == UNKNOWN_CLASS
+    assert NONE_OF_THESE == NONE_OF_THESE
 
 
 def test_correction_and_undo_bring_back_what_was_there(ledger):

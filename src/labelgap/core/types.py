@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64
 
-NONE_OF_THESE = -1
-"""The label "none of the classes": it counts as an answer and is never trained on."""
 Ids = Int64[np.ndarray, "_"]
-UNKNOWN_CLASS = -1
-"""The answer "none of these classes" (open-set pools): it costs budget and is never trained on."""
+NONE_OF_THESE = -1
+"""The label "none of the classes" (open-set pools): it is an answer, costs budget and is never
+trained on."""
 
 
 @dataclass(frozen=True, slots=True)

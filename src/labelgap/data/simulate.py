@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from labelgap.core.errors import ConfigError
+from labelgap.core.types import NONE_OF_THESE
 from labelgap.data.types import Split, Task, fingerprint
 
 _CHUNK = 4096  # images at a time: bounds the temporary arrays
@@ -63,7 +64,8 @@ def open_set(task: Task, held_out: float | int, rng: np.random.Generator) -> Tas
             "At least one class must go and two must stay.",
         )
     kept = np.sort(rng.permutation(task.num_classes)[out:])
-    number = np.full(task.num_classes + 1, -1, dtype=np.int64)  # the last entry is for label −1
+    # Its last entry is what label −1 becomes.
+    number = np.full(task.num_classes + 1, NONE_OF_THESE, dtype=np.int64)
     number[kept] = np.arange(len(kept))
     train = Split(task.train.inputs, number[task.train.labels])
     test = number[task.test.labels]

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from labelgap.core.errors import DataError
+from labelgap.core.types import NONE_OF_THESE
 
 Inputs = UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n d"]
 
@@ -85,7 +86,9 @@ class Task:
                 f"test items {self.test.inputs.shape[1:]}.",
                 "Both splits need one shape; image_size (--image-size) resizes images.",
             )
-        check_labels(self.train.labels, len(self.classes), f"{self.name}, train", lowest=-1)
+        check_labels(
+            self.train.labels, len(self.classes), f"{self.name}, train", lowest=NONE_OF_THESE
+        )
         check_labels(self.test.labels, len(self.classes), f"{self.name}, test")
 
     @classmethod

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import TUNING, Settings, setting
-from labelgap.core.types import Query
+from labelgap.core.types import NONE_OF_THESE, Query
 from labelgap.methods.ll4al import PREDICTED_LOSS, pairs
 from labelgap.select.arrays import Factor, lowest
 from labelgap.select.scores import least_confidence
@@ -178,7 +178,7 @@ def answered(view: "PoolView") -> tuple[Float[Tensor, "q 2"], Float[Tensor, " q"
     last = view.memory.get(max(view.memory, default=-1), {})
     ids = np.asarray(last.get("ids", empty), dtype=np.int64)
     labels = dict(zip(view.labelled_ids.tolist(), view.labels.tolist(), strict=True))
-    labels |= dict.fromkeys(view.rejected_ids.tolist(), -1)
+    labels |= dict.fromkeys(view.rejected_ids.tolist(), NONE_OF_THESE)
     rows = [i for i, id in enumerate(ids.tolist()) if id in labels]
     if not rows:
         return torch.zeros(0, 2), torch.zeros(0)
