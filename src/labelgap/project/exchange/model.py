@@ -152,7 +152,7 @@ def export_model(work: Work, out: Path, format: str) -> None:
 def _onnx(model: Classifier, facts: dict[str, Any], out: Path) -> None:
     try:
         import onnx
-        import onnxscript  # type: ignore[import-not-found]  # noqa: F401
+        import onnxscript  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             "ONNX needs an extra that is not installed.", "pip install 'labelgap[onnx]'"
