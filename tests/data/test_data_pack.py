@@ -1,6 +1,7 @@
 """Packing once: what is decoded again and when, and what a torn or full disk does."""
 
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import pytest
 import labelgap.data.pack as pack
 from labelgap.core.errors import DataError
 from labelgap.data import load
-from labelgap.data.cache import cache_folder, content_digest, write_atomically
+from labelgap.data.cache import cache_folder, content_digest, write_record
 
 
 @pytest.fixture
@@ -196,10 +197,29 @@ def test_a_full_disk_is_an_error_and_not_a_bus_error(root, monkeypatch):
 
 def test_an_atomic_write_replaces_whole(tmp_path):
     path = tmp_path / "deep" / "record"
-    write_atomically(path, b"one")
-    write_atomically(path, b"two")
+    write_record(path, b"one")
+    write_record(path, b"two")
     assert path.read_bytes() == b"two"
     assert [p.name for p in path.parent.iterdir()] == ["record"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder cannot be synced there")
+def test_a_record_is_on_the_disk_with_its_name(tmp_path, monkeypatch):
+    synced = []
+
+    def fsync(handle):
+        synced.append(stat.S_ISDIR(os.fstat(handle).st_mode))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_record(tmp_path / "record", b"one")
+    assert synced == [False, True]  # the content, then the folder that names it
+
+
+def test_a_cache_folder_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cache folder") as caught:
+        write_record(tmp_path / "file" / "record", b"one")
+    assert "LABELGAP_CACHE" in caught.value.cure
 
 
 def test_where_the_cache_is(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from labelgap.core.errors import FolderError
+from labelgap.core.errors import FolderError, LabelgapError
 
 
 def _umask() -> int:
@@ -19,14 +19,26 @@ def _umask() -> int:
 _UMASK = _umask()
 
 
+def _refused(path: Path, error: OSError) -> LabelgapError:
+    return FolderError(
+        f"Cannot write {path}: {error.strerror or error}.",
+        "Free space there, allow writing, or choose another place.",
+    )
+
+
 def write_atomically(
-    path: Path, write: Callable[[IO[bytes]], object], *, private: bool = False
+    path: Path,
+    write: Callable[[IO[bytes]], object],
+    *,
+    private: bool = False,
+    refused: Callable[[Path, OSError], LabelgapError] = _refused,
 ) -> None:
     """Write to a temporary file beside `path`, fsync, rename, fsync the folder.
 
     Parameters
     ----------
     private: only the owner may read it (secrets); else whoever the umask allows.
+    refused: makes the error, for files whose cure is another.
 
     Raises
     ------
@@ -42,14 +54,10 @@ def write_atomically(
             os.fsync(file.fileno())
         if not private:  # mkstemp made it 0600, which would hide reports from others
             os.chmod(temporary, 0o666 & ~_UMASK)
-        os.replace(temporary, path)
+        rename_durably(Path(temporary), path)
         temporary = None
-        _sync_folder(path.parent)
     except OSError as error:
-        raise FolderError(
-            f"Cannot write {path}: {error.strerror or error}.",
-            "Free space there, allow writing, or choose another place.",
-        ) from error
+        raise refused(path, error) from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
@@ -60,10 +68,14 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
     write_atomically(path, lambda file: file.write(text.encode()), private=private)
 
 
-def _sync_folder(folder: Path) -> None:
+def rename_durably(temporary: Path, path: Path) -> None:
+    """Let a file whose content is on the disk take the place of `path`, for good when this
+    returns. Raises `OSError`.
+    """
+    os.replace(temporary, path)
     if os.name == "nt":  # a folder cannot be opened there, and the rename is durable enough
         return
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

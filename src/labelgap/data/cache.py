@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labelgap.core.errors import DataError
+from labelgap.core.files import write_atomically
 from labelgap.data.progress import late_progress
 
 # A file changed within one tick of the file system's clock keeps its times; a record made this
@@ -69,25 +70,21 @@ def content_digest(files: Sequence[Path], base: Path, cache: Path) -> str:
             digest.update(f"{name}\x1f{file_digest(path)}\x1e".encode())
             advance(size)
     if started - newest > _RACY:
-        write_atomically(record, digest.hexdigest().encode())
+        write_record(record, digest.hexdigest().encode())
     return digest.hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a small file so that it is whole or absent, whenever the machine stops."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise unwritable(path.parent, error) from error
+def write_record(path: Path, content: bytes) -> None:
+    """Write a small file of the cache. Raises `DataError` where the folder cannot be written."""
+    write_atomically(
+        path,
+        lambda file: file.write(content),
+        refused=lambda path, error: unwritable(path.parent, error),
+    )
 
 
 def unwritable(folder: Path, error: OSError) -> DataError:
+    """The error of a cache folder that the disk refuses to write."""
     return DataError(
         f"The cache folder {folder} cannot be written ({error.strerror or error}).",
         "Set LABELGAP_CACHE to a folder on a disk with room.",

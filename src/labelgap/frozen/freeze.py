@@ -21,7 +21,7 @@ from labelgap.core.config import NetworkSettings, RunConfig
 from labelgap.core.device import Machine
 from labelgap.core.errors import ConfigError, NumericalError
 from labelgap.core.streams import Streams
-from labelgap.data.cache import cache_folder, content_digest, write_atomically
+from labelgap.data.cache import cache_folder, content_digest, write_record
 from labelgap.data.progress import late_progress
 from labelgap.data.types import Augment, Split, Task
 from labelgap.frozen.embedding import NAME as EMBEDDING
@@ -220,7 +220,7 @@ class _Freezer:
             backbone.preprocessing,
             backbone.width,
         )
-        write_atomically(record, json.dumps(asdict(recipe), indent=1).encode())
+        write_record(record, json.dumps(asdict(recipe), indent=1).encode())
         return recipe
 
     def _request(self) -> str:

@@ -22,7 +22,7 @@ from jaxtyping import Float32
 
 from labelgap.core.errors import DataError, LedgerError
 from labelgap.core.lock import WriterLock
-from labelgap.data.cache import content_digest, unwritable, write_atomically
+from labelgap.data.cache import content_digest, unwritable, write_record
 
 CHUNK = 1024
 """Rows between two points that a killed computation resumes from."""
@@ -148,7 +148,7 @@ def _make(
     mean, std = _statistics(np.load(array, mmap_mode="r"))
     digest = content_digest((array,), making, cache)
     meta = {**facts, "shape": shape, "digest": digest, "mean": mean, "std": std}
-    write_atomically(making / "meta.json", json.dumps(meta).encode())
+    write_record(making / "meta.json", json.dumps(meta).encode())
     journal.unlink()
     making.rename(folder)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from labelgap.core.errors import LedgerError
+from labelgap.core.files import rename_durably
 
 APPLICATION_ID = 0x6C676170  # "lgap": tells a ledger from any other SQLite file
 
@@ -223,13 +224,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        if os.name != "nt":  # a folder cannot be opened there
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        rename_durably(temporary, path)
     finally:
         _remove(temporary)
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from labelgap.core.errors import DataError
-from labelgap.data.cache import cache_folder, file_digest, write_atomically
+from labelgap.data.cache import cache_folder, file_digest, write_record
 
 HUB = "hub"
 CONTENT = "sha256:"
@@ -26,7 +26,7 @@ def by_content(weights: str | None) -> str | None:
     digest = _digest(path)
     record = _record(digest)
     if not record.is_file() or record.read_text() != str(path):
-        write_atomically(record, str(path).encode())
+        write_record(record, str(path).encode())
     return f"{CONTENT}{digest}"
 
 

@@ -9,7 +9,6 @@ own token, so a forged one can store nothing, and two of one event are one pull.
 import base64
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from labelgap.core.errors import FolderError, LabelgapError
+from labelgap.core.files import write_text
 from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.link import Link
 from labelgap.project.label_studio.predictor import Predictor
@@ -173,16 +173,11 @@ def password_of(home: Path) -> str:
     file = home / SECRET
     try:
         if not file.exists():
-            part = file.with_suffix(".part")
-            part.unlink(missing_ok=True)
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as stream:
-                json.dump({"password": secrets.token_urlsafe(32)}, stream)
-            os.replace(part, file)
+            write_text(file, json.dumps({"password": secrets.token_urlsafe(32)}), private=True)
         return str(json.loads(file.read_text())["password"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FolderError(
-            f"{file} cannot be read or written: {error}.", "Remove it: a new one is made."
+            f"{file} cannot be read: {error}.", "Remove it: a new one is made."
         ) from error
 
 
