@@ -11,7 +11,7 @@ from jaxtyping import TypeCheckError
 from scipy import stats
 
 from labelgap.bench.evidence import statistics as s
-from labelgap.loop.result import aubc
+from labelgap.core.area import area
 
 LABELS = np.array([10, 20, 40], dtype=np.int64)
 
@@ -34,7 +34,16 @@ def test_the_halves_by_hand_and_their_mean_is_the_area() -> None:
     early, late = s.halves(LABELS, curve)
     assert early == pytest.approx((10 * 0.3 + 5 * 0.425) / 15)
     assert late == pytest.approx(0.525)
-    assert (early + late) / 2 == pytest.approx(aubc(LABELS.tolist(), curve.tolist()))
+    assert (early + late) / 2 == pytest.approx(area(LABELS, curve))
+
+
+def test_the_area_is_that_of_the_trapezoids_and_ends_within_the_curve() -> None:
+    labels, curve = [10, 20, 40], [0.2, 0.4, 0.6]
+    assert area(labels, curve) == float(np.trapezoid(curve, labels)) / 30
+    assert area([10], [0.3]) == 0.3
+    for low, high in ((5, 20), (20, 50), (20, 20)):
+        with pytest.raises(ValueError, match=r"not within 10..40 labels"):
+            area(labels, curve, low, high)
 
 
 def test_labels_to_reach_are_interpolated_and_saved_ones_counted_from_the_end() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from labelgap.core.area import area
 from labelgap.core.config import LoopSettings
 from labelgap.core.device import Machine
 from labelgap.data.types import Task
@@ -55,13 +56,6 @@ def round_entry(session: Session, round: int) -> dict[str, Any]:
     }
 
 
-def aubc(labels: list[int], accuracy: list[float]) -> float:
-    """Area under the budget curve: trapezoids over labels, divided by the range of labels."""
-    if len(labels) < 2:
-        return accuracy[0]
-    return float(np.trapezoid(accuracy, labels) / (labels[-1] - labels[0]))
-
-
 def make_result(session: Session, task: Task, machine: Machine) -> dict[str, Any]:
     """The content of result.json."""
     config = session.config
@@ -80,7 +74,7 @@ def make_result(session: Session, task: Task, machine: Machine) -> dict[str, Any
         "preset": config.preset,
         "config": config.model_dump(mode="json"),
         "rounds": rounds,
-        "aubc": aubc([r["labels"] for r in rounds], [r["accuracy"] for r in rounds]),
+        "aubc": area([r["labels"] for r in rounds], [r["accuracy"] for r in rounds]),
         "audit": {
             "claimed_labels": int(schedule(config.loop, task.num_classes)[-1]),
             "distinct_labels": len(np.unique(asked)),

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, Int64
 
 from labelgap.bench.grid.grid import Cell, current_config
+from labelgap.core.area import area
 from labelgap.core.config import canonical
 from labelgap.core.errors import DataError
 from labelgap.core.files import write_atomically
-from labelgap.loop.result import aubc
 
 Count = Annotated[int, pa.int32()]
 Rounds = Float[np.ndarray, " r"]
@@ -112,7 +112,7 @@ class Result:
     @property
     def aubc(self) -> float:
         """Area under the accuracy curve over labels, divided by the range of labels."""
-        return aubc(self.labels.tolist(), self.accuracy.tolist())
+        return area(self.labels, self.accuracy)
 
     @property
     def total_seconds(self) -> float:

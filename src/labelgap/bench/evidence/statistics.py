@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from scipy import stats
 
+from labelgap.core.area import area
+
 LEVEL = 0.95
 FEWEST_FOR_BOOTSTRAP = 10
 """Below so many seeds resampling knows too little of the spread; Student's t is used."""
@@ -65,18 +67,6 @@ def t_interval(values: Seeds, level: float | int = LEVEL) -> Interval:
     sd = float(np.std(values, ddof=1))
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * sd / np.sqrt(n)
     return Interval(mean, sd, mean - half, mean + half, n, "t")
-
-
-def area(
-    labels: Int64[np.ndarray, " r"], curve: Curve, low: float | int, high: float | int
-) -> float:
-    """Mean height of the curve between two numbers of labels (trapezoids, ends interpolated)."""
-    if not labels[0] <= low < high <= labels[-1]:
-        raise ValueError(f"{low}..{high} is not within {labels[0]}..{labels[-1]} labels.")
-    inner = (labels > low) & (labels < high)
-    x = np.concatenate([[low], labels[inner], [high]]).astype(np.float64)
-    y = np.interp(x, labels, curve)
-    return float(np.trapezoid(y, x) / (high - low))
 
 
 def halves(labels: Int64[np.ndarray, " r"], curve: Curve) -> tuple[float, float]:
