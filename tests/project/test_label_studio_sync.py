@@ -10,7 +10,7 @@ from conftest import CLASSES, QUICK, make_images
 from label_studio_stub import LEGACY, PERSONAL, Stub, parsed, result_of
 from PIL import Image
 
-from labelgap.core.errors import ConfigError, DataError, LedgerError
+from labelgap.core.errors import ConfigError, DataError, LedgerError, StorageError
 from labelgap.core.types import NONE_OF_THESE, QueryItem
 from labelgap.project.exchange.begin import begin
 from labelgap.project.keep.store import Project
@@ -603,11 +603,11 @@ def test_a_full_disk_ends_the_pull_and_the_next_one_goes_on(project, stub, clien
     def full(*args, **values):
         calls.append(args)
         if len(calls) == 2:
-            raise LedgerError("The disk is full.") from OSError(28, "No space left on device")
+            raise StorageError("The disk is full.")
         return answer(*args, **values)
 
     monkeypatch.setattr(project.ledger, "answer", full)
-    with pytest.raises(LedgerError, match="full"):
+    with pytest.raises(StorageError, match="full"):
         pull(project, client, here)
     assert project.ledger.labels == {0: 0}
     assert (pull(project, client, here).labels, len(project.ledger.labels)) == (2, 3)

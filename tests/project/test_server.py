@@ -415,6 +415,15 @@ def test_the_accuracy_follows_a_held_out_label_that_is_corrected(client, asked):
         assert (accuracy["value"], accuracy["total"]) == (right, 2)
 
 
+def test_a_ledger_that_closed_keeps_the_answer_for_later(client, asked):
+    """Not the answer's fault: the page sends it again, where a refusal would make it forget."""
+    [item] = asked.ledger.outstanding_ids()[:1].tolist()
+    asked.ledger.close()
+    answer = send(client, [labelling(item, 0, "request-late")])
+    assert (answer.status_code, answer.json()["results"]) == (507, [])
+    assert "closed" in answer.json()["error"]
+
+
 def test_two_people_get_other_images_and_disagree_in_the_open(client, asked):
     batches = [
         {item["id"] for item in client.get(f"/api/batch?person={p}&n=5").json()}

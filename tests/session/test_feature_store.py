@@ -184,6 +184,12 @@ def test_a_second_process_waits_and_computes_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(entry.features, TRUTH)
 
 
+def test_a_lock_that_cannot_be_written_is_named_with_the_cache_s_cure(tmp_path: Path) -> None:
+    (tmp_path / "features" / "k.lock").mkdir(parents=True)  # a folder cannot be written to
+    with pytest.raises(DataError, match=r"lock file.*LABELGAP_CACHE"):
+        get(tmp_path, Counter())
+
+
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "features").write_text("a file where a folder is due")
     with pytest.raises(DataError, match="LABELGAP_CACHE"):

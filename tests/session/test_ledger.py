@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelgap.core.errors import LedgerError, UnknownName
+from labelgap.core.errors import LedgerError, StorageError, UnknownName
 from labelgap.core.types import NONE_OF_THESE, QueryItem
 from labelgap.ledger.ledger import Ledger
 
@@ -464,3 +464,22 @@ def test_an_unlocked_writer_and_the_holder_keep_one_order(tmp_path):
         assert one.labels == two.labels == {1: 2}
         with pytest.raises(LedgerError, match="has a label"):
             two.asked(1, items(1))
+
+
+def test_a_refused_event_and_a_ledger_that_cannot_write_are_told_apart(tmp_path):
+    """What was refused stays refused; what the storage could not take can be sent again."""
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.set_classes(2)
+        for label, person in ((7, "anna"), (0, "\ud800")):
+            with pytest.raises(LedgerError) as caught:
+                ledger.answer(1, label, person=person)
+            assert not isinstance(caught.value, StorageError)
+        with (
+            Ledger.open(tmp_path / "ledger.sqlite", read_only=True) as reader,
+            pytest.raises(StorageError, match="read-only"),
+        ):
+            reader.answer(1, 0)
+    with pytest.raises(StorageError, match="closed"):
+        ledger.answer(1, 0)
+    with pytest.raises(StorageError, match="could not be written"):
+        Ledger.open().export_jsonl(tmp_path / "no" / "folder" / "log.jsonl")

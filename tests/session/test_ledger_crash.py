@@ -18,7 +18,7 @@ import pytest
 from disks import small_file_system
 
 from labelgap.core import lock as _lock
-from labelgap.core.errors import LedgerError
+from labelgap.core.errors import LedgerError, StorageError
 from labelgap.core.types import QueryItem
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger import log as log_module
@@ -498,7 +498,7 @@ def test_events_that_contradict_each_other_are_named(tmp_path):
             " VALUES ('', 'undone', 77, 0, '', NULL, '{\"undoes\": 1}')"
         )
     database.close()
-    with pytest.raises(LedgerError, match=r"Event 8 of .* contradicts"):
+    with pytest.raises(StorageError, match=r"Event 8 of .* contradicts"):
         Ledger.open(path)
 
 

@@ -61,6 +61,12 @@ class LedgerError(LabelgapError):
     """A label ledger that cannot be opened or that refuses an event."""
 
 
+class StorageError(LedgerError):
+    """A ledger that can neither be read nor written now, whatever the event: the disk or the
+    database refuses, it is damaged, closed or open read-only. What was to be stored is not at
+    fault and can be sent again; any other `LedgerError` refuses the event for good."""
+
+
 class InUse(LedgerError):
     """A label ledger that another program writes in; names that program."""
 

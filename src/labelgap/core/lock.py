@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labelgap.core.errors import InUse, LedgerError
+from labelgap.core.errors import InUse, StorageError
 
 # Where SQLite's write-ahead log is unsafe (no shared memory between hosts) or where fsync and
 # locks are promises of another machine.
@@ -59,7 +59,8 @@ class WriterLock:
     The kernel's lock decides, so the lock of a dead process is free at once and a reused process
     id misleads nobody; the text (pid, host, since) only names the holder for people.
 
-    Raises `LedgerError` naming the holder when another process, or this one, has it.
+    Raises `InUse` naming the holder when another process, or this one, has it; `StorageError`
+    where the lock file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +68,7 @@ class WriterLock:
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise LedgerError(
+            raise StorageError(
                 f"The lock file {self.path} cannot be written: {error.strerror}.",
                 "Make its folder writable, or open the ledger read-only.",
             ) from error

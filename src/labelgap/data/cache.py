@@ -15,6 +15,8 @@ from labelgap.data.progress import late_progress
 # A file changed within one tick of the file system's clock keeps its times; a record made this
 # soon after the last change (seconds) is not kept. FAT has the coarsest clock, 2 s.
 _RACY = 3.0
+CURE = "Set LABELGAP_CACHE to a folder on a disk with room."
+"""Of a cache folder that the disk refuses to write."""
 
 
 def cache_folder(cache: Path | None = None) -> Path:
@@ -87,5 +89,5 @@ def unwritable(folder: Path, error: OSError) -> DataError:
     """The error of a cache folder that the disk refuses to write."""
     return DataError(
         f"The cache folder {folder} cannot be written ({error.strerror or error}).",
-        "Set LABELGAP_CACHE to a folder on a disk with room.",
+        CURE,
     )

@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Float32
 
-from labelgap.core.errors import DataError, LedgerError
+from labelgap.core.errors import DataError, InUse, StorageError
 from labelgap.core.lock import WriterLock
-from labelgap.data.cache import content_digest, unwritable, write_record
+from labelgap.data.cache import CURE, content_digest, unwritable, write_record
 
 CHUNK = 1024
 """Rows between two points that a killed computation resumes from."""
@@ -110,13 +110,13 @@ def _sole_writer(folder: Path) -> Iterator[None]:
     while lock is None:
         try:
             lock = WriterLock(folder)
-        except LedgerError as error:
-            if isinstance(error.__cause__, OSError):
-                raise error.__cause__ from error
+        except InUse as error:
             if not said:
                 warnings.warn(f"Waiting for the features: {error.cause}", stacklevel=4)
                 said = True
             time.sleep(0.5)
+        except StorageError as error:
+            raise DataError(error.cause, CURE) from error
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from labelgap.core.errors import LedgerError
+from labelgap.core.errors import LedgerError, StorageError
 from labelgap.core.files import rename_durably
 
 APPLICATION_ID = 0x6C676170  # "lgap": tells a ledger from any other SQLite file
@@ -130,7 +130,7 @@ def check(path: Path) -> int:
         with open(path, "rb") as stream:
             head = stream.read(18)
     except OSError as error:
-        raise LedgerError(
+        raise StorageError(
             f"{path} cannot be read: {error.strerror}.", "Change its permissions."
         ) from error
     if not head:
@@ -237,7 +237,7 @@ def _remove(temporary: Path) -> None:
 
 @contextmanager
 def named_errors(path: Path | None, action: str) -> Iterator[None]:
-    """Turn the database's and the system's errors into `LedgerError`, with the likely cure."""
+    """Turn the database's and the system's errors into `StorageError`, with the likely cure."""
     name = "The ledger in memory" if path is None else str(path)
     try:
         yield
@@ -254,4 +254,4 @@ def named_errors(path: Path | None, action: str) -> Iterator[None]:
             cure = "Restore a snapshot."
         else:
             cure = "Check the disk and the folder; what was stored before is safe."
-        raise LedgerError(f"{name} could not be {action}: {text}.", cure) from error
+        raise StorageError(f"{name} could not be {action}: {text}.", cure) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from labelgap.core.errors import LedgerError
+from labelgap.core.errors import LedgerError, StorageError
 from labelgap.core.lock import WriterLock, network_file_system
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger.events import COLUMNS, KINDS, Event, encode, event_of, request_id, text
@@ -153,9 +153,9 @@ class Log:
 
     def _open_database(self) -> sqlite3.Connection:
         if self._database is None:
-            raise LedgerError(f"The ledger {self._name} is closed.", "Open it again.")
+            raise StorageError(f"The ledger {self._name} is closed.", "Open it again.")
         if os.getpid() != self._process:
-            raise LedgerError(
+            raise StorageError(
                 f"The ledger {self._name} was opened by process {self._process} and this one is"
                 " its fork.",
                 "Open it read-only in the fork.",
@@ -173,7 +173,7 @@ class Log:
             state.apply(self._open_database().execute(REPLAY, (state.seen,)))
             self._stale = False
         except (KeyError, TypeError, ValueError) as error:
-            raise LedgerError(
+            raise StorageError(
                 f"Event {state.seen} of {self._name} contradicts the events before it: {error!r}.",
                 "Restore a snapshot.",
             ) from error
@@ -195,7 +195,7 @@ class Log:
         with self._mutex, _sqlite.named_errors(self.path, "written"):
             database = self._open_database()
             if self._read_only:
-                raise LedgerError(f"{self._name} is open read-only.", "Open it for writing.")
+                raise StorageError(f"{self._name} is open read-only.", "Open it for writing.")
             try:
                 database.execute("BEGIN IMMEDIATE")
                 self._catch_up()

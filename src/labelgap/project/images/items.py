@@ -84,7 +84,7 @@ class File:
 
 
 class Items:
-    """The tables of items and files. Raises `LedgerError` where the disk refuses."""
+    """The tables of items and files. Raises `StorageError` where the disk refuses."""
 
     def __init__(self, file: Path, *, read_only: bool = False) -> None:
         self.file = file

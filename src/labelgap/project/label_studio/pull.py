@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from labelgap.core.errors import LedgerError
+from labelgap.core.errors import LedgerError, StorageError
 from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client, LabelStudioError
 from labelgap.project.label_studio.labelling import Unclear, answer_of
@@ -75,7 +75,7 @@ def pull(project: Project, client: Client, link: Link) -> Pulled:
     request id in the ledger: one that is changed in Label Studio is a correction here, and an
     answer that was undone here stays undone.
 
-    Raises `LabelStudioError`, and `LedgerError` where the disk refuses; what was stored before
+    Raises `LabelStudioError`, and `StorageError` where the disk refuses; what was stored before
     that stays, and the next pull goes on.
     """
     pulled = Pulled()
@@ -137,9 +137,9 @@ def _store(project: Project, link: Link, annotation: _Annotation, pulled: Pulled
     except Unclear as error:
         pulled.quarantined.append(_quarantine(project, annotation, str(error)))
         return
+    except StorageError:
+        raise
     except LedgerError as error:
-        if error.__cause__ is not None:
-            raise  # the disk or the database, not the answer
         pulled.quarantined.append(_quarantine(project, annotation, error.cause))
         return
     if event.seq <= before:

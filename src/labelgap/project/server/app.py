@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from labelgap.core.errors import DataError, LabelgapError
-from labelgap.project.server.desk import Desk, Full, Refused
+from labelgap.core.errors import DataError, LabelgapError, StorageError
+from labelgap.project.server.desk import Desk, Refused
 from labelgap.project.server.security import Guard
 
 STATIC = {
@@ -156,7 +156,7 @@ def _store(desk: Desk, given: list[dict[str, Any]], person: str) -> Response:
             results.append({"stored": desk.store(answer, person)})
         except Refused as error:
             results.append({"refused": str(error)})
-        except Full as error:
+        except StorageError as error:
             body = {"results": results, "error": str(error)}
             return JSONResponse(body, status_code=507, headers=_FRESH)
     return JSONResponse({"results": results}, headers=_FRESH)

@@ -1,6 +1,5 @@
 """What the page asks of the project, as plain data: no HTTP in here."""
 
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from labelgap.core.errors import DataError, LabelgapError, LedgerError
+from labelgap.core.errors import DataError, LabelgapError, LedgerError, StorageError
 from labelgap.core.types import QueryItem
 from labelgap.ledger.events import Event
 from labelgap.ledger.ledger import SKIP_REASONS
@@ -31,10 +30,6 @@ _KEPT = 96  # encoded images in memory
 
 class Refused(LabelgapError):
     """An answer that can never be stored; sending it again is no use."""
-
-
-class Full(LabelgapError):
-    """The disk (or the file) refuses; the answer should be kept and sent again."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +195,8 @@ class Desk:
         Raises
         ------
         Refused: malformed, or contradicts what is there.
-        Full: the disk refuses; nothing of it is stored.
+        StorageError: the disk or the file refuses; nothing of it is stored, and the answer
+            should be kept and sent again.
         """
         request = _text(answer, "request")
         if not 8 <= len(request) <= 100:
@@ -226,12 +222,9 @@ class Desk:
                 event = ledger.undo(id, person=person, request=request)
             else:
                 raise Refused(f"{kind!r} is no kind of answer.", "Reload the page.")
-        except LedgerError as error:
-            # The ledger refused it by its rules, unless the database or the system raised.
-            if isinstance(error.__cause__, (sqlite3.Error, OSError)):
-                raise Full(error.cause, error.cure) from error
-            raise Refused(error.cause, error.cure) from error
-        except DataError as error:
+        except StorageError:
+            raise
+        except (LedgerError, DataError) as error:
             raise Refused(error.cause, error.cure) from error
         return {"seq": event.seq, **self._past(event)}
 
