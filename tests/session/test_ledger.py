@@ -483,3 +483,15 @@ def test_a_refused_event_and_a_ledger_that_cannot_write_are_told_apart(tmp_path)
         ledger.answer(1, 0)
     with pytest.raises(StorageError, match="could not be written"):
         Ledger.open().export_jsonl(tmp_path / "no" / "folder" / "log.jsonl")
+
+
+def test_a_query_leaves_out_what_was_answered_only_where_it_is_told_to(ledger):
+    ledger.answer(4, 1)
+    ledger.skip(6, "unsure")
+    with pytest.raises(LedgerError, match="has a label"):
+        ledger.asked(0, items(3, 4, 5, 6))
+    stored = ledger.asked(0, items(3, 4, 5, 6), unless_answered=True)
+    assert [item.id for item in stored] == [3, 5]
+    assert [item.rank for item in ledger.outstanding()] == [1, 2]
+    with pytest.raises(LedgerError, match="is outstanding"):
+        ledger.asked(0, items(5, 7), unless_answered=True)

@@ -41,12 +41,17 @@ class Ledger(Classes, Copies):
     none of them is stored, earlier ones are safe, and the ledger stays usable.
     """
 
-    def asked(self, round: int, items: Sequence[QueryItem]) -> list[QueryItem]:
+    def asked(
+        self, round: int, items: Sequence[QueryItem], *, unless_answered: bool = False
+    ) -> list[QueryItem]:
         """Record a query, all of it or nothing, in rank order; returns it with round and rank.
 
         `round` is 0 for the initial set and k for the k-th query; several calls of one round
         continue its ranks. Raises `LedgerError` for a round before the latest one, an item that
         was asked, labelled or skipped before or comes twice, and scores that are not finite.
+
+        unless_answered: leave out the items that were labelled or skipped before (by people who
+            answer while a query is made), instead of refusing the whole query.
         """
         round = whole(round, "round")
         stored: list[QueryItem] = []
@@ -57,6 +62,9 @@ class Ledger(Classes, Copies):
                     f"Round {round} cannot be asked after round {state.round}.",
                     "Ask in the latest round or a later one.",
                 )
+            if unless_answered:
+                done = state.labels.keys() | state.skipped.keys()
+                items = [item for item in items if item.id not in done]
             new: set[int] = set()
             for rank, item in enumerate(items, state.ranks.get(round, 0) + 1):
                 id = whole(item.id, "item id")
