@@ -6,6 +6,7 @@ import threading
 import time
 import urllib.request
 
+import numpy as np
 import pytest
 from conftest import QUICK, answer_all, running_server
 from starlette.testclient import TestClient
@@ -78,7 +79,7 @@ def ended(client, seconds=90):
 
 def test_the_page_asks_for_more(client, labelled):
     assert more(client, 10).status_code == 202
-    assert ended(client) == {"running": False, "added": 10}
+    assert ended(client) == {"running": False, "added": 10, "answered": 0}
     batch = client.get("/api/batch?person=anna&n=40").json()
     assert len(batch) == 10
     asked = [item for item in batch if item["predicted"] is not None]
@@ -113,7 +114,7 @@ def test_answers_are_stored_while_it_trains(client, labelled, gate):
         "results"
     ][0]["stored"]
     opened.set()
-    assert ended(client) == {"running": False, "added": 5}
+    assert ended(client) == {"running": False, "added": 5, "answered": 0}
     labels = labelled.ledger.labels
     assert {i: labels[i] for i in ids[2:]} == dict.fromkeys(ids[2:], 2)
     assert ids[1] not in labels
@@ -123,6 +124,26 @@ def test_answers_are_stored_while_it_trains(client, labelled, gate):
     trained = labelled.last_note(TRAINED).data
     assert trained["labels"] == train_labels
     assert Work(labelled).is_stale()
+
+
+def test_images_labelled_while_it_trains_are_left_out_and_the_rest_is_asked(client, labelled, gate):
+    """By an import or a pull: they were never asked, and now need not be."""
+    held, opened = gate
+    ledger = labelled.ledger
+    left = np.setdiff1d(np.arange(60), ledger.asked_ids())
+    assert more(client, len(left)).status_code == 202  # all of them, held-out ones included
+    assert held.wait(60)
+    work = Work(labelled)
+    reserve = [i for i in work.reserve.tolist() if i in left]
+    early = [reserve[0], *[i for i in left.tolist() if i not in reserve][:4]]
+    for id in early[:4]:
+        ledger.answer(id, 1, person="ben")
+    ledger.skip(early[4], "unsure", person="ben")
+    opened.set()
+    assert ended(client) == {"running": False, "added": len(left) - 5, "answered": 5}
+    assert not set(ledger.outstanding_ids().tolist()) & set(early)
+    assert len(ledger.asked_ids()) == 60 - 5
+    assert early[0] not in ledger.held_out
 
 
 @pytest.mark.parametrize("n", [0, -1, 1001, True, None, "5", 2.5])

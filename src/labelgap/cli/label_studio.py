@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
+from labelgap.cli.telling import answered_meanwhile
 from labelgap.cli.telling import console as _console
 from labelgap.cli.values import PROJECT
 from labelgap.core.wording import plain as _plain
@@ -196,6 +197,8 @@ def sync(
                 asked = Work(p).ask(ask)
                 trained = " after training" if asked.trained else ""
                 _console().print(f"{asked.new} new images asked{trained}")
+                if asked.answered:
+                    _console().print(answered_meanwhile(asked.answered))
             _push(p, client, number, False, images, document_root)
 
     if every is None:

@@ -8,6 +8,7 @@ import typer
 from labelgap.cli import app
 from labelgap.cli.telling import (
     SHOWN,
+    answered_meanwhile,
     bar,
     network_of,
     next_step,
@@ -184,8 +185,10 @@ def ask(
             f"[bold]{len(asked.items)}[/] images to label ({new}, {asked.held_out} of them drawn "
             "at random to measure accuracy)"
         )
-        if len(asked.items) < n:
+        if len(asked.items) + asked.answered < n:
             console.print(f"[yellow]{n} were asked for; no more are left[/]")
+        if asked.answered:
+            console.print(answered_meanwhile(asked.answered))
         if asked.cold:
             console.print("nothing to learn from yet: typical images, as different as possible")
         for item in asked.items[:SHOWN]:

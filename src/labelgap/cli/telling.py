@@ -26,6 +26,12 @@ def console() -> Any:
     return Console(highlight=False, soft_wrap=True, emoji=False)
 
 
+def answered_meanwhile(number: int) -> str:
+    """That a query left out what people answered while it was made."""
+    said = f"{counted(number, 'image')} fewer: answered while the network trained and chose"
+    return f"[yellow]{said}[/]"
+
+
 def network_of(project: "Project") -> str:
     """Which network a project trains, in words."""
     from labelgap.project.keep.settings import DEFAULT_BACKBONE

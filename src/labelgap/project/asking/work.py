@@ -64,13 +64,18 @@ def configuration(settings: ProjectSettings, name: str, method: str | None = Non
 
 @dataclass(frozen=True)
 class Asked:
-    """What `ask` did: the outstanding items, how many are new, and whether it had to train."""
+    """What `ask` did: the outstanding items, how many are new, and whether it had to train.
+
+    answered: items that were to be asked and were left out, since somebody answered them while
+        the query was made.
+    """
 
     items: list[QueryItem]
     new: int
     held_out: int
     trained: bool
     cold: bool
+    answered: int = 0
 
 
 class Work:
@@ -216,7 +221,7 @@ class Work:
         """`n` images besides those that wait; fewer where fewer are left.
 
         People may answer meanwhile: what they answer after the training began is left to the
-        next one.
+        next one, and an image that they answer before it is asked is left out.
         """
         session, ledger = self.session, self.project.ledger
         round, waiting = session.next_round, self.project.waiting()
@@ -236,15 +241,20 @@ class Work:
             cold = self.is_cold()
             if not cold:
                 trained = self._ready()
-                query = session.choose(wanted, round)
+                left = min(wanted, len(session.candidate_ids(round)))
+                query = session.choose(left, round) if left else None
             else:
                 query = self._typical(wanted, candidates, round)
-            chosen = self._explained(query, round)
+            chosen = [] if query is None else self._explained(query, round)
         items = interleave(chosen, held, session.streams.numpy("held-out places", round))
         self.project.snapshot(f"before-round-{round:05d}")
-        ledger.hold_out(held)
-        ledger.asked(round, items)
-        return Asked(self.project.waiting(), len(items), len(held), trained, cold)
+        done = ledger.labels.keys() | ledger.skipped.keys()
+        # First: an item that is asked and not held out yet would be trained on after a crash.
+        ledger.hold_out(id for id in held.tolist() if id not in done)
+        asked = ledger.asked(round, items, unless_answered=True)
+        left_out = len(held) + wanted - len(asked)
+        drawn = len(set(held.tolist()).intersection(asked))
+        return Asked(self.project.waiting(), len(asked), drawn, trained, cold, left_out)
 
     def is_cold(self) -> bool:
         """Whether there is nothing that a network could learn to tell apart."""

@@ -39,7 +39,8 @@ class Asking:
         return True
 
     def state(self) -> dict[str, Any]:
-        """running, with n, stage, step and steps; afterwards `added` or `error`."""
+        """running, with n, stage, step and steps; afterwards `error`, or `added` and
+        `answered` (left out, since they were answered before they could be asked)."""
         return self._state
 
     def stop(self) -> None:
@@ -54,7 +55,8 @@ class Asking:
             # Torch takes seconds to load, and the page should not wait for it.
             from labelgap.project.asking.work import Work
 
-            end = {"added": Work(self.project, progress=self._progress).ask_more(n).new}
+            asked = Work(self.project, progress=self._progress).ask_more(n)
+            end = {"added": asked.new, "answered": asked.answered}
         except LabelgapError as error:
             end = {"error": str(error)}
         except _Stopped:

@@ -45,7 +45,9 @@ export class More {
       bar.title = asking.stage;
     } else if (this.asked) {
       this.asked = false;
-      find("more-state").textContent = asking.error ?? `${asking.added} more images are here.`;
+      const late = asking.answered ? ` ${asking.answered} were answered meanwhile.` : "";
+      find("more-state").textContent =
+        asking.error ?? `${asking.added} more images are here.${late}`;
     }
   }
 }
