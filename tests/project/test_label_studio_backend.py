@@ -13,8 +13,8 @@ from label_studio_stub import LEGACY, Stub
 
 from labelgap.core.types import QueryItem
 from labelgap.project.keep.store import Project
-from labelgap.project.label_studio import backend
-from labelgap.project.label_studio import worker as working
+from labelgap.project.label_studio import backend, predictor
+from labelgap.project.label_studio import worker as worker_module
 from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.images import embedded
 from labelgap.project.label_studio.link import link
@@ -126,6 +126,77 @@ def test_predictions_are_the_network_s_in_the_order_of_the_tasks(served, place, 
     assert setup.json() == {"model_version": "labelgap-round-0-labels-8"}
 
 
+def test_predictions_do_not_wait_for_a_training(served, place, truth, monkeypatch):
+    """What is computed is answered meanwhile, and what is not says so: nothing hangs."""
+    from labelgap.project.asking.work import Work
+
+    browser, worker, _ = served
+    root = place[0]
+    with Project.open(root) as project:
+        answer_all(project, truth)
+        Work(project).train()
+    monkeypatch.setattr(predictor, "PATIENCE", 0.05)
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(self):
+        begun.set()
+        assert go.wait(60)
+        return {"train": 1.0}
+
+    monkeypatch.setattr(Work, "train", slow)
+    body = {"tasks": tasks_in(root, [3])}
+
+    def asked_while_training():
+        begun.clear()
+        go.clear()
+        worker.want("train")
+        assert begun.wait(60)
+        try:
+            return [browser.post("/predict", json=body, headers=AUTH, timeout=20) for _ in "ab"]
+        finally:
+            go.set()
+            assert worker.idle(60)
+
+    for answer in asked_while_training():
+        assert answer.status_code == 503
+        assert "training" in answer.json()["error"]
+    known = browser.post("/predict", json=body, headers=AUTH).json()
+    assert known["results"][0]["result"]
+    assert [answer.json() for answer in asked_while_training()] == [known, known]
+
+
+def test_requests_wait_for_the_first_that_computes(place, truth, monkeypatch):
+    from labelgap.project.asking.work import Work
+
+    root, here, _ = place
+    with Project.open(root) as project:
+        answer_all(project, truth)
+        Work(project).train()
+    monkeypatch.setattr(predictor, "PATIENCE", 0.05)
+    real, calls = Work.predict, []
+
+    def slow(self):
+        calls.append(self)
+        time.sleep(0.5)
+        return real(self)
+
+    monkeypatch.setattr(Work, "predict", slow)
+    made = predictor.Predictor(root, threading.Lock())
+    tasks, found = tasks_in(root, [3]), []
+    threads = [
+        threading.Thread(target=lambda: found.append(made.predict(tasks, here.control)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(calls) == 1
+    assert len(found) == 3
+    assert found[0] == found[1] == found[2]
+    assert found[0][0]["result"]
+
+
 def test_an_event_becomes_one_pull_and_stores_what_the_server_says(served, place, stub):
     browser, worker, said = served
     root, here, client = place
@@ -168,7 +239,7 @@ def test_an_unforeseen_error_is_told_and_the_worker_lives_on(served, place, stub
     root, here, client = place
     with Project.open(root) as project:
         stub.annotate(tasks_of(project, client, here)[4][0], "blue")
-    real, calls = working.pull, []
+    real, calls = worker_module.pull, []
 
     def odd(*given):
         calls.append(given)
@@ -176,7 +247,7 @@ def test_an_unforeseen_error_is_told_and_the_worker_lives_on(served, place, stub
             raise KeyError("an odd payload")
         return real(*given)
 
-    monkeypatch.setattr(working, "pull", odd)
+    monkeypatch.setattr(worker_module, "pull", odd)
     body = {"action": "ANNOTATION_CREATED"}
     assert browser.post("/webhook", json=body, headers=AUTH).status_code == 201
     assert worker.idle(60)

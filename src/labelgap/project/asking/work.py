@@ -253,7 +253,7 @@ class Work:
         ledger.hold_out(id for id in held.tolist() if id not in done)
         asked = ledger.asked(round, items, unless_answered=True)
         left_out = len(held) + wanted - len(asked)
-        drawn = len(set(held.tolist()).intersection(asked))
+        drawn = len(set(held.tolist()).intersection(item.id for item in asked))
         return Asked(self.project.waiting(), len(asked), drawn, trained, cold, left_out)
 
     def is_cold(self) -> bool:
