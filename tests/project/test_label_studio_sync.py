@@ -559,6 +559,41 @@ def test_labels_that_are_none_are_quarantined_once_and_cured_there(project, stub
     assert project.ledger.labels == {0: 2}
 
 
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        ({"updated_at": "yesterday"}, "its time is 'yesterday'"),
+        ({"result": [{"type": "choices", "value": float("nan")}]}, "nothing is chosen"),
+    ],
+)
+def test_an_answer_that_cannot_be_stored_is_told_and_the_rest_comes_in(
+    project, stub, client, odd, reason
+):
+    ask(project, range(3))
+    here = pushed(project, client).link
+    numbers = [stub.annotate(task_of(stub, project, id), "red") for id in range(3)]
+    stub.annotations[numbers[1]] |= odd
+    for labels in (2, 0):
+        pulled = pull(project, client, here)
+        assert [(b.annotation, b.path) for b in pulled.quarantined] == [(numbers[1], "im0001.png")]
+        assert reason in pulled.quarantined[0].reason
+        assert pulled.labels == labels
+    assert project.ledger.labels == {0: 0, 2: 0}
+    assert len(project.ledger.notes(QUARANTINED)) == 1
+
+
+def test_text_that_is_no_unicode_and_times_without_a_zone_are_taken(project, stub, client):
+    ask(project, range(3))
+    here = pushed(project, client).link
+    numbers = [stub.annotate(task_of(stub, project, id), "red") for id in range(3)]
+    stub.annotations[numbers[0]]["unique_id"] = "\ud800"
+    stub.annotations[numbers[1]]["updated_at"] = "2026-01-01T10:00:00"
+    for labels in (3, 0):
+        pulled = pull(project, client, here)
+        assert (pulled.labels, pulled.quarantined) == (labels, [])
+    assert project.ledger.labels == {0: 0, 1: 0, 2: 0}
+
+
 def test_tasks_of_other_images_are_told_and_left_alone(project, stub, client):
     ask(project, [0])
     here = pushed(project, client).link

@@ -4,16 +4,19 @@ The rule for several annotations of an item: every annotator is a person of the 
 their latest annotation is what they say. Answers are stored in the order of their time in Label
 Studio, so the latest of one pull is the label in force; the others stay, and `labelgap status
 --conflicts` shows who disagrees. What is deleted in Label Studio stays here.
+
+An answer that cannot be stored is quarantined and told; it never keeps the others from coming in.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from labelgap.core.errors import LedgerError, StorageError
 from labelgap.project.keep.store import Project
-from labelgap.project.label_studio.client import Client, LabelStudioError
+from labelgap.project.label_studio.client import Client
 from labelgap.project.label_studio.labelling import Unclear, answer_of
 from labelgap.project.label_studio.link import Link
 
@@ -40,8 +43,8 @@ class Pulled:
     Attributes
     ----------
     labels, skips: stored now. known: annotations that were stored before.
-    quarantined: annotations that name no single class; kept as notes, listed until they are
-        corrected in Label Studio.
+    quarantined: annotations that name no single class, or that the ledger refuses; kept as
+        notes, listed until they are corrected in Label Studio.
     foreign: tasks that are no item of this project.
     drafts: answers begun and not submitted.
     conflicts: items on which persons disagree, in the whole project.
@@ -58,7 +61,8 @@ class Pulled:
 
 @dataclass(frozen=True)
 class _Annotation:
-    when: datetime
+    when: datetime | None
+    changed: str
     number: int
     request: str
     task: int
@@ -75,8 +79,8 @@ def pull(project: Project, client: Client, link: Link) -> Pulled:
     request id in the ledger: one that is changed in Label Studio is a correction here, and an
     answer that was undone here stays undone.
 
-    Raises `LabelStudioError`, and `StorageError` where the disk refuses; what was stored before
-    that stays, and the next pull goes on.
+    Raises `LabelStudioError` where the server cannot be asked, and `StorageError` where the disk
+    refuses; what was stored before that stays, and the next pull goes on.
     """
     pulled = Pulled()
     known = project.items.known_hashes()
@@ -91,7 +95,7 @@ def pull(project: Project, client: Client, link: Link) -> Pulled:
             continue
         for annotation in task.get("annotations") or ():
             found.append(_read(annotation, int(task["id"]), item, link, names))
-    for annotation in sorted(found, key=lambda a: (a.when, a.number)):
+    for annotation in sorted(found, key=lambda a: (a.when or _NEVER, a.number)):
         _store(project, link, annotation, pulled)
     pulled.conflicts = len(project.ledger.conflicts())
     return pulled
@@ -102,30 +106,43 @@ def _read(
 ) -> _Annotation:
     number = int(annotation["id"])
     changed = str(annotation.get("updated_at") or annotation.get("created_at") or "")
-    try:
-        when = datetime.fromisoformat(changed)
-    except ValueError as error:
-        raise LabelStudioError(
-            f"Annotation {number} of task {task} has the time {changed!r}.",
-            "This Label Studio is of a version that is not understood; export to CSV and import.",
-        ) from error
     unique = annotation.get("unique_id") or f"{link.url}#{number}"
     return _Annotation(
-        when,
+        _time(changed),
+        changed,
         number,
-        f"label-studio:{unique}@{changed}",
+        _text(f"label-studio:{unique}@{changed}"),
         task,
         item,
-        names[_user(annotation.get("completed_by"))],
+        _text(names[_user(annotation.get("completed_by"))]),
         bool(annotation.get("was_cancelled")),
         annotation.get("result"),
     )
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def _time(text: str) -> datetime | None:
+    """None for what is no time. Label Studio's are in UTC also where they do not say so."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def _text(value: str) -> str:
+    """As UTF-8 can hold it: half a surrogate pair, which JSON can carry, as its escape."""
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def _store(project: Project, link: Link, annotation: _Annotation, pulled: Pulled) -> None:
     ledger = project.ledger
     before = ledger.seq
     try:
+        if annotation.when is None:
+            raise Unclear(f"its time is {annotation.changed!r}, so its order is not known")
         said: int | str = "skip"
         if not annotation.cancelled:
             said = answer_of(annotation.result, link.control, project.classes)
@@ -160,7 +177,8 @@ def _quarantine(project: Project, annotation: _Annotation, reason: str) -> Bad:
             "task": annotation.task,
             "annotation": annotation.number,
             "reason": reason,
-            "result": annotation.result,
+            # JSON's NaN and Infinity, which the ledger refuses, as text.
+            "result": json.loads(json.dumps(annotation.result), parse_constant=str),
         },
         person=annotation.person,
         # Not the answer's own: that one stays free for the ledger.
