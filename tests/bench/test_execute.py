@@ -257,7 +257,7 @@ def test_what_a_run_noted_and_what_its_result_says_must_agree(
         read_cell(cell, folder)
 
 
-@pytest.mark.parametrize("damage", ["{", None])
+@pytest.mark.parametrize("damage", ["{", "[1]", None])
 def test_a_damaged_first_round_is_trained_anew(tmp_path: Path, damage: str | None) -> None:
     store = Store(tmp_path / "bench")
     store.add(small_grid(seeds=1, methods=["random", "margin"]).cells, "labelgap bench")
@@ -268,7 +268,8 @@ def test_a_damaged_first_round_is_trained_anew(tmp_path: Path, damage: str | Non
         (kept / "weights.safetensors").unlink()
     else:
         (kept / "fitted.json").write_text(damage)
-    assert attempt(job_in(store)(second), lambda kind, facts: None)[0] == "done"
+    with pytest.warns(UserWarning, match="shared first round.*is damaged.*training it anew"):
+        assert attempt(job_in(store)(second), lambda kind, facts: None)[0] == "done"
     assert not audit(collect(store).finished)
 
 

@@ -1,5 +1,6 @@
 """The learner: resumed training is bit-identical, optimisers are new, errors name their place."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from labelgap.axes.stage import Optimiser
 from labelgap.check.case import INITIAL, Case, tiny_task
-from labelgap.core.errors import FolderError, NumericalError
+from labelgap.core.errors import FolderError, LabelgapError, NumericalError
 from labelgap.core.types import QueryItem
 from labelgap.learn import learner as learning
 from labelgap.learn.stage import StageRunner, learning_rate
@@ -222,6 +224,53 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"PK half a file")
     with pytest.raises(FolderError, match=r"checkpoint\.pt cannot be read"):
         session.fit()
+
+
+def test_a_checkpoint_that_is_none_is_named(tmp_path: Path) -> None:
+    session = Case(METHODS["random"]).session(folder=tmp_path)
+    session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
+    torch.save([1, 2], tmp_path / "checkpoint.pt")
+    with pytest.raises(FolderError, match=r"checkpoint\.pt holds no state"):
+        session.fit()
+
+
+@pytest.mark.parametrize("damage", ["half", "nothing", "keys", "shapes", "values"])
+def test_weights_that_cannot_be_used_are_told_and_leave_no_half_loaded_network(
+    tmp_path: Path, damage: str
+) -> None:
+    session = Case(METHODS["random"]).session(folder=tmp_path)
+    session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
+    session.fit()
+    (file,) = tmp_path.glob("weights-*.safetensors")
+    raw, state = file.read_bytes(), load_file(file)
+    name = max(state, key=lambda k: state[k].numel())
+    if damage in ("half", "nothing"):
+        file.write_bytes(raw[: len(raw) // 2 if damage == "half" else 0])
+    else:
+        value = state.pop(name)
+        if damage == "shapes":
+            state[name] = value[:1].clone()
+        elif damage == "values":
+            state[name] = value + 1
+        save_file(state, file)
+    with pytest.warns(UserWarning, match=r"The weights in .*\.safetensors are not used"):
+        assert not session.restore()
+    with (
+        pytest.warns(UserWarning, match="to be trained anew"),
+        pytest.raises(LabelgapError, match="no trained network"),
+    ):
+        session.choose(2, 1)
+    session.fit()
+    assert session.restore()
+
+
+def test_a_session_tells_what_changed_since_its_folder_was_begun(tmp_path: Path) -> None:
+    Case(METHODS["random"]).session(folder=tmp_path).close()
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["machine"]["versions"]["torch"] = "1.0"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.warns(UserWarning, match="begun with versions .* not be bit-identical"):
+        Case(METHODS["random"]).session(folder=tmp_path)
 
 
 def test_every_turn_of_a_step_draws_its_own_numbers() -> None:

@@ -4,9 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,8 +12,9 @@ import torch
 from labelgap.axes import Objective
 from labelgap.axes.training import Training
 from labelgap.core.config import canonical
-from labelgap.core.errors import FolderError
+from labelgap.core.errors import DataError, FolderError
 from labelgap.core.files import write_atomically
+from labelgap.core.tensors import read_tensors
 
 CHECKPOINT_SECONDS = 60.0
 """A killed run loses at most this much training."""
@@ -58,15 +57,15 @@ class Checkpoint:
 
         Raises
         ------
-        FolderError: a file that cannot be read.
+        FolderError: a file that cannot be read, or holds something else.
         """
         if not self.path.exists():
             return None
+        cure = "Remove it: this round's training starts again."
         try:
-            state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError, BadZipFile) as error:
-            raise FolderError(
-                f"{self.path} cannot be read: {error}.",
-                "Remove it: this round's training starts again.",
-            ) from error
+            state = read_tensors(self.path, device)
+        except DataError as error:
+            raise FolderError(error.cause, cure) from error
+        if not isinstance(state, dict):
+            raise FolderError(f"{self.path} holds no state of a training.", cure)
         return state if state.get("identity") == self.identity else None

@@ -7,6 +7,7 @@ acquisitions on one objective trains one first round, not twelve.
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def fit(session: Session, shared: Path) -> bool:
     """Take the trained round 0 from `shared`, or train and leave it there; whether it was taken.
 
     A run that takes it notes in its ledger what the fit that made the weights noted, its seconds
-    included, so that costs compare. What is damaged there is trained anew.
+    included, so that costs compare. What is damaged there is trained anew, and a warning says so.
     """
     folder = shared / key(session)
     if (folder / FACTS).exists() and _take(session, folder):
@@ -75,11 +76,15 @@ def _take(session: Session, folder: Path) -> bool:
     try:
         facts = json.loads((folder / FACTS).read_text())
         weights = (folder / STORED).read_bytes()
-        whole = _digest(weights) == facts.pop("file_sha256")
-    except (OSError, ValueError, KeyError, AttributeError):
-        whole = False
-    if not whole:
-        return False  # the caller trains it anew and writes over it
+        damage = "" if _digest(weights) == facts.pop("file_sha256") else "of other contents"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        damage = str(error) or type(error).__name__
+    if damage:  # the caller trains it anew and writes over it
+        warnings.warn(
+            f"The shared first round {folder} is damaged ({damage}): training it anew.",
+            stacklevel=3,
+        )
+        return False
     write_atomically(_own(session), lambda file: file.write(weights))
     session.ledger.note("fitted", {**facts, "shared": True}, round=0)
     return session.restore()

@@ -21,10 +21,11 @@ from labelgap.core.types import Progress
 from labelgap.data import simulate
 from labelgap.data.types import Task
 from labelgap.learn.supervised import SUPERVISED
+from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.loop import round0
 from labelgap.loop.oracle import Oracle
 from labelgap.loop.result import QUERIES, RESULT, make_result, noted, queries_text, round_entry
-from labelgap.session.claim import read_json, source
+from labelgap.session.claim import prepare, read_json, source
 from labelgap.session.presets import title_of
 from labelgap.session.session import Session
 
@@ -81,7 +82,14 @@ def run(
     task, oracle = simulated(config, task)
     if (folder / RESULT).exists():
         return read_json(folder / RESULT)
-    with Session(task, config, folder=folder, machine=machine, progress=progress) as session:
+    # Whoever prepared the folder has told the warnings; this refuses another configuration's.
+    prepare(folder, config, machine)
+    with (
+        Ledger.open(folder / LEDGER) as ledger,
+        Session(
+            task, config, folder=folder, machine=machine, ledger=ledger, progress=progress
+        ) as session,
+    ):
         loop = config.loop
         if session.round < 0:
             if loop.initial_per_class is not None:

@@ -1,28 +1,17 @@
 """Files of pretrained weights: read, renamed to timm's names where needed, loaded whole."""
 
 import hashlib
-import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from labelgap.core.errors import ConfigError, DataError
+from labelgap.core.tensors import mismatch, read_tensors
 
 State = dict[str, Tensor]
-
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
 
 # EfficientNets converted from TensorFlow keep its flat numbering of blocks and its own names.
 _OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
@@ -51,23 +40,17 @@ def read_weights(path: Path) -> State:
     """The state dict in a `.safetensors` file or in one that torch saved.
 
     A state dict nested under "state_dict" or "model", and the prefix "module." of data-parallel
-    training, are taken off. Pickles are read with torch's restricted unpickler: they run no code.
+    training, are taken off.
 
     Raises
     ------
     DataError: the file is missing, damaged, or holds something else.
     """
     try:
-        state: Any
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]
+        state = read_tensors(path)
+    except DataError as error:
         raise DataError(
-            f"{path}: not a readable file of weights ({first}).",
-            "Give a `.safetensors` file, or a plain state dict that torch saved.",
+            error.cause, "Give a `.safetensors` file, or a plain state dict that torch saved."
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -97,26 +80,19 @@ def load_weights(model: nn.Module, state: State, where: str, classifier: Iterabl
     """
     if any(key.startswith("_conv_stem.") for key in state):
         state = from_tensorflow_names(state, model, where)
-    wanted = model.state_dict()
     heads = tuple(f"{name}." for name in classifier)
-    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
-    extra = [k for k in state if k not in wanted and not k.startswith(heads)]
-    shapes = [
-        f"{k} {tuple(state[k].shape)} for {tuple(v.shape)}"
-        for k, v in wanted.items()
-        if k in state and state[k].shape != v.shape
-    ]
-    faults = [
-        f"{what} {len(keys)}: {', '.join(keys[:4])}{', …' if len(keys) > 4 else ''}"
-        for what, keys in (("missing", missing), ("unexpected", extra), ("wrong shape", shapes))
-        if keys
-    ]
-    if faults:
+    wanted = {
+        k: v
+        for k, v in model.state_dict().items()
+        if k in state or not k.endswith("num_batches_tracked")
+    }
+    state = {k: v for k, v in state.items() if k in wanted or not k.startswith(heads)}
+    if faults := mismatch(wanted, state):
         raise ConfigError(
-            f"{where}: these are not the weights of this network ({'; '.join(faults)}).",
+            f"{where}: these are not the weights of this network ({faults}).",
             "Correct `--weights`, `--network` or `network.input_size`.",
         )
-    model.load_state_dict({k: v for k, v in state.items() if k in wanted}, strict=False)
+    model.load_state_dict(state, strict=False)
 
 
 def from_tensorflow_names(state: State, model: nn.Module, where: str) -> State:
@@ -150,8 +126,9 @@ def from_tensorflow_names(state: State, model: nn.Module, where: str) -> State:
 
 def _renamed(key: str, blocks: list[tuple[str, Mapping[str, str]]]) -> str:
     parts = key.split(".")
-    if parts[0] == "_blocks" and len(parts) == 4 and int(parts[1]) < len(blocks):
-        block, names = blocks[int(parts[1])]
+    number = int(parts[1]) if parts[0] == "_blocks" and parts[1].isdecimal() else len(blocks)
+    if len(parts) == 4 and number < len(blocks):
+        block, names = blocks[number]
         return f"{block}.{names[parts[2]]}.{parts[3]}" if parts[2] in names else key
     if parts[0] == "_fc" and len(parts) == 2:
         return f"classifier.{parts[1]}"

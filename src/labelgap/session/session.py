@@ -2,6 +2,7 @@
 
 import operator
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -90,7 +91,8 @@ class Session:
         if ledger is None:
             where: Path | str = ":memory:"
             if self.folder is not None:
-                prepare(self.folder, self.config, self.machine)
+                for warning in prepare(self.folder, self.config, self.machine):
+                    warnings.warn(warning, stacklevel=2)
                 where = self.folder / LEDGER
             ledger = Ledger.open(where)
         self.ledger = ledger

@@ -143,8 +143,7 @@ class Trained:
         if not file.exists():
             return False
         training = self._blank_training(max(self.pool.ledger.round, 0))
-        load_weights(file, training)
-        if weights_hash(training.network) != last.data["weights_sha256"]:
+        if not load_weights(file, training, last.data["weights_sha256"]):
             return False
         self._training, self._round, self._interrupted = training, round, None
         return True

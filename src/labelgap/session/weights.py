@@ -1,15 +1,18 @@
 """The weights of a session: a cache that can be rebuilt."""
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 
 from labelgap.axes.training import Training
+from labelgap.core.errors import DataError
 from labelgap.core.files import write_atomically
+from labelgap.core.tensors import mismatch, read_tensors
 from labelgap.core.types import Ids
 
 WEIGHTS = "weights-{round}.safetensors"
@@ -32,13 +35,39 @@ def save_weights(folder: Path, round: int, training: Training) -> None:
     write_atomically(weights_file(folder, round), lambda file: file.write(data))
 
 
-def load_weights(file: Path, training: Training) -> None:
-    """Fill network and extra modules from a file of `save_weights`; all in evaluation mode."""
-    state = load_file(file)
-    for name, module in _players(training).items():
-        own = {k.split("/", 1)[1]: v for k, v in state.items() if k.startswith(f"{name}/")}
-        module.load_state_dict(own)
-        module.eval()
+def load_weights(file: Path, training: Training, digest: str) -> bool:
+    """Put a fit's weights into its network and modules, in evaluation mode, if they are whole.
+
+    Parameters
+    ----------
+    file: written by `save_weights`; its keys are "player/key".
+    digest: `weights_hash` of the network at the end of that fit.
+
+    Weights are a cache: of a file that is damaged or of another fit (a training that broke off
+    before it was noted) nothing is used. A warning says so, and the answer is False.
+    """
+    players = _players(training)
+    wanted = {f"{name}/{k}": v for name, m in players.items() for k, v in m.state_dict().items()}
+    try:
+        state = read_tensors(file)
+        problem = mismatch(wanted, state)
+    except DataError as error:
+        problem = error.cause
+    if not problem:
+        for name, module in players.items():
+            start = f"{name}/"
+            own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+            module.load_state_dict(own)
+            module.eval()
+        if weights_hash(players["network"]) != digest:
+            problem = "they are not those that the last fit noted"
+    if problem:
+        warnings.warn(
+            f"The weights in {file} are not used, and the network is to be trained anew: "
+            f"{problem.removesuffix('.')}.",
+            stacklevel=3,
+        )
+    return not problem
 
 
 def keep_only(folder: Path, round: int) -> None:
