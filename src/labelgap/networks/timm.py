@@ -116,6 +116,16 @@ def load_backbone(settings: NetworkSettings) -> Backbone:
     return Backbone(model, preprocessing, features.shape[1])
 
 
+def empty_backbone(settings: NetworkSettings, preprocessing: Preprocessing, width: int) -> Backbone:
+    """A backbone as `load_backbone` makes it, in new weights and for inputs of the given size:
+    for weights that follow.
+
+    Raises `ConfigError` where timm is not installed, `UnknownName` where it has no such network.
+    """
+    model = _make(timm_name(settings), None, channels=3, size=preprocessing.size)
+    return Backbone(model.eval().requires_grad_(False), preprocessing, width)
+
+
 def prepare(
     images: UInt8[Tensor, "b h w c"], preprocessing: Preprocessing
 ) -> Float[Tensor, "b 3 s s"]:

@@ -11,25 +11,22 @@ from jaxtyping import Float, UInt8
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from labelgap.core.errors import ConfigError, FolderError
+from labelgap.core.errors import ConfigError, DataError, FolderError
 from labelgap.core.files import write_atomically, write_text
+from labelgap.core.tensors import mismatch, read_tensors
 from labelgap.project.asking.work import Work
 
 LOADER = '''"""Loads the classifier of this folder: `names, probabilities = predict(["a.jpg"])`."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from labelgap.data.images import decode
-from labelgap.project.exchange.model import rebuild
+from labelgap.project.exchange.model import load
 
-HERE = Path(__file__).parent
-facts = json.loads((HERE / "model.json").read_text())
-model = rebuild(facts, load_file(HERE / "model.safetensors"))
+model, facts = load(Path(__file__).parent)
 
 
 def predict(paths):
@@ -38,6 +35,10 @@ def predict(paths):
         probabilities = model(torch.from_numpy(np.stack(images))).numpy()
     return [facts["classes"][k] for k in probabilities.argmax(1)], probabilities
 '''
+
+
+FACTS, TENSORS = "model.json", "model.safetensors"
+_CURE = "Export it again: `labelgap export --format model`."
 
 
 class Classifier(nn.Module):
@@ -87,23 +88,44 @@ def classifier(work: Work) -> Classifier:
     return made.eval()
 
 
+def load(folder: Path) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier of an exported folder, on the CPU, and its facts.
+
+    Raises `DataError` where one of its files is missing, damaged or of another export.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / FACTS} cannot be read ({error}).", _CURE) from error
+    try:
+        return rebuild(facts, read_tensors(folder / TENSORS)), facts
+    except DataError as error:
+        raise DataError(f"{folder}: {error.cause}", _CURE) from error
+
+
 def rebuild(facts: dict[str, Any], state: dict[str, Tensor]) -> Classifier:
-    """The classifier of an exported folder, from model.json and its tensors."""
+    """The classifier of an exported folder, from model.json and its tensors.
+
+    Raises `DataError` where the two do not belong together.
+    """
     from labelgap.core.config import NetworkSettings
     from labelgap.networks.build import build
-    from labelgap.networks.timm import Backbone, Preprocessing
+    from labelgap.networks.timm import Preprocessing, empty_backbone
 
-    settings = NetworkSettings.model_validate(facts["network"])
-    network = build(settings, tuple(facts["input_shape"]), len(facts["classes"]))
-    backbone = None
-    if facts["preprocessing"] is not None:
-        import timm
-
-        p = facts["preprocessing"]
-        body = timm.create_model(settings.name.removeprefix("timm:"), num_classes=0)
-        seen = Preprocessing(p["size"], tuple(p["mean"]), tuple(p["std"]), p["interpolation"])
-        backbone = Backbone(body, seen, int(facts["input_shape"][0]))
-    made = Classifier(network, state["mean"], state["std"], backbone)
+    try:
+        settings = NetworkSettings.model_validate(facts["network"])
+        shape, p = tuple(facts["input_shape"]), facts["preprocessing"]
+        network = build(settings, shape, len(facts["classes"]))
+        mean, std = state["mean"], state["std"]
+        seen = None
+        if p is not None:
+            seen = Preprocessing(p["size"], tuple(p["mean"]), tuple(p["std"]), p["interpolation"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError(f"The exported model is incomplete ({error!r}).", _CURE) from error
+    backbone = None if seen is None else empty_backbone(settings, seen, int(shape[0]))
+    made = Classifier(network, mean, std, backbone)
+    if problem := mismatch(made.state_dict(), state):
+        raise DataError(f"The tensors are not those of the exported network ({problem}).", _CURE)
     made.load_state_dict(state)
     return made.eval()
 
@@ -144,8 +166,8 @@ def export_model(work: Work, out: Path, format: str) -> None:
         raise FolderError(f"{out} is not an empty folder.", "Choose another --out.")
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     data = save(state, {"classes": json.dumps(facts["classes"])})
-    write_atomically(out / "model.safetensors", lambda file: file.write(data))
-    write_text(out / "model.json", json.dumps(facts, indent=1))
+    write_atomically(out / TENSORS, lambda file: file.write(data))
+    write_text(out / FACTS, json.dumps(facts, indent=1))
     write_text(out / "load.py", LOADER)
 
 
