@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
+from typer.testing import CliRunner
 
+from labelgap.cli.project import app
+from labelgap.core.types import NONE_OF_THESE
+from labelgap.project.quality.nonresponse import NonResponse, nonresponse
 from labelgap.project.quality.quality import (
     TRAINED,
     Gain,
@@ -17,6 +21,7 @@ from labelgap.project.quality.quality import (
     kappa,
     recall,
 )
+from labelgap.project.quality.status import status
 from labelgap.project.quality.stopping import verdict
 
 
@@ -167,6 +172,44 @@ def test_labels_that_come_while_the_held_out_ones_are_read_wait(project, monkeyp
     assert held_out_labels(ledger) == {1: 2}
     monkeypatch.undo()
     assert held_out_labels(ledger) == {1: 2, 2: 0, 3: 1}
+
+
+def test_bounds_without_any_assumption_about_who_did_not_answer():
+    missing, known = NonResponse(skipped=3, none_of_these=2), Share(12, 15)
+    # Any outcome of the five lies between them, and both ends are reached.
+    possible = [(12 + k) / 20 for k in range(4)]
+    assert missing.bounds(known) == (possible[0], possible[-1])
+    assert missing.sentence(known) == (
+        "5 held-out images without a class (3 skipped, 2 none of these), left out of the "
+        "accuracy: with them it is 60.0–75.0 % of 20, whatever they show"
+    )
+    assert "is 75.0 % of 16" in NonResponse(0, 1).sentence(Share(12, 15))
+    assert NonResponse(0, 0).sentence(known) == ""
+    assert NonResponse(0, 0).bounds(known) == (known.value, known.value)
+    assert NonResponse(1, 0).sentence(Share(0, 0)).endswith("left out of the accuracy")
+    assert all(np.isnan(NonResponse(0, 0).bounds(Share(0, 0))))
+
+
+def test_held_out_images_without_a_class_are_counted_until_they_get_one(project):
+    ledger = project.ledger
+    ledger.hold_out([1, 2, 3, 4, 5])
+    ledger.answer(1, 0)
+    ledger.answer(2, NONE_OF_THESE)
+    ledger.answer(7, NONE_OF_THESE)  # not held out
+    ledger.skip(3, "unsure")
+    ledger.skip(4, "bad image")
+    ledger.skip(8, "unsure")
+    assert nonresponse(ledger) == NonResponse(skipped=2, none_of_these=1)
+    facts = {"labels": 9, "watched": [1, 2, 3], "predicted": [0, 0, 0], "regions": []}
+    ledger.note(TRAINED, facts, round=0)
+    found = status(project)
+    assert (found.accuracy.right, found.accuracy.total) == (1, 1)
+    assert found.nonresponse.bounds(found.accuracy) == (1 / 4, 3 / 4)
+    ledger.answer(3, 1)
+    assert nonresponse(ledger) == NonResponse(skipped=1, none_of_these=1)
+    said = CliRunner().invoke(app, ["status", "--project", str(project.root)]).output
+    assert "2 held-out images without a class (1 skipped, 1 none of these)" in said
+    assert "it is 25.0–50.0 % of 4" in said
 
 
 def test_a_network_is_not_judged_by_what_it_has_learned(project):

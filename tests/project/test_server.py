@@ -413,6 +413,11 @@ def test_the_accuracy_follows_a_held_out_label_that_is_corrected(client, asked):
         ledger.answer(6, label, person="anna")
         accuracy = client.get("/api/state?person=anna").json()["accuracy"]
         assert (accuracy["value"], accuracy["total"]) == (right, 2)
+    ledger.hold_out([7])
+    ledger.skip(7, "unsure", person="anna")
+    state = client.get("/api/state?person=anna").json()
+    assert state["unanswered"] == 1
+    assert "1 held-out image without a class (1 skipped)" in state["unanswered_sentence"]
 
 
 def test_a_ledger_that_closed_keeps_the_answer_for_later(client, asked):

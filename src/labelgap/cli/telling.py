@@ -145,6 +145,8 @@ def tell_accuracy(console: Any, s: "Status") -> None:
     else:
         said = "accuracy not known: no label is held out yet (`labelgap ask` sees to it)"
     console.print(said)
+    if unanswered := s.nonresponse.sentence(s.accuracy):
+        console.print(f"[yellow]{unanswered}[/]")
 
 
 def tell_conflicts(console: Any, p: "Project") -> None:

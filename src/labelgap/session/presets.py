@@ -13,7 +13,7 @@ from labelgap.axes.registry import lookup, options
 from labelgap.core.config import RunConfig, build, describe
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import check_network
-from labelgap.methods import METHODS
+from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
 from labelgap.networks.weights_file import by_content
 
 Tree = dict[str, Any]

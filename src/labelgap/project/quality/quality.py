@@ -1,8 +1,9 @@
 """How good the classifier is, from held-out labels alone; no torch, so `status` starts at once.
 
 The held-out items were drawn uniformly from the folder and never trained on, so the share of
-right predictions estimates the accuracy on the folder without bias. It is computed anew from
-the ledger each time: a corrected label corrects the past.
+right predictions estimates the accuracy on the folder without bias, as far as they got a class
+(`labelgap.project.quality.nonresponse` is about the others). It is computed anew from the ledger
+each time: a corrected label corrects the past.
 """
 
 from collections.abc import Mapping, Set

@@ -6,6 +6,7 @@ from typing import Any
 from labelgap.core.types import NONE_OF_THESE
 from labelgap.project.keep.store import Project
 from labelgap.project.quality import quality, stopping
+from labelgap.project.quality.nonresponse import NonResponse, nonresponse
 from labelgap.project.quality.quality import TRAINED, Point, Share
 
 
@@ -20,6 +21,8 @@ class Status:
     held_out: int
     learned: int
     """Held-out labels that the last network had learned before they were held out."""
+    nonresponse: NonResponse
+    """Held-out images that were skipped or are none of the classes."""
     none_of_these: int
     skipped: dict[str, int]
     outstanding: int
@@ -62,6 +65,7 @@ def status(project: Project) -> Status:
         labelled=len(labels),
         held_out=sum(i in held for i in labels),
         learned=len(truth.keys() & quality.learned(last, ledger.held_out_late())) if last else 0,
+        nonresponse=nonresponse(ledger),
         none_of_these=sum(y == NONE_OF_THESE for y in labels.values()),
         skipped=reasons,
         outstanding=len(project.waiting()),

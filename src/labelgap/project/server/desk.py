@@ -16,6 +16,7 @@ from labelgap.project.exchange.exchange import name_of
 from labelgap.project.exchange.shown import original, packed
 from labelgap.project.images.items import Item
 from labelgap.project.keep.store import Project
+from labelgap.project.quality.nonresponse import nonresponse
 from labelgap.project.quality.quality import TRAINED, held_out_labels
 from labelgap.project.quality.status import status
 from labelgap.project.server.asking import Asking
@@ -54,7 +55,7 @@ class Desk:
         self.project, self.id = project, id
         self._mutex = threading.Lock()
         self._images: OrderedDict[tuple[int, str], Picture] = OrderedDict()
-        self._status: tuple[tuple[int, dict[int, int]], Any] = ((-1, {}), None)
+        self._status: tuple[Any, Any] = (None, None)
         self._near: tuple[int, dict[int, list[int]]] = (-1, {})
         self.asking = Asking(project)
 
@@ -81,6 +82,8 @@ class Desk:
             else {"value": s.accuracy.value, "interval": s.accuracy.interval,
                   "total": s.accuracy.total},
             "verdict": s.verdict.sentence,
+            "unanswered": s.nonresponse.total,
+            "unanswered_sentence": s.nonresponse.sentence(s.accuracy),
             "history": [self._past(e) for e in ledger.history(limit=20, person=person)],
             "conflicts": [
                 {"id": id, "answers": [self._past(e) for e in events]}
@@ -94,8 +97,9 @@ class Desk:
         """The status, computed once for each training and set of held-out labels: it walks over
         all notes."""
         last = self.project.last_note(TRAINED)
-        # Held-out labels that come in or are corrected change the estimate of the same network.
-        key = (last.seq if last else 0, held_out_labels(self.project.ledger))
+        # Held-out answers that come in or are corrected change the estimate of the same network.
+        ledger = self.project.ledger
+        key = (last.seq if last else 0, held_out_labels(ledger), nonresponse(ledger))
         if self._status[0] != key:
             self._status = (key, status(self.project))
         return self._status[1]

@@ -66,9 +66,10 @@ export function showState(state) {
   const a = state.accuracy;
   const percent = (x) => `${Math.round(100 * x)} %`;
   find("accuracy").textContent = a
-    ? `accuracy ${percent(a.value)} (${percent(a.interval[0])}–${percent(a.interval[1])})`
+    ? `accuracy ${percent(a.value)} (${percent(a.interval[0])}–${percent(a.interval[1])})` +
+      (state.unanswered ? `, ${state.unanswered} without a class` : "")
     : "";
-  find("accuracy").title = state.verdict;
+  find("accuracy").title = [state.verdict, state.unanswered_sentence].filter(Boolean).join("\n");
   const box = find("conflicts");
   box.hidden = state.conflict_count === 0;
   box.querySelector("ul").replaceChildren(
