@@ -76,7 +76,7 @@ class Predictor:
         while not self.door.acquire(timeout=PATIENCE):
             if not self._computing:
                 raise LabelgapError(
-                    "A training is at work, and the network before it has not predicted yet.",
+                    "A training or a long pull is at work, and the network has not predicted yet.",
                     "Ask again when it is done.",
                 )
         try:
