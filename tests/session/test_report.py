@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
@@ -32,8 +33,7 @@ from labelgap.report import curve, embedding, style, write_report
 from labelgap.report.command import command
 from labelgap.report.curve import curve_figure
 from labelgap.report.explain import explain, number
-from labelgap.report.markup import Markup, join, tag
-from labelgap.report.page import bars
+from labelgap.report.page import Bars, render
 from labelgap.report.scatter import (
     common_plane,
     embedding_figure,
@@ -533,10 +533,22 @@ def test_a_method_that_is_not_registered_has_every_key_spelt_out():
 # ------------------------------------------------------------------ the page
 
 
-def test_markup_escapes_everything_it_did_not_make():
-    made = tag("p", "<b>", tag("i", 'a & "b"'), None, 3, class_='x"y', hidden=True, id=None)
-    assert made == '<p class="x&quot;y" hidden>&lt;b&gt;<i>a &amp; "b"</i>3</p>'
-    assert join("<", Markup("<br>")) == "&lt;<br>"
+HOSTILE = '<q title="x">&amp;</q>{{ 7 * 7 }}'
+
+
+def test_pages_escape_every_text_once(plain):
+    """In text and in attributes; what a name says of templates is text too."""
+    edit(plain, classes=[HOSTILE, *CLASSES[1:]])
+    write_report(plain, None)
+    page = read(plain)
+    assert page.all("q") == []
+    assert HOSTILE in page.text
+    assert any(HOSTILE in (a["aria-label"] or "") for a in page.all("svg"))
+
+
+def test_a_name_that_a_template_lacks_is_an_error():
+    with pytest.raises(UndefinedError, match="head"):
+        render("run.html", title="x", version="1")
 
 
 def test_page_is_whole_references_nothing_and_escapes(written):
@@ -785,5 +797,8 @@ def test_an_item_of_another_data_set_is_refused(plain):
 
 
 def test_bars_are_in_proportion():
-    heights = re.findall(r'<rect[^>]* height="([\d.]+)"', bars([4, 2, 0], 4, "x"))
-    assert [float(h) for h in heights] == [22.0, 11.0, 1.0]
+    drawn = Bars([4, 2, 0], 4, "x")
+    assert [bar.height for bar in drawn.rects] == [22.0, 11.0, 1.0]
+    assert [bar.nothing for bar in drawn.rects] == [False, False, True]
+    assert [bar.x for bar in drawn.rects] == [0, 9, 18]
+    assert drawn.width == 27

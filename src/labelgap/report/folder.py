@@ -10,8 +10,6 @@ from labelgap.core.files import write_text
 from labelgap.data.types import Task
 from labelgap.report import page, sections, style
 from labelgap.report.curve import curve
-from labelgap.report.markup import Markup
-from labelgap.report.names import data_name, method_name
 from labelgap.report.query import latest_query
 from labelgap.report.scatter import Panel, embedding_figure, panels
 
@@ -49,20 +47,17 @@ def report_page(
     task: Task | None,
 ) -> str:
     """The whole page as text."""
-    parts: list[Markup | None] = [
-        sections.headline(result, task),
-        sections.warnings(result),
-        sections.progress(result),
-        sections.features(result, shown),
-        sections.rounds_table(result),
-        latest_query(result, queries, task),
-        sections.repeat(result),
-    ]
-    return page.document(
-        f"{method_name(result)} on {data_name(result)}",
-        *parts,
-        footer=f"Made by labelgap {result['versions'].get('labelgap', '')}. This file is complete: "
-        "it loads nothing and can be archived or mailed.",
+    return page.render(
+        "run.html",
+        title=sections.title(result),
+        head=sections.headline(result, task),
+        warnings=sections.warnings(result),
+        progress=sections.progress(result),
+        features=sections.features(result, shown),
+        rounds=sections.rounds_table(result),
+        query=latest_query(result, queries, task),
+        repeat=sections.repeat(result),
+        version=result["versions"].get("labelgap", ""),
     )
 
 

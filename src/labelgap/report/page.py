@@ -1,41 +1,52 @@
-"""The self-contained page that reports share: shell, tables, pictures, tiles, small bars.
+"""What the self-contained pages share: the templates' environment, pictures, tables, small bars.
 
-Nothing outside the file is referenced, and a content security policy in the page says so: it can
-be mailed, archived, and opened without a network.
+All HTML is in `templates/`, which escape every text; Python gives them plain values.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, ClassVar
 
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from labelgap.report import style
-from labelgap.report.markup import Child, Markup, data_uri, join, tag
 from labelgap.report.style import DARK, LIGHT, Theme
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _PHONE = "36rem"
 _KINDS = {"png": "image/png", "svg": "image/svg+xml"}
+_BAR_HEIGHT = 22
 
 
-def document(title: str, *body: Child, footer: Child = None) -> str:
-    """A whole page of HTML, in the reader's colour scheme."""
-    css = f"{_variables(LIGHT)}\n@media screen and (prefers-color-scheme:dark)" + (
-        f"{{{_variables(DARK)}}}\n" + files(__package__).joinpath("page.css").read_text("utf-8")
+def render(template: str, *, package: str = __package__, **facts: Any) -> str:
+    """A whole page of HTML, in the reader's colour scheme.
+
+    Parameters
+    ----------
+    template: a file of `templates/`.
+    package: whose `templates/` are looked through before these.
+    facts: what the template names; a name that is missing is an error.
+    """
+    loaders = [PackageLoader(name) for name in dict.fromkeys((package, __package__))]
+    environment = Environment(
+        autoescape=True,
+        loader=ChoiceLoader(loaders),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(css)),
-    )
-    main = tag("main", *body)
-    foot = tag("footer", footer) if footer is not None else None
-    return f"<!DOCTYPE html>\n{tag('html', head, tag('body', main, foot), lang='en')}\n"
+    return environment.get_template(template).render(css=_css(), **facts)
+
+
+def _css() -> str:
+    dark = f"@media screen and (prefers-color-scheme:dark){{{_variables(DARK)}}}"
+    shared = files(__package__).joinpath("page.css").read_text("utf-8")
+    return f"{_variables(LIGHT)}\n{dark}\n{shared}"
 
 
 def _variables(theme: Theme) -> str:
@@ -44,140 +55,137 @@ def _variables(theme: Theme) -> str:
     return f":root{{{';'.join([*pairs, f'--bar:{theme.series[0]}', f'--bar2:{theme.series[2]}'])}}}"
 
 
-def section(title: str, *body: Child, lead: Child = None, class_: str | None = None) -> Markup:
-    """A titled part of the page, on a card."""
-    intro = tag("p", lead, class_="lead") if lead is not None else None
-    return tag("section", tag("h2", title), intro, *body, class_=class_)
+@dataclass(frozen=True)
+class Source:
+    """A picture's address within the page, and the media that it is for."""
+
+    address: str
+    media: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure; sources: what takes the place of `address` under their media, the first that fits.
+
+    caption: None leaves it out.
+    """
+
+    address: str
+    alt: str
+    caption: str | None
+    sources: tuple[Source, ...] = ()
 
 
 def picture(
     draw: Callable[[Theme], Figure],
     alt: str,
-    caption: Child = None,
+    caption: str | None = None,
     *,
     form: str = "svg",
     narrow: Callable[[Theme], Figure] | None = None,
-) -> Markup:
+) -> Picture:
     """A figure in both themes, light in print; the reader's colour scheme chooses.
 
     narrow: the same in fewer inches, hence with larger type, for phones.
     """
 
-    def source(draw: Callable[[Theme], Figure], theme: Theme) -> str:
+    def address(draw: Callable[[Theme], Figure], theme: Theme) -> str:
         return data_uri(style.image(draw, theme, form), _KINDS[form])
 
     is_dark = "(prefers-color-scheme: dark)"
-    sources = [tag("source", srcset=source(draw, DARK), media=f"screen and {is_dark}")]
+    sources = [Source(address(draw, DARK), f"screen and {is_dark}")]
     if narrow is not None:
         phone = f"screen and (max-width: {_PHONE})"
         sources = [
-            tag("source", srcset=source(narrow, DARK), media=f"{phone} and {is_dark}"),
-            tag("source", srcset=source(narrow, LIGHT), media=phone),
+            Source(address(narrow, DARK), f"{phone} and {is_dark}"),
+            Source(address(narrow, LIGHT), phone),
             *sources,
         ]
-    image = tag("picture", *sources, tag("img", src=source(draw, LIGHT), alt=alt))
-    return tag("figure", image, tag("figcaption", caption) if caption is not None else None)
+    return Picture(address(draw, LIGHT), alt, caption, tuple(sources))
 
 
-def picture_file(path: Path, alt: str, caption: Child = None) -> Markup:
+def picture_file(path: Path, alt: str, caption: str | None = None) -> Picture:
     """A figure that is a file already, the same in every theme."""
-    image = tag("img", src=data_uri(path.read_bytes(), _KINDS[path.suffix[1:]]), alt=alt)
-    return tag("figure", image, tag("figcaption", caption) if caption is not None else None)
+    return Picture(data_uri(path.read_bytes(), _KINDS[path.suffix[1:]]), alt, caption)
 
 
-def table(
-    caption: str,
-    headers: Sequence[str],
-    rows: Sequence[Sequence[Child]],
-    *,
-    totals: Sequence[Child] | None = None,
-    text_columns: Sequence[int] = (),
-) -> Markup:
-    """A table whose first column heads its rows; it scrolls by itself on a narrow screen.
+@dataclass(frozen=True)
+class Meter:
+    """A horizontal bar of a share of 0..1, with its value written beside it."""
 
+    kind: ClassVar[str] = "meter"
+    share: float | int
+    text: str
+    second: bool = False
+
+    @property
+    def percent(self) -> float:
+        return 100 * min(1.0, max(0.0, self.share))
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One rectangle, standing on the ground."""
+
+    x: int
+    width: int
+    height: float
+    nothing: bool
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A bar for each value, as high as its share of `most`: a chart the size of a word."""
+
+    kind: ClassVar[str] = "bars"
+    values: Sequence[float | int]
+    most: float | int
+    alt: str
+    height: int = _BAR_HEIGHT
+
+    @cached_property
+    def width(self) -> int:
+        return len(self.values) * sum(self._step)
+
+    @cached_property
+    def rects(self) -> list[Bar]:
+        width, gap = self._step
+        return [
+            Bar(k * (width + gap), width, self._size(value), not value)
+            for k, value in enumerate(self.values)
+        ]
+
+    @property
+    def _step(self) -> tuple[int, int]:
+        """Width of a bar, and the gap after it."""
+        width = max(2, min(8, 160 // max(1, len(self.values))))
+        return width, 1 if width > 2 else 0
+
+    def _size(self, value: float | int) -> float:
+        # A class that got nothing keeps a hairline, so that the gap is seen to be one.
+        return max(1.0, self.height * value / self.most) if self.most > 0 else 1.0
+
+
+Cell = Meter | Bars | str | int | float
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column heads its rows.
+
+    caption: for those who do not see it.
     text_columns: columns set left; the others are figures, set right.
+    title: a heading above it, where the page has one.
     """
 
-    def aligned(k: int) -> str | None:
-        return None if k in text_columns else "number"
-
-    def line(cells: Sequence[Child]) -> Markup:
-        first = tag("th", cells[0], scope="row", class_=aligned(0))
-        rest = [tag("td", cell, class_=aligned(k)) for k, cell in enumerate(cells[1:], start=1)]
-        return tag("tr", first, *rest)
-
-    heads = [tag("th", text, scope="col", class_=aligned(k)) for k, text in enumerate(headers)]
-    whole = tag(
-        "table",
-        tag("caption", caption, class_="unseen"),
-        tag("thead", tag("tr", *heads)),
-        tag("tbody", *map(line, rows)),
-        tag("tfoot", line(totals)) if totals is not None else None,
-    )
-    return tag("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
+    caption: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    totals: Sequence[Cell] | None = None
+    text_columns: Sequence[int] = ()
+    title: str | None = None
 
 
-def tiles(facts: Sequence[tuple[str, Child, Child]]) -> Markup:
-    """Large figures: (name, value, note or None)."""
-    return tag(
-        "dl",
-        *(
-            tag(
-                "div",
-                tag("dt", name),
-                tag("dd", value, tag("small", note) if note is not None else None),
-            )
-            for name, value, note in facts
-        ),
-        class_="tiles",
-    )
-
-
-def facts(pairs: Mapping[str, Child]) -> Markup:
-    """A list of names and values, such as versions."""
-    rows = (tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs.items())
-    return tag("dl", *rows, class_="facts")
-
-
-def bars(values: Sequence[float | int], most: float | int, alt: str) -> Markup:
-    """A bar for each value, as high as its share of `most`: a chart the size of a word."""
-    height, width = 22, max(2, min(8, 160 // max(1, len(values))))
-    gap = 1 if width > 2 else 0
-    drawn = []
-    for k, value in enumerate(values):
-        # A class that got nothing keeps a hairline, so that the gap is seen to be one.
-        size = max(1.0, height * value / most) if most > 0 else 1.0
-        drawn.append(
-            tag(
-                "rect",
-                x=k * (width + gap),
-                y=f"{height - size:.1f}",
-                width=width,
-                height=f"{size:.1f}",
-                class_=None if value else "none",
-            )
-        )
-    total = len(values) * (width + gap)
-    return tag(
-        "svg", *drawn, viewBox=f"0 0 {total} {height}", width=total, height=height, class_="bars",
-        role="img", aria_label=alt,
-    )  # fmt: skip
-
-
-def meter(share: float | int, text: str, second: bool = False) -> Markup:
-    """A horizontal bar of 0..1 with its value written beside it."""
-    fill = tag("i", style=f"width:{100 * min(1.0, max(0.0, share)):.1f}%")
-    return join(
-        tag("span", fill, class_="meter second" if second else "meter", aria_hidden="true"),
-        tag("span", text, class_="value"),
-    )
-
-
-def fold(title: str, *body: Child) -> Markup:
-    """Something for the few who ask, closed until they do."""
-    return tag("details", tag("summary", title), *body)
-
-
-def code(text: str) -> Markup:
-    """Text to be copied as it is."""
-    return tag("pre", tag("code", text), tabindex=0)
+def data_uri(data: bytes, kind: str = "image/png") -> str:
+    """Bytes as an address within the page itself."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

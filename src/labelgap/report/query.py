@@ -7,17 +7,16 @@ import numpy as np
 
 from labelgap.core.errors import DataError
 from labelgap.data.types import Task
-from labelgap.report import page
 from labelgap.report.explain import GLOSSARY, explain, number
-from labelgap.report.markup import Child, Markup, data_uri, tag
-from labelgap.report.sections import MOST_ITEMS
+from labelgap.report.page import data_uri
+from labelgap.report.sections import MOST_ITEMS, Facts
 from labelgap.report.style import percent
 from labelgap.report.thumbnail import thumbnail
 
 
 def latest_query(
     result: Mapping[str, Any], queries: Sequence[Mapping[str, Any]], task: Task | None
-) -> Markup | None:
+) -> Facts | None:
     """Items of the last query with the reasons for which they were chosen."""
     last = max((q["round"] for q in queries), default=0)
     items = [q for q in queries if q["round"] == last]
@@ -38,12 +37,11 @@ def latest_query(
         lead += f". The network was wrong about {wrong[0]:,} of {wrong[1]:,}"
     terms = {name for q in shown for name in q.get("parts") or {}}
     meaning = " ".join(text for name, text in GLOSSARY.items() if name in terms)
-    return page.section(
-        "What was asked for last, and why",
-        tag("ol", *(_item(result, q, task) for q in shown), class_="items"),
-        tag("p", meaning, class_="note") if meaning else None,
-        lead=f"{lead}.",
-    )
+    return {
+        "lead": f"{lead}.",
+        "items": [_item(result, q, task) for q in shown],
+        "meaning": meaning,
+    }
 
 
 def _surprises(items: Sequence[Mapping[str, Any]], task: Task | None) -> tuple[int, int] | None:
@@ -58,7 +56,7 @@ def _surprises(items: Sequence[Mapping[str, Any]], task: Task | None) -> tuple[i
     return (sum(a != b for a, b in known), len(known)) if known else None
 
 
-def _item(result: Mapping[str, Any], query: Mapping[str, Any], task: Task | None) -> Markup:
+def _item(result: Mapping[str, Any], query: Mapping[str, Any], task: Task | None) -> Facts:
     picture, truth = None, None
     if task is not None:
         if not 0 <= query["id"] < len(task.train):
@@ -71,25 +69,28 @@ def _item(result: Mapping[str, Any], query: Mapping[str, Any], task: Task | None
         truth = result["classes"][label] if label >= 0 else "none of the classes"
         if task.train.is_images:
             pixels = np.asarray(task.train.inputs[query["id"]])
-            picture = tag(
-                "img",
-                src=data_uri(thumbnail(pixels)),
-                alt=f"Item {query['id']}" + (f", {truth}" if truth else ""),
-                class_="small" if max(pixels.shape[:2]) <= 64 else None,
-            )
-    said: list[Child] = [tag("b", truth if truth is not None else f"Item {query['id']}")]
+            picture = {
+                "address": data_uri(thumbnail(pixels)),
+                "alt": f"Item {query['id']}" + (f", {truth}" if truth else ""),
+                "small": max(pixels.shape[:2]) <= 64,
+            }
+    said, wrong = None, False
     guess = query.get("pseudo_label")
     if guess is not None:
         name = result["classes"][guess]
         wrong = truth is not None and name != truth
-        text = " as predicted" if name == truth else f" predicted {name}"
-        said.append(tag("span", text, class_="wrong" if wrong else None))
+        said = "as predicted" if name == truth else f"predicted {name}"
     reasons = explain(query.get("parts") or {}, len(result["classes"]))
-    if reasons:
-        said.append(tag("p", reasons[0].upper() + reasons[1:]))
     facts = []
     if query.get("score") is not None:
         facts.append(f"score {number(query['score'])}")
     if truth is not None:
         facts.append(f"item {query['id']}")
-    return tag("li", picture, tag("div", *said, tag("p", " · ".join(facts)) if facts else None))
+    return {
+        "picture": picture,
+        "name": truth if truth is not None else f"Item {query['id']}",
+        "guess": said,
+        "wrong": wrong,
+        "reasons": reasons[0].upper() + reasons[1:] if reasons else None,
+        "facts": facts,
+    }

@@ -1,4 +1,4 @@
-"""The parts of a run's page, one function each."""
+"""The parts of a run's page, one function each: what `run.html` shows of them."""
 
 import json
 import math
@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from labelgap.data.types import Task
-from labelgap.report import page
 from labelgap.report.command import command, leaves
 from labelgap.report.curve import curve_figure, has_balanced
-from labelgap.report.markup import Child, Markup, join, tag
 from labelgap.report.names import data_name, method_name
+from labelgap.report.page import Bars, Cell, Meter, Picture, Table, picture
 from labelgap.report.scatter import MOST_LOOKS, Panel, describe, embedding_figure
 from labelgap.report.style import percent
 from labelgap.session.presets import departing
 
+Facts = dict[str, Any]
+"""What a part of the template names."""
 STAGES = ("train", "align", "score", "select", "evaluate")
 MOST_ITEMS = 24
 """Items of the latest query that are shown; more would make a page of a megabyte."""
@@ -26,7 +27,12 @@ _UNCHANGED = 0.05  # of a distance: about what other random directions would do 
 _SIDE_BY_SIDE = 14  # classes that fit beside the curve
 
 
-def headline(result: Mapping[str, Any], task: Task | None) -> Markup:
+def title(result: Mapping[str, Any]) -> str:
+    """The page's title and first heading."""
+    return f"{method_name(result)} on {data_name(result)}"
+
+
+def headline(result: Mapping[str, Any], task: Task | None) -> Facts:
     """Method, data, what was reached and what it cost."""
     rounds = result["rounds"]
     first, last = rounds[0], rounds[-1]
@@ -37,7 +43,7 @@ def headline(result: Mapping[str, Any], task: Task | None) -> Markup:
     if task is not None:
         a, n = last["accuracy"], len(task.test)
         error = f"± {100 * math.sqrt(a * (1 - a) / n):.1f} by the test set’s {n:,} items"
-    shown: list[tuple[str, Child, Child]] = [("Accuracy", percent(last["accuracy"]), error)]
+    shown: list[tuple[str, str, str | None]] = [("Accuracy", percent(last["accuracy"]), error)]
     if has_balanced(result):
         shown.append(("Balanced accuracy", percent(last["balanced_accuracy"]), "mean over classes"))
     shown.append(("Labels", f"{last['labels']:,}", f"{first['labels']:,} to begin with"))
@@ -52,16 +58,10 @@ def headline(result: Mapping[str, Any], task: Task | None) -> Markup:
         for name, nothing in SIMULATED.items()
         if data.get(name, nothing) != nothing
     ]
-    return tag(
-        "header",
-        tag("p", " · ".join(kind), class_="kind"),
-        tag("h1", f"{method_name(result)} on {data_name(result)}"),
-        tag("p", f"{said}.", class_="headline"),
-        page.tiles(shown),
-    )
+    return {"kind": " · ".join(kind), "said": f"{said}.", "tiles": shown}
 
 
-def warnings(result: Mapping[str, Any]) -> Markup | None:
+def warnings(result: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing the figures: an audit that fails, what is not
     the paper's under its preset, absent classes."""
     found = []
@@ -78,78 +78,61 @@ def warnings(result: Mapping[str, Any]) -> Markup | None:
     if absent:
         names = ", ".join(_class(result, c) for c in absent)
         found.append(f"No item of these classes was ever labelled: {names}.")
-    if not found:
-        return None
-    lines = [tag("p", tag("strong", "Note. "), text) for text in found]
-    return tag("section", *lines, class_="alarm")
+    return found
 
 
-def progress(result: Mapping[str, Any]) -> Markup:
+def progress(result: Mapping[str, Any]) -> Facts:
     """The curve, and what each class got and reached."""
     rounds = result["rounds"]
     points = ", ".join(f"{percent(r['accuracy'])} at {r['labels']:,}" for r in rounds)
-    drawn = page.picture(
+    curve = picture(
         lambda theme: curve_figure(result, theme, heading=False),
         f"Test accuracy against labels: {points}.",
         narrow=lambda theme: curve_figure(result, theme, heading=False, width=4.2),
     )
-    curve = page.section("Accuracy against labels", drawn)
-    per_class = class_table(result)
-    if len(result["classes"]) <= _SIDE_BY_SIDE:
-        return tag("div", curve, per_class, class_="pair wide-left")
-    return join(curve, per_class)
+    number = len(result["classes"])
+    return {
+        "curve": curve,
+        "classes": class_table(result),
+        "beside": number <= _SIDE_BY_SIDE,
+        "many": number > 2 * _SIDE_BY_SIDE,
+    }
 
 
-def class_table(result: Mapping[str, Any]) -> Markup:
+def class_table(result: Mapping[str, Any]) -> Table:
     """Labels so far and accuracy in the last round, per class."""
     counts = np.sum([r["query_class_counts"] for r in result["rounds"]], axis=0)
     reached = result["rounds"][-1].get("per_class")
     most = max(1, int(counts.max()))
-    rows: list[list[Child]] = []
+    rows: list[list[Cell]] = []
     for k, name in enumerate(result["classes"]):
-        row: list[Child] = [name, page.meter(counts[k] / most, f"{int(counts[k]):,}")]
+        row: list[Cell] = [name, Meter(counts[k] / most, f"{int(counts[k]):,}")]
         if reached is not None:
-            row.append(page.meter(reached[k], percent(reached[k]), second=True))
+            row.append(Meter(reached[k], percent(reached[k]), second=True))
         rows.append(row)
     headers = ["Class", "Labels"] + (["Accuracy"] if reached is not None else [])
-    made = page.table("Labels and accuracy per class", headers, rows, text_columns=range(3))
-    class_ = "many" if len(rows) > 2 * _SIDE_BY_SIDE else None
-    return page.section("Classes", tag("div", made, class_=class_), class_="classes")
+    return Table("Labels and accuracy per class", headers, rows, text_columns=range(3))
 
 
-def features(result: Mapping[str, Any], shown: Sequence[Panel]) -> Markup:
+def features(result: Mapping[str, Any], shown: Sequence[Panel]) -> Facts:
     """The embedding, a picture for each panel so that they stack on a phone."""
-    title = "Labelled and unlabelled features"
-    if not shown:
-        return page.section(
-            title,
-            tag("p", "This folder holds no features (cache/embedding-after.npz).", class_="lead"),
-        )
     marks = "filled marks are labelled, hollow ones unlabelled"
     if len(result["classes"]) <= MOST_LOOKS:
         marks = (
             "filled marks are labelled, in the colour and shape of their class; hollow ones "
             "unlabelled, in those of the class that the network predicts"
         )
-    note = tag(
-        "p",
+    note = (
         f"t-SNE of the features of the last round: {marks}. The sliced Wasserstein distance is "
         "measured in all dimensions, in units of the features’ standard deviation; random splits "
-        "of the same points show how far apart two equal sets of these sizes lie.",
-        class_="note",
+        "of the same points show how far apart two equal sets of these sizes lie."
     )
     drawn = [_panel(result, panel) for panel in shown]
-    beside = note if len(drawn) == 1 else None
-    return page.section(
-        title,
-        tag("div", *drawn, beside, class_="pair"),
-        None if beside else note,
-        lead=gap_in_words(shown),
-    )
+    return {"lead": gap_in_words(shown), "pictures": drawn, "note": note}
 
 
-def _panel(result: Mapping[str, Any], panel: Panel) -> Markup:
-    return page.picture(
+def _panel(result: Mapping[str, Any], panel: Panel) -> Picture:
+    return picture(
         lambda theme: embedding_figure([panel], result, theme, heading=False),
         describe(panel),
         form="png",
@@ -179,7 +162,7 @@ def gap_in_words(shown: Sequence[Panel]) -> str | None:
     )
 
 
-def rounds_table(result: Mapping[str, Any]) -> Markup:
+def rounds_table(result: Mapping[str, Any]) -> Table:
     """One line a round: labels, quality, seconds per stage, and the classes of its query."""
     entries = result["rounds"]
     # A stage that this method does not have gets no column.
@@ -187,9 +170,9 @@ def rounds_table(result: Mapping[str, Any]) -> Markup:
     most = max((max(r["query_class_counts"], default=0) for r in entries[1:]), default=0)
     most = most or max(entries[0]["query_class_counts"], default=0)
     balanced = has_balanced(result)
-    rows: list[Sequence[Child]] = []
+    rows: list[Sequence[Cell]] = []
     for r in entries:
-        row: list[Child] = [r["round"], f"{r['labels']:,}", percent(r["accuracy"])]
+        row: list[Cell] = [r["round"], f"{r['labels']:,}", percent(r["accuracy"])]
         if balanced:
             row.append(percent(r["balanced_accuracy"]))
         row.extend(seconds(_seconds(r, s)) for s in stages)
@@ -198,24 +181,19 @@ def rounds_table(result: Mapping[str, Any]) -> Markup:
         rows.append(row)
     headers = ["Round", "Labels", "Accuracy"] + (["Balanced"] if balanced else [])
     headers += [f"{s.capitalize()}, s" for s in stages] + ["Total, s", "Classes of the query"]
-    per_stage: list[Child] = [seconds(sum(_seconds(r, s) for r in entries)) for s in stages]
-    totals: list[Child] = ["All", *([""] * (3 if balanced else 2))]
+    per_stage: list[Cell] = [seconds(sum(_seconds(r, s) for r in entries)) for s in stages]
+    totals: list[Cell] = ["All", *([""] * (3 if balanced else 2))]
     totals += [*per_stage, seconds(total_seconds(entries)), ""]
-    return page.section(
-        "Rounds",
-        page.table(
-            "Rounds: labels, accuracy and seconds per stage",
-            headers,
-            rows,
-            totals=totals,
-            text_columns=(0, len(headers) - 1),
-        ),
-        lead="Round 0 is the initial set. The small bars count the classes among the items that "
-        "each round asked for; all share one scale.",
+    return Table(
+        "Rounds: labels, accuracy and seconds per stage",
+        headers,
+        rows,
+        totals=totals,
+        text_columns=(0, len(headers) - 1),
     )
 
 
-def repeat(result: Mapping[str, Any]) -> Markup:
+def repeat(result: Mapping[str, Any]) -> Facts:
     """The command, the audit, the versions and the configuration."""
     audit = {name.replace("_", " "): _fact(value) for name, value in result["audit"].items()}
     versions = {name: _fact(value) for name, value in result["versions"].items()}
@@ -228,16 +206,12 @@ def repeat(result: Mapping[str, Any]) -> Markup:
     }
     config = {key: _fact(value) for key, value in leaves(result["config"])}
     threads = _tree(result.get("machine")).get("threads")
-    return page.section(
-        "Repeat it",
-        tag("div", page.code(command(result["config"], threads)), class_="wrap"),
-        tag("h3", "Audit"),
-        page.facts(audit),
-        tag("h3", "Versions and machine"),
-        page.facts(versions | machine),
-        page.fold(f"The whole configuration ({len(config)} settings)", page.facts(config)),
-        lead="The same versions, device and number of threads give the same queries, to the byte.",
-    )
+    return {
+        "command": command(result["config"], threads),
+        "audit": audit,
+        "versions": versions | machine,
+        "config": config,
+    }
 
 
 def _tree(value: Any) -> Mapping[str, Any]:
@@ -246,10 +220,7 @@ def _tree(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {"machine": value}
 
 
-def _fact(value: Any) -> Child:
-    if isinstance(value, str) and len(value) == 64:
-        # The first half tells runs apart; the whole is on the mark for those who check.
-        return tag("code", f"{value[:16]}…", title=value)
+def _fact(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -261,12 +232,12 @@ def _class(result: Mapping[str, Any], which: int | str) -> str:
     return which if isinstance(which, str) else str(result["classes"][which])
 
 
-def _class_bars(result: Mapping[str, Any], entry: Mapping[str, Any], most: float | int) -> Markup:
+def _class_bars(result: Mapping[str, Any], entry: Mapping[str, Any], most: float | int) -> Bars:
     counts = entry["query_class_counts"]
     words = ", ".join(
         f"{name} {count}" for name, count in zip(result["classes"], counts, strict=True)
     )
-    return page.bars(counts, max(most, max(counts, default=0)), words)
+    return Bars(counts, max(most, max(counts, default=0)), words)
 
 
 def _seconds(entry: Mapping[str, Any], stage: str) -> float:

@@ -7,13 +7,10 @@ from typing import Any
 from labelgap.bench.evidence import audit
 from labelgap.bench.evidence.collect import Collection
 from labelgap.bench.evidence.compare import Comparison
-from labelgap.bench.evidence.results import Result
 from labelgap.bench.grid.store import Store
 from labelgap.bench.report import tables
 from labelgap.bench.report.part import Part, Shown
 from labelgap.core.wording import counted
-from labelgap.report import page
-from labelgap.report.markup import Markup
 from labelgap.session.presets import departing
 
 # ---------------------------------------------------------------------- words
@@ -115,31 +112,6 @@ def markdown(
     )
     text.append("```\n" + "\n".join(store.commands) + "\n```\n")
     return "\n".join(text)
-
-
-def trace_of(store: Store, results: Sequence[Result], compared: Sequence[Comparison]) -> Markup:
-    """From every number to its runs: the groups that the tables name, and each cell's command."""
-    listed = tables.cells(results, compared)
-    keep = [listed.headers.index(h) for h in ("cells", "seed", "aubc", "folder", "command")]
-    rows = [
-        [f"{row[k]:.4f}" if listed.headers[k] == "aubc" else row[k] or tables.DASH if
-         listed.headers[k] != "seed" else row[k] for k in keep]
-        for row in listed.rows
-    ]  # fmt: skip
-    return page.section(
-        "Where each number comes from",
-        page.code("\n".join(store.commands)),
-        page.fold(
-            f"All {counted(len(rows), 'cell')} with their commands",
-            page.table(
-                "Cells",
-                ["cells", "seed", "AUBC", "folder", "command"],
-                rows,
-                text_columns=(0, 3, 4),
-            ),
-        ),
-        lead="The benchmark's commands; each cell can be repeated alone by its own.",
-    )
 
 
 def range_said(values: Sequence[int]) -> str:
