@@ -211,7 +211,21 @@ def test_an_embedding_drawn_elsewhere_stays_on_the_page(tmp_path: Path) -> None:
     page = write_report(store).read_text()
     assert base64.b64encode(looks).decode() in page
     assert picture.read_bytes() == looks
-    assert "(digits-embedding.png)" in (tmp_path / "report" / "report.md").read_text()
+    text = tmp_path / "report" / "report.md"
+    written = text.read_text()
+    assert "](digits-embedding.png)\n\nDrawn where these cells ran." in written
+    there = written.replace("Drawn where these cells ran.", "Last round of a cell.")
+    text.write_text(there.replace("![t-SNE", "![Mine, t-SNE"))
+    assert "Last round of a cell." in write_report(store).read_text()
+    assert text.read_text() == there.replace("![t-SNE", "![Mine, t-SNE")
+
+
+def test_the_text_shows_no_picture_that_is_not_committed(tmp_path: Path) -> None:
+    """A clone has the text alone until `labelgap report` draws."""
+    text = (write_report(stored(tmp_path, results())).parent / "report.md").read_text()
+    assert "![" not in text
+    assert "`digits-curves.png`: " in text
+    assert "`labelgap report` on the folder above this one" in text
 
 
 def test_a_failed_audit_leaves_no_report(tmp_path: Path) -> None:

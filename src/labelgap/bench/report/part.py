@@ -20,6 +20,7 @@ from labelgap.bench.report.tables import Table
 from labelgap.report.scatter import embedding_figure, panels
 from labelgap.report.style import Theme
 
+PAGE, TEXT = "index.html", "report.md"
 OF_A_SETTING = (
     CURVES, MINORITY, DIFFERENCES, ONE_CHANGE, TIME, EMBEDDING
 ) = (
@@ -139,7 +140,7 @@ def _embedding(store: Store, c: Comparison) -> Shown | None:
     """Before and after alignment, of the first cell that has an alignment and its features.
 
     DAAL's before all others. Only the machine of its run has these: elsewhere the picture that
-    is there already stays.
+    is there already stays, and so does what the text says of it.
     """
     name = _slug(c.name) + EMBEDDING
     said = (
@@ -168,8 +169,18 @@ def _embedding(store: Store, c: Comparison) -> Shown | None:
     kept = store.root / "report" / f"{name}.png"
     if kept.exists():
         alt = f"t-SNE of features before and after alignment on {c.name}."
-        return Shown(name, kept, alt, f"Drawn where these cells ran. {said}", wide=True)
+        words = _words(kept) or (alt, f"Drawn where these cells ran. {said}")
+        return Shown(name, kept, *words, wide=True)
     return None
+
+
+def _words(picture: Path) -> tuple[str, str] | None:
+    """Alternative text and caption that an earlier report's text gave to a picture."""
+    text = picture.with_name(TEXT)
+    shown = re.escape(f"]({picture.name})")
+    former = text.read_text("utf-8") if text.exists() else ""
+    found = re.search(rf"^!\[(.*){shown}\n\n(.+)$", former, re.MULTILINE)
+    return (found[1], found[2]) if found else None
 
 
 def shown_across(compared: Sequence[Comparison]) -> list[Shown]:

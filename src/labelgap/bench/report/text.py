@@ -9,7 +9,7 @@ from labelgap.bench.evidence.collect import Collection
 from labelgap.bench.evidence.compare import Comparison
 from labelgap.bench.grid.store import Store
 from labelgap.bench.report import tables
-from labelgap.bench.report.part import Part, Shown
+from labelgap.bench.report.part import EMBEDDING, PAGE, Part, Shown
 from labelgap.core.wording import counted
 from labelgap.session.presets import departing
 
@@ -100,18 +100,29 @@ def markdown(
         )
         for title, headers, rows in part.written:
             text.append(f"### {title}\n\n{tables.markdown(headers, rows)}")
-        text += [f"![{s.alt}]({s.name}.png)\n\n{s.caption}\n" for s in part.figures]
+        text.append("### Figures\n\n" + "\n".join(map(_named, part.figures)))
     if across:
-        text.append("## Over all settings\n")
-        text += [f"![{s.alt}]({s.name}.png)\n\n{s.caption}\n" for s in across]
+        text.append("## Over all settings\n\n" + "\n".join(map(_named, across)))
     text.append(f"## How to read it\n\n{HOW}\n\n{audit_line(collection)}\n")
     text.append(
         "Every number is in `summary.csv`, `rounds*.csv` (imbalanced settings apart) and "
         "`contrasts.csv` (any two arms); the column `cells` leads to the runs and their commands "
-        "in `cells.csv`. The benchmark's commands:\n"
+        "in `cells.csv`. `labelgap report` on the folder above this one makes these tables, the "
+        f"figures and `{PAGE}`, which has them all, from its `results.parquet`. The benchmark's "
+        "commands:\n"
     )
     text.append("```\n" + "\n".join(store.commands) + "\n```\n")
     return "\n".join(text)
+
+
+def _named(shown: Shown) -> str:
+    """A figure in Markdown: its file's name, and the picture where a report may not redraw it.
+
+    Committed results have no other pictures, so the text shows no others either.
+    """
+    if shown.name.endswith(EMBEDDING):
+        return f"![{shown.alt}]({shown.name}.png)\n\n{shown.caption}\n"
+    return f"`{shown.name}.png`: {shown.caption}\n"
 
 
 def range_said(values: Sequence[int]) -> str:

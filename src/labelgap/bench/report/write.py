@@ -9,13 +9,19 @@ from labelgap.bench.evidence.results import Result, write_results
 from labelgap.bench.grid.store import Store
 from labelgap.bench.report import tables
 from labelgap.bench.report.page import page_of
-from labelgap.bench.report.part import ACROSS, OF_A_SETTING, part_of, shown_across, tables_of
+from labelgap.bench.report.part import (
+    ACROSS,
+    OF_A_SETTING,
+    PAGE,
+    TEXT,
+    part_of,
+    shown_across,
+    tables_of,
+)
 from labelgap.bench.report.text import markdown
 from labelgap.core.errors import FolderError, InUse
 from labelgap.core.files import write_text
 from labelgap.report import style as looks
-
-PAGE, TEXT = "index.html", "report.md"
 
 
 def write_report(store: Store) -> Path:
