@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).with_name("query_memory.py")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a part is known on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="no peak of a part is known on this system")
 @pytest.mark.parametrize("name", sorted(ACQUISITIONS))
 def test_peak_memory_of_a_query(name: str) -> None:
     words = [name, *(str(n) for n in (CANDIDATES, WIDTH, BUDGET))]

@@ -5,6 +5,7 @@ import pickle
 import data_files as files
 import numpy as np
 import pytest
+from torchvision.datasets import utils
 
 from labelgap.core.errors import DataError, UnknownName
 from labelgap.data import Augment, load, names
@@ -212,7 +213,6 @@ def test_colour_images_in_a_grey_set_are_refused(tmp_path):
 
 class TestDownload:
     def test_goes_through_torchvisions_checked_download(self, tmp_path, monkeypatch):
-        utils = pytest.importorskip("torchvision.datasets.utils")
         asked = []
 
         def fake(url, root, filename, md5):
@@ -229,8 +229,6 @@ class TestDownload:
 
     @pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "fashion-mnist"])
     def test_without_a_network_says_so(self, tmp_path, monkeypatch, name):
-        utils = pytest.importorskip("torchvision.datasets.utils")
-
         def fail(*_):
             raise OSError("no network here")
 

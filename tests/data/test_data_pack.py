@@ -178,7 +178,7 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(root, tmp_path):
     assert "LABELGAP_CACHE" in caught.value.cure
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
 def test_a_full_disk_is_an_error_and_not_a_bus_error(root, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         pack._write(

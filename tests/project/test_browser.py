@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 from conftest import CLASSES, QUICK, make_images, running_server
 from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from labelgap.core.types import QueryItem
 from labelgap.project.asking.work import Work
@@ -22,13 +25,9 @@ from labelgap.project.exchange.begin import begin
 from labelgap.project.keep.store import Project
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no Chromium with its driver is installed"
 )
-
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 # Where to put screenshots for people to look at; none are made without it.
 SHOTS = os.environ.get("LABELGAP_SCREENSHOTS")
@@ -365,7 +364,7 @@ def fashion(folder, n):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FASHION.exists(), reason="Fashion-MNIST is not installed")
+@pytest.mark.skipif(not FASHION.exists(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_from_two_thousand_images_to_an_export(browser, tmp_path, capsys):
     """init, ask 50, label 50 by keyboard, train, and once more; export; with times."""
     folder = tmp_path / "garments"

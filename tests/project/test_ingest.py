@@ -271,9 +271,9 @@ def test_a_data_set_on_disk(tmp_path):
     check_table(folder, 14)
 
 
-@pytest.mark.slow
 def test_a_data_set_saved_by_its_own_library(tmp_path):
-    datasets = pytest.importorskip("datasets")
+    import datasets  # seconds to load
+
     features = datasets.Features(
         {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(CLASSES))}
     )

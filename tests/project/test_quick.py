@@ -97,8 +97,6 @@ def test_devices_have_names(name):
     ],
 )
 def test_a_network_that_is_none_is_told_before_anything_is_made(tmp_path, options, error, said):
-    if "timm" in str(options):
-        pytest.importorskip("timm")
     make_images(tmp_path, 3)
     with pytest.raises(error, match=said):
         begin(tmp_path, classes=CLASSES, **options)
@@ -107,8 +105,6 @@ def test_a_network_that_is_none_is_told_before_anything_is_made(tmp_path, option
 
 @pytest.mark.parametrize("network", ["resnet", "mlp", "timm:resnet10t"])
 def test_networks_that_are_there_are_taken(tmp_path, network):
-    if network.startswith("timm"):
-        pytest.importorskip("timm")
     make_images(tmp_path, 3)
     with begin(tmp_path, classes=CLASSES, network=network).project as made:
         assert made.settings.network == network

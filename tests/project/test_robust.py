@@ -1,7 +1,6 @@
 """No label is lost: kills, a full disk, two servers, a clock that goes back."""
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from conftest import CLASSES, make_images, running_server
+from disks import small_file_system
 
 from labelgap.core.errors import LedgerError
 from labelgap.core.types import QueryItem
@@ -141,20 +141,8 @@ def test_a_clock_that_goes_back_changes_nothing(project):
     assert project.ledger.labels == {7: 1}
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
-@pytest.mark.skipif(shutil.which("mount") is None, reason="no mount")
-@pytest.mark.slow
 def test_a_disk_that_fills_up_while_people_label(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("this machine forbids mounting")
-    try:
+    with small_file_system(tmp_path / "disk", "1m") as disk:
         make_images(disk / "images", 12)
         begin(disk / "images", classes=CLASSES).project.close()
         with running_server(disk / "images") as (_, base, token):
@@ -176,8 +164,6 @@ def test_a_disk_that_fills_up_while_people_label(tmp_path):
         with Project.open(disk / "images", "read") as project:
             events = [e for e in project.ledger.events() if e.request]
             assert len(events) == stored + 1
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_killed_while_adding_images(folder):

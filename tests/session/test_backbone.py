@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 
@@ -13,8 +14,6 @@ from labelgap.core.streams import Streams
 from labelgap.networks.build import build
 from labelgap.networks.network import dropout_modules
 from labelgap.networks.timm import TimmNetwork
-
-timm = pytest.importorskip("timm")
 
 NAMES = ["test_efficientnet", "test_resnet", "test_convnext", "test_byobnet", "test_vit"]
 

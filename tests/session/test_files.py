@@ -22,7 +22,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="no permissions of POSIX on this system")
 def test_permissions(tmp_path: Path) -> None:
     write_text(tmp_path / "report.html", "for everybody")
     ordinary = tmp_path / "ordinary"

