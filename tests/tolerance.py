@@ -74,3 +74,18 @@ def _wide(x: Any) -> np.ndarray:
     if isinstance(x, torch.Tensor):
         x = x.detach().cpu().double().numpy()
     return np.asarray(x, dtype=np.float64)
+
+
+def product(a: torch.Tensor, b: torch.Tensor, bias: Any = 0.0) -> tuple[Any, int, Any]:
+    """`a @ b + bias` in float64, its roundings and its spread: `assert_rounded(found, *product(…))`."""
+    a, b = a.detach().double(), b.detach().double()
+    return a @ b + bias, a.shape[-1] + 1, (a.square() @ b.square()).sqrt()
+
+
+def through(*networks: torch.nn.Module) -> int:
+    """Roundings on the way through networks: the products of every layer, and four for its norm.
+
+    Layers side by side count too: it is the longest way at most.
+    """
+    weights = [p for net in networks for p in net.parameters() if p.ndim > 1]
+    return sum(p[0].numel() + 4 for p in weights)
