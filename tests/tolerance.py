@@ -77,7 +77,7 @@ def _wide(x: Any) -> np.ndarray:
 
 
 def product(a: torch.Tensor, b: torch.Tensor, bias: Any = 0.0) -> tuple[Any, int, Any]:
-    """`a @ b + bias` in float64, its roundings and its spread: `assert_rounded(found, *product(…))`."""
+    """`a @ b + bias` in float64, its roundings and its spread: what `assert_rounded` asks for."""
     a, b = a.detach().double(), b.detach().double()
     return a @ b + bias, a.shape[-1] + 1, (a.square() @ b.square()).sqrt()
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sessions import digits, fitted, labelled_session, runner, vectors
+from tolerance import assert_rounded
 
 from labelgap.learn.stage import StageRunner
 from labelgap.methods.ads import agreement_loss, discrepancy, discrepancy_loss
@@ -23,10 +24,12 @@ def test_losses_are_their_definitions() -> None:
     weight = 1 / (1 + np.exp(-(bits - 0.1)))
     gap = np.abs(p - q).mean(axis=1)
     a, b = torch.tensor(one), torch.tensor(two)
-    assert float(agreement_loss(a, b, 0.1)) == pytest.approx(((1 - weight) * gap).mean(), rel=1e-5)
-    assert float(discrepancy_loss(a, b, 0.1)) == pytest.approx(
-        (weight * (1 - gap)).mean(), rel=1e-5
-    )
+    # Float32 by design: softmax and entropy of four classes, their gap, a mean of nine.
+    for found, exact in (
+        (agreement_loss(a, b, 0.1), ((1 - weight) * gap).mean()),
+        (discrepancy_loss(a, b, 0.1), (weight * (1 - gap)).mean()),
+    ):
+        assert_rounded(found, exact, 3 * (4 + 4) + 9, np.abs([one, two]).max(), dtype="float32")
 
 
 def test_the_weights_are_constants() -> None:
@@ -35,8 +38,9 @@ def test_the_weights_are_constants() -> None:
     two = torch.randn(5, 3, generator=torch.Generator().manual_seed(2))
     (found,) = torch.autograd.grad(agreement_loss(one, two, 0.1), one)
     (plain,) = torch.autograd.grad(discrepancy(one, two).sum(), one)
-    ratio = found / plain
-    torch.testing.assert_close(ratio, ratio.mean(dim=1, keepdim=True).expand_as(ratio))
+    ratio = (found * plain).sum(1, keepdim=True) / plain.square().sum(1, keepdim=True)
+    # A softmax's gradient is a difference of probabilities by what they are.
+    assert_rounded(found, ratio * plain, 2 * (3 + 4), plain.abs().max() * ratio.max())
     assert (ratio > 0).all()
 
 
@@ -115,8 +119,9 @@ def test_query_is_the_highest_mean_entropy_on_vectors_too() -> None:
     query = session.acquisition.select(view, 12)
     p, q = (softmax(view.candidates(n).double().numpy()) for n in ("logits", "second_logits"))
     mean = -((p * np.log(p)).sum(axis=1) + (q * np.log(q)).sum(axis=1)) / 2
-    expected = view.candidate_ids[np.argsort(-mean)[:12]]
-    assert query.ids.tolist() == expected.tolist()
+    best = np.sort(mean)[::-1][:12]
+    np.testing.assert_allclose(query.score, best)
+    np.testing.assert_allclose(mean[np.searchsorted(view.candidate_ids, query.ids)], best)
     np.testing.assert_allclose(
         query.score, (query.parts["entropy"] + query.parts["second_entropy"]) / 2
     )

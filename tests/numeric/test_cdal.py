@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.special import softmax
 from scipy.stats import entropy
+from tolerance import assert_rounded
 from views import acquire, array_view, normal
 
 from labelgap.methods.cdal import Policy, log_law, mean_divergence
@@ -22,9 +23,10 @@ def test_cs_is_the_plain_greedy_under_symmetric_kl():
     p, q = (softmax(x.double().numpy(), axis=1) for x in (logits, known))
     nearest = divergence(p[:, None], q[None]).min(axis=1)
     for step in range(30):
-        i = int(nearest.argmax())
-        assert query.ids[step] - 1000 == i
-        assert query.score[step] == pytest.approx(nearest[i], rel=1e-6)
+        i = query.ids[step] - 1000
+        # Another may be as far but for its rounding: what counts is the value, not the place.
+        assert_rounded(nearest[i], nearest.max(), 4 * 5, 1.0)
+        assert_rounded(query.score[step], nearest[i], 1, dtype="float32")
         nearest = np.minimum(nearest, divergence(p, p[i : i + 1]))
 
 

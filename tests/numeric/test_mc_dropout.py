@@ -6,6 +6,7 @@ import torch
 from scipy.special import softmax
 from scipy.stats import entropy
 from sessions import fitted, labelled_session, vectors
+from tolerance import assert_rounded, through
 from views import acquire, array_view, normal
 
 from labelgap.core.errors import NumericalError, PairError
@@ -40,9 +41,11 @@ def test_takes_the_top_of_its_definition(name, options, which):
         array_view({"mc_logits": mc, "logits": mc.mean(1)}, classes=5), 20
     )
     expected = definitions(mc.numpy())[which]
-    assert query.ids.tolist() == (1000 + np.argsort(-expected)[:20]).tolist()
-    assert query.score == pytest.approx(np.sort(expected)[::-1][:20], abs=1e-9)
-    assert next(iter(query.parts.values())) == pytest.approx(query.score)
+    # Scores, not places: two that are equal but for rounding may take turns.
+    best = np.sort(expected)[::-1][:20]
+    for found in (query.score, expected[query.ids - 1000], next(iter(query.parts.values()))):
+        np.testing.assert_allclose(found, best)
+    assert len(set(query.ids.tolist())) == 20
 
 
 def test_bald_prefers_disagreement_to_agreed_doubt():
@@ -106,7 +109,7 @@ def test_only_dropout_is_stochastic_and_nothing_is_left_changed():
     still = view.passes(ids, 3)
     exact = session.learner.predict(network, ids, {"logits"})["logits"]
     for t in range(3):
-        torch.testing.assert_close(still[:, t], exact, atol=1e-4, rtol=1e-4)
+        assert_rounded(still[:, t], exact, 2 * through(network), exact.abs().max())
 
 
 def test_a_query_repeats_and_other_rounds_draw_other_passes():

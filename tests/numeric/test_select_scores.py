@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import entropy as scipy_entropy
 from scipy.stats import zscore
+from tolerance import assert_rounded
 
 from labelgap.core.errors import BudgetError, LabelgapError, NumericalError
 from labelgap.core.streams import Streams
@@ -32,22 +33,28 @@ def logits(*shape, seed=0, scale=3.0):
     return torch.from_numpy(np.random.default_rng(seed).normal(0, scale, shape)).float()
 
 
+def roundings(classes, passes=1):
+    """Exponential, sum, quotient, logarithm and sum again, in either of two ways, and the mean over
+    passes; an exponent errs by a logit's size."""
+    return {"terms": 2 * (2 * classes + passes + 4), "spread": 10.0}
+
+
 def test_scores_equal_their_definitions():
     x = logits(200, 7)
     p = softmax(x.double().numpy(), axis=1)
     ordered = np.sort(p, axis=1)
-    np.testing.assert_allclose(least_confidence(x), 1 - p.max(1), atol=1e-14)
-    np.testing.assert_allclose(margin(x), ordered[:, -2] - ordered[:, -1], atol=1e-14)
-    np.testing.assert_allclose(entropy(x), scipy_entropy(p, axis=1), atol=1e-14)
+    assert_rounded(least_confidence(x), 1 - p.max(1), **roundings(7))
+    assert_rounded(margin(x), ordered[:, -2] - ordered[:, -1], **roundings(7))
+    assert_rounded(entropy(x), scipy_entropy(p, axis=1), **roundings(7))
 
 
 def test_monte_carlo_scores_equal_their_definitions():
     x = logits(5000, 6, 4)  # more rows than are widened at once
     p = softmax(x.double().numpy(), axis=2)
     total = scipy_entropy(p.mean(1), axis=1)
-    np.testing.assert_allclose(predictive_entropy(x), total, atol=1e-13)
-    np.testing.assert_allclose(bald(x), total - scipy_entropy(p, axis=2).mean(1), atol=1e-13)
-    np.testing.assert_allclose(variation_ratio(x), 1 - p.mean(1).max(1), atol=1e-13)
+    assert_rounded(predictive_entropy(x), total, **roundings(4, 6))
+    assert_rounded(bald(x), total - scipy_entropy(p, axis=2).mean(1), **roundings(4, 6))
+    assert_rounded(variation_ratio(x), 1 - p.mean(1).max(1), **roundings(4, 6))
 
 
 def test_probabilities_zero_and_one():
@@ -58,9 +65,9 @@ def test_probabilities_zero_and_one():
     np.testing.assert_allclose(entropy(x), [0, 0, ln2])
     # Two passes, each certain, of two classes: all of the entropy is disagreement.
     mc = torch.tensor([[[0.0, -INF], [-INF, 0.0]], [[0.0, -INF], [0.0, -INF]]])
-    np.testing.assert_allclose(bald(mc), [ln2, 0], atol=1e-15)
-    np.testing.assert_allclose(predictive_entropy(mc), [ln2, 0], atol=1e-15)
-    np.testing.assert_allclose(variation_ratio(mc), [0.5, 0], atol=1e-15)
+    assert_rounded(bald(mc), [ln2, 0], 4, ln2)
+    assert_rounded(predictive_entropy(mc), [ln2, 0], 4, ln2)
+    assert variation_ratio(mc).tolist() == [0.5, 0]
 
 
 def test_confident_items_are_still_ordered():
@@ -80,7 +87,7 @@ def test_one_class_only():
 def test_bald_is_never_negative_when_passes_agree():
     x = logits(500, 1, 10).expand(500, 8, 10)
     assert (bald(x) >= 0).all()
-    assert bald(x).max() < 1e-14
+    assert_rounded(bald(x), np.zeros(500), **roundings(10, 8))
 
 
 def test_check_finite_names_the_score_and_the_count():
@@ -130,7 +137,7 @@ def test_a_budget_beyond_the_pool_is_refused(n):
 
 def test_standardise():
     x = logits(300, seed=1)
-    np.testing.assert_allclose(standardise(x), zscore(x.double().numpy()), atol=1e-12)
+    assert_rounded(standardise(x), zscore(x.double().numpy()), 2 * 300, 1.0)
     # Small spread on a large offset survives; a constant with no exact float32 form is zeros.
     y = 1e4 + torch.arange(5).float()
     np.testing.assert_allclose(standardise(y), zscore(np.arange(5.0)), atol=1e-9)
