@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sessions import digits, fitted, labelled_session, runner, same, state, vectors
+from tolerance import assert_rounded
 from torch.nn import functional as F
 
 from labelgap.core.errors import LabelgapError
@@ -30,7 +31,9 @@ def test_loss_is_the_definition_on_a_real_batch() -> None:
     supervised = -log_p[np.arange(n), batch.y.numpy()].mean()
     taught = [-log_p[n + i, row.argmax()] for i, row in enumerate(q) if row.max() >= threshold]
     assert len(taught) == len(q) // 2
-    assert float(found.detach()) == pytest.approx(supervised + 0.7 * sum(taught) / len(q), rel=1e-4)
+    # The same logits: what is rounded is a softmax over ten classes and a mean over the items.
+    expected = supervised + 0.7 * sum(taught) / len(q)
+    assert_rounded(found, expected, 10 + 4 + len(q), np.abs(log_p).max())
 
 
 def test_confident_labels_teach_and_an_impossible_threshold_does_not() -> None:
@@ -46,7 +49,8 @@ def test_confident_labels_teach_and_an_impossible_threshold_does_not() -> None:
         logits = network(torch.cat([batch.x, batch.u_views["strong"]])).logits
         F.cross_entropy(logits[: len(batch.x)], batch.y).backward()
         plain = network.head.weight.grad.clone()
-    torch.testing.assert_close(gradients[1.0], plain)
+    # A sum over the batch's items, in either way.
+    assert_rounded(gradients[1.0], plain, 2 * (len(logits) + 10), plain.abs().max())
     assert not torch.allclose(gradients[0.0], plain)
 
 
@@ -59,7 +63,7 @@ def test_mu_unlabelled_images_per_labelled_one() -> None:
 def test_average_of_weights_is_the_recursion_and_ends_in_the_network() -> None:
     session = labelled_session("fixmatch", steps=6, objective={"ema": 0.5})
     training = session.new_training(0)
-    expected = training.network.head.weight.detach().clone()
+    expected = training.network.head.weight.detach().double()
     session.learner.fit(training, session.objective)
     final = training.network.head.weight.detach().clone()
     # The same training without an average, its weights recorded before every step.
@@ -67,11 +71,11 @@ def test_average_of_weights_is_the_recursion_and_ends_in_the_network() -> None:
     stage = runner(plain)
     for step in range(7):
         decay = min(0.5, (1 + step) / (10 + step))
-        weight = plain.training.network.head.weight.detach()
+        weight = plain.training.network.head.weight.detach().double()
         expected = decay * expected + (1 - decay) * weight
         if step < 6:
             stage.step(step)
-    torch.testing.assert_close(final, expected)
+    assert_rounded(final, expected, 3 * 7, expected.abs().max())
     assert not torch.allclose(final, plain.training.network.head.weight)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sessions import fitted, labelled_session, runner, vectors
+from tolerance import assert_rounded, rounding, through
 from torch.nn import functional as F
 
 from labelgap.methods.ll4al import LossHead, logistic_ranking, margin_ranking
@@ -39,15 +40,18 @@ def test_true_losses_are_constants() -> None:
     assert predicted.grad is not None
     # Gradients push the lower-loss half down and the higher-loss half up, pair by pair.
     assert (predicted.grad[:3] > 0).all()
-    torch.testing.assert_close(predicted.grad[3:].flip(0), -predicted.grad[:3])
+    assert_rounded(predicted.grad[3:].flip(0), -predicted.grad[:3].double(), 8)
 
 
 def test_head_takes_maps_of_any_size_and_vectors() -> None:
-    head = LossHead((3, 5), 7)
-    maps = [torch.randn(4, 3, 8, 8), torch.randn(4, 5, 1, 2)]
-    expected = head([m.mean(dim=(2, 3)) for m in maps])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        head = LossHead((3, 5), 7)
+        maps = [torch.randn(4, 3, 8, 8), torch.randn(4, 5, 1, 2)]
+    expected = head([m.double().mean(dim=(2, 3)) for m in maps])
     assert expected.shape == (4,)
-    torch.testing.assert_close(head(maps), expected)
+    # The head is float32 by design; the means of the maps are of 64 places.
+    assert_rounded(head(maps), expected, 64 + 2 * through(head), expected.abs().max())
 
 
 @pytest.mark.parametrize(("step", "reaches"), [(0, True), (5, True), (6, False), (9, False)])
@@ -66,7 +70,10 @@ def test_ranking_loss_leaves_the_network_alone_late(step: int, reaches: bool) ->
 
     both = trunk_gradient(stage.stage.phases[0].loss(batch))
     plain = trunk_gradient(F.cross_entropy(network(batch.x).logits, batch.y))
-    assert torch.allclose(both, plain, atol=1e-6) != reaches
+    # A sum over the batch and the places of the largest map, in either way.
+    terms = 2 * len(batch.x) * batch.x.shape[-1] ** 2
+    gap, rounded = (both - plain).abs().max(), rounding("float32", terms) * plain.abs().max()
+    assert gap > 100 * rounded if reaches else gap <= rounded
 
 
 def correlation(session: Session) -> float:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 from sklearn.mixture import GaussianMixture
+from tolerance import assert_rounded
 from torch import Tensor
 
 from labelgap.core import linalg
@@ -109,11 +110,11 @@ def test_density_spans_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_density_far_from_the_origin_keeps_its_digits() -> None:
     """Without centring, 1000² − 2·1000·1000 + 1000² in float32 would leave no digit."""
     m = random_mixture(64, 5)
-    shifted = Mixture(m.weights, m.means + 1000, m.variances, m.empty)
+    shifted = Mixture(m.weights, m.means + 1000, m.variances, m.empty).to(dtype=torch.float32)
     z = torch.from_numpy(np.random.default_rng(1).standard_normal((50, 64))).float() + 1000
-    expected = naive_log_density(shifted, z.double())
-    got = shifted.to(dtype=torch.float32).component_log_density(z)
-    torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-2)
+    expected = naive_log_density(shifted.to(dtype=torch.float64), z.double())
+    # 64 values and their squares about the centre, each by a coefficient.
+    assert_rounded(shifted.component_log_density(z), expected, 2 * 64, expected.abs().max())
 
 
 def test_component_without_weight() -> None:
@@ -166,7 +167,9 @@ def test_gradient_of_the_regulariser(covariance: str) -> None:
     b = z.float().requires_grad_()
     exact = gradient((naive_log_density(m, a) / 50).log_softmax(1), a)
     ours = gradient(m.to(dtype=torch.float32).log_posterior(b, temperature=50.0), b)
-    torch.testing.assert_close(ours, exact, rtol=1e-3, atol=1e-6)
+    # A posterior errs by the size of the log-densities, which are sums over 512 features twice.
+    size = naive_log_density(m, z).abs().max() / 50
+    assert_rounded(ours.float(), exact, 2 * 512, size * exact.abs().max())
 
 
 def test_forward_derivative_is_not_dropped() -> None:
@@ -199,7 +202,7 @@ def test_autocast_leaves_the_precision_alone() -> None:
         half = m.log_likelihood(z.bfloat16())
     assert cast.dtype == half.dtype == torch.float32
     assert torch.equal(plain, cast)
-    torch.testing.assert_close(half, m.log_likelihood(z.bfloat16().float()))
+    assert_rounded(half, m.log_likelihood(z.bfloat16().float()), 2 * 2 * 512)
 
 
 def test_first_use_in_inference_mode_does_not_forbid_training() -> None:
@@ -252,11 +255,14 @@ def test_first_m_step_is_equation_1(covariance: str, n: int, d: int, k: int) -> 
 
 def test_float32_sums_match_float64() -> None:
     z, r = clusters(20_000, 64, 10, spread=3)
-    exact = statistics(z.double() + 100, r.double())
+    exact = statistics((z + 100).double(), r.double())
     single = statistics(z + 100, r)
     assert single.mass.dtype == torch.float64
-    torch.testing.assert_close(single.mean, exact.mean, rtol=1e-6, atol=0)
-    torch.testing.assert_close(single.moment, exact.moment, rtol=1e-4, atol=0)
+    # The sums of a block are float32, and about the common centre: the offset costs nothing.
+    offset = exact.mean.mean(0)
+    away = exact.mean - offset
+    assert_rounded((single.mean - offset).float(), away, products.CPU_ROWS, away.abs().max())
+    assert_rounded(single.moment.float(), exact.moment, products.CPU_ROWS)
 
 
 @settings(max_examples=40, deadline=None)
@@ -334,9 +340,9 @@ def test_plain_torch_products_give_the_same(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("k", [10, 100])
 def test_agrees_with_scikit_learn(covariance: str, k: int) -> None:
     steps = 5
-    z, r = clusters(4000, 32, k)
-    x = z.double().numpy()
-    start = fit(z.double(), r.double(), covariance=covariance, steps=0, average="statistics")
+    z, r = clusters(4000, 32, k, dtype=torch.float64)
+    x = z.numpy()
+    start = fit(z, r, covariance=covariance, steps=0, average="statistics")
     precisions = (1 / start.variances).numpy()
     peer = GaussianMixture(
         k,
@@ -352,15 +358,14 @@ def test_agrees_with_scikit_learn(covariance: str, k: int) -> None:
         peer.fit(x)
     assert peer.n_iter_ == steps
     ours = fit(z, r, covariance=covariance, steps=steps, average="statistics", floor=1e-9)
-    before = float(start.log_likelihood(z.double()).sum())
-    total = float(ours.log_likelihood(z).double().sum())
+    before = float(start.log_likelihood(z).sum())
+    total = float(ours.log_likelihood(z).sum())
     theirs = float(peer.score_samples(x).sum())
     assert theirs > before + 1e-3 * abs(before)  # the steps did something to agree about
-    assert total == pytest.approx(theirs, rel=1e-4)
-    np.testing.assert_allclose(
-        ours.log_posterior(z).exp().numpy(), peer.predict_proba(x), atol=5e-3
-    )
-    np.testing.assert_allclose(ours.weights.numpy(), peer.weights_, atol=1e-4)
+    assert total == pytest.approx(theirs)
+    posterior = ours.log_posterior(z).exp().numpy()
+    np.testing.assert_allclose(posterior, peer.predict_proba(x), atol=1e-9)
+    np.testing.assert_allclose(ours.weights.numpy(), peer.weights_)
 
 
 @settings(max_examples=30, deadline=None)
@@ -418,9 +423,9 @@ def test_units_do_not_matter(scale: float, shift: float, covariance: str) -> Non
     moved = z * scale + shift
     b = fit(moved, r, covariance=covariance, average="statistics")
     torch.testing.assert_close(b.means, a.means * scale + shift)
-    torch.testing.assert_close(b.variances, a.variances * scale**2, rtol=1e-4, atol=0)
+    torch.testing.assert_close(b.variances, a.variances * scale**2, rtol=1e-7, atol=0)
     expected = a.log_likelihood(z) - 4 * math.log(scale)
-    torch.testing.assert_close(b.log_likelihood(moved), expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(b.log_likelihood(moved), expected)
 
 
 # --- averaging over batches ----------------------------------------------------------------
@@ -431,7 +436,7 @@ def test_one_batch_is_the_whole(covariance: str) -> None:
     z, r = clusters(90, 5, 4, dtype=torch.float64)
     a = fit(z, r, covariance=covariance, average="parameters", batch_size=90)
     b = fit(z, r, covariance=covariance, average="statistics")
-    close(a, b, 1e-12)
+    close(a, b, 1e-9)
 
 
 def test_average_with_absent_classes_in_closed_form() -> None:
@@ -483,14 +488,14 @@ def test_a_last_batch_that_is_not_full(n: int) -> None:
 
 
 def test_shuffling_is_by_the_generator_alone() -> None:
-    z, r = clusters(300, 4, 3)
+    z, r = clusters(300, 4, 3, dtype=torch.float64)
     stored = fit(z, r, batch_size=30)
     a = fit(z, r, batch_size=30, generator=np.random.default_rng(5))
     b = fit(z, r, batch_size=30, generator=np.random.default_rng(5))
     order = torch.from_numpy(np.random.default_rng(5).permutation(300))
     assert torch.equal(a.means, b.means)
     assert not torch.equal(a.means, stored.means)
-    close(fit(z[order], r[order], batch_size=30), a, 1e-6)
+    close(fit(z[order], r[order], batch_size=30), a, 1e-9)
 
 
 # --- corners -------------------------------------------------------------------------------
@@ -511,7 +516,7 @@ def test_small_sets(covariance: str, average: str, n: int, d: int, k: int, start
     m = fit(z, r, covariance=covariance, average=average)
     assert (m.num_components, m.feature_dim) == (k, d)
     assert d == 1 or m.covariance == covariance
-    assert float(m.weights.sum()) == pytest.approx(1, abs=1e-5)
+    assert_rounded(m.weights.double().sum(), 1.0, k, dtype="float32")
     assert torch.equal(m.weights == 0, m.empty)
     assert (m.variances > 0).all()
     assert torch.isfinite(m.means).all()
@@ -526,14 +531,14 @@ def test_constant_features() -> None:
     z[:, 4] = 0.0
     m = fit(z, r, average="statistics", floor=1e-3)
     smallest = 1e-3 * float(z.double().var(0, correction=0).mean())
-    torch.testing.assert_close(m.variances[:, [2, 4]], torch.full((3, 2), smallest))
+    assert_rounded(m.variances[:, [2, 4]], np.full((3, 2), smallest), 100)
     for value in (0.0, 7.0):
         flat = fit(torch.full((20, 4), value), class_responsibilities(torch.arange(20) % 2, 2))
         assert torch.isfinite(flat.log_likelihood(torch.full((1, 4), value))).all()
-        torch.testing.assert_close(flat.means, torch.full((2, 4), value))
-        torch.testing.assert_close(flat.weights, torch.tensor([0.5, 0.5]))
+        assert_rounded(flat.means, np.full((2, 4), value), 20)
+        assert_rounded(flat.weights, [0.5, 0.5], 20)
         # Without variance the size of the features is the scale, and 1 where that is 0 too.
-        torch.testing.assert_close(flat.variances, torch.full((2, 4), 1e-3 * (value**2 or 1.0)))
+        assert_rounded(flat.variances, np.full((2, 4), 1e-3 * (value**2 or 1.0)), 20)
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
@@ -546,15 +551,15 @@ def test_empty_components_hold_the_whole_set(covariance: str) -> None:
         variance = variance.mean(0, keepdim=True)
     assert m.empty.tolist() == [False, False, False, True]
     assert m.weights[3] == 0
-    torch.testing.assert_close(m.means[3], z.mean(0))
-    torch.testing.assert_close(m.variances[3].double(), variance, rtol=1e-4, atol=1e-6)
+    assert_rounded(m.means[3], z.double().mean(0), 200)
+    assert_rounded(m.variances[3], variance, 200)
 
 
 def test_variance_never_under_the_floor() -> None:
     z, _ = clusters(12, 6, 3)
     m = fit(z, class_responsibilities(torch.arange(12), 12), floor=0.01, average="statistics")
     smallest = 0.01 * float(z.double().var(0, correction=0).mean())
-    torch.testing.assert_close(m.variances, torch.full((12, 6), smallest))
+    assert_rounded(m.variances, np.full((12, 6), smallest), 12)
 
 
 def test_types_follow_the_features() -> None:
@@ -596,8 +601,8 @@ def test_threads_are_given_back() -> None:
 
 def test_strided_features() -> None:
     z, r = clusters(60, 10, 3, dtype=torch.float64)
-    close(fit(z[:, ::2], r), fit(z[:, ::2].contiguous(), r), 1e-12)
-    close(fit(z.T.contiguous().T, r), fit(z, r), 1e-12)
+    close(fit(z[:, ::2], r), fit(z[:, ::2].contiguous(), r), 1e-9)
+    close(fit(z.T.contiguous().T, r), fit(z, r), 1e-9)
 
 
 def test_spherical_from_diagonal_statistics() -> None:

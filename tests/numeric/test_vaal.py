@@ -1,10 +1,13 @@
 """VAAL and TA-VAAL: shapes, the ELBO in closed form, reconstruction, and withheld classes."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from sessions import digits, fitted, labelled_session, runner, same, state, vectors
 from sklearn.metrics import roc_auc_score
+from tolerance import assert_rounded, through
 from torch import distributions
 
 from labelgap.axes.training import Training
@@ -143,9 +146,9 @@ def test_auto_encoder_descends_minus_log_d_of_both_halves(
     scale = 1.0 if scaling == "published" else 2 / (8 * 8)
     expected = 0.5 * scale * of_item.detach()
     assert (expected.abs().amax(dim=1) > 0).all()
-    torch.testing.assert_close(
-        gradients[0.5] - gradients[0.0], expected, atol=1e-6 * scale, rtol=1e-2
-    )
+    # The auto-encoder's own gradient, far larger, is the same in both: what was added to it is
+    # known up to the rounding of a few sums.
+    assert_rounded(gradients[0.5] - gradients[0.0], expected, 8, gradients[0.0].abs().max())
 
 
 def test_the_network_is_left_alone() -> None:
@@ -197,12 +200,17 @@ def test_ta_vaal_score_is_minus_the_logit_given_the_predicted_loss() -> None:
     session = fitted("ta-vaal", steps=20)
     modules, view = session.training.modules, session.view(1)
     x = session.learner.inputs.clean(session.task.train, view.candidate_ids[:50])
+    players = [
+        session.training.network,
+        *(modules[n] for n in ("loss_head", "vae", "discriminator")),
+    ]
+    network, vae, discriminator = (copy.deepcopy(players[i]).double() for i in (0, 2, 3))
     with torch.no_grad():
-        rank = modules["loss_head"](session.training.network(x).blocks)
-        code, _ = modules["vae"].encode(x)
-        expected, blind = (-modules["discriminator"](code, r) for r in (rank, 0 * rank))
+        rank = modules["loss_head"](network(x.double()).blocks).double()  # float32 by design
+        code, _ = vae.encode(x.double())
+        expected, blind = (-discriminator(code, r) for r in (rank, 0 * rank))
     found = view.candidates("unlabelled_logit")[:50]
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert_rounded(found, expected, through(*players), expected.abs().max())
     assert (found - blind).abs().max() > 1e-3
 
 

@@ -95,7 +95,7 @@ def reference_lite0(state: State, x: Tensor) -> Tensor:
 
 
 def same_in_float64(model: torch.nn.Module, state: State, x: Tensor) -> Tensor:
-    """The model's logits, equal to the reference's where the rounding of sixty layers is nothing."""
+    """The model's logits, equal to the reference's in float64, where rounding is nothing."""
     wide = {name: value.double() for name, value in state.items()}
     logits: Tensor = model.double()(x.double())
     torch.testing.assert_close(logits, reference_lite0(wide, x.double()))
