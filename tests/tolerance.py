@@ -23,10 +23,10 @@ Where a function follows that magnifies an error (a difference, an exponential, 
 something small), `spread` is the size of the operand times the function's slope.
 
 What does not need it. Runs of the same code on the same machine with the same threads are equal bit
-for bit, and tests ask for that. Numbers that a test makes up, and float64 against float64 at the
-libraries' own 1e-7 (torch, numpy) or 1e-6 (pytest): that is 10⁹ roundings, far more than any
-test here sums, and far less than a wrong formula shows. Draws from a law have the tolerance of
-their number, σ/√n, which is said where they are made.
+for bit, and tests ask for that. Float64 against float64 at 1e-9 or the libraries' own 1e-7 (numpy,
+torch) and 1e-6 (pytest): a million roundings at least, more than any test sums, and far less than
+a wrong formula shows. Numbers of a few decimals, and of draws from a law, have the tolerance of
+these, which is said where they are.
 """
 
 from typing import Any
@@ -89,3 +89,15 @@ def through(*networks: torch.nn.Module) -> int:
     """
     weights = [p for net in networks for p in net.parameters() if p.ndim > 1]
     return sum(p[0].numel() + 4 for p in weights)
+
+
+def two_ways(probabilities: np.ndarray, *networks: torch.nn.Module) -> dict[str, Any]:
+    """Roundings and spread of probabilities that networks gave in two ways: in another program, or
+    in a batch of other items, for which a product is cut differently.
+
+    An error of a logit is relative to the size of the logits, and at most a quarter of it is one of
+    the probability.
+    """
+    logits = np.log(probabilities)
+    size = np.abs(logits - logits.mean(axis=1, keepdims=True)).max()
+    return {"terms": 2 * through(*networks), "spread": size / 4, "dtype": "float32"}

@@ -79,8 +79,9 @@ def test_a_class_that_psi_has_not_seen_is_left_out_of_reg() -> None:
     loss = part.regulariser(z, y)
     loss.backward()
     alone = part.regulariser(z[:5], y[:5])
-    psi = training.modules["psi_labelled"].mixture
-    size = float(psi.component_log_density(z[:5].detach()).abs().max()) / part.temperature
+    # Rows less in a product, which is cut differently for them; ψ's other classes have a density.
+    density = training.modules["psi_labelled"].mixture.component_log_density(z[:5].detach())
+    size = float(density[density.isfinite()].abs().max()) / part.temperature
     assert_rounded(loss, alone.double(), 2 * (2 * z.shape[1] + 10 + 5), size)
     assert z.grad is not None
     assert torch.isfinite(z.grad).all()

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 from conftest import CLASSES, QUICK, answer_all, image_of, make_images
+from tolerance import assert_rounded, two_ways
 
 from labelgap.core.errors import BudgetError, LabelgapError
 from labelgap.project.asking.explain import HELD_OUT, why
@@ -60,7 +61,8 @@ def test_the_whole_loop(project, truth, tmp_path):
     right = sum(row["predicted"] == truth[row["path"]] for row in rows)
     assert right > 40  # the brightest channel is easily learned
     for row in rows:
-        assert abs(sum(float(row[f"p({c})"]) for c in CLASSES) - 1) < 1e-4
+        # Three numbers of six decimals.
+        assert abs(sum(float(row[f"p({c})"]) for c in CLASSES) - 1) <= 3 * 0.5e-6 + 1e-9
 
 
 def test_the_network_is_loaded_again_not_trained_again(project, folder, truth):
@@ -139,7 +141,8 @@ def test_new_images_do_not_disturb_what_is_known(project, folder, truth):
     assert project.add().added == 5
     work = Work(project)
     assert reserve <= set(work.reserve.tolist())
-    np.testing.assert_allclose(work.predict()[1][:60], expected, atol=1e-6)
+    found = work.predict()[1][:60]
+    assert_rounded(found, expected, **two_ways(expected, work.session.training.network))
 
 
 def test_one_class_can_be_labelled_and_not_trained(tmp_path):
