@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from urllib.request import urlopen
 
@@ -48,7 +47,7 @@ def label_studio(command, data, files):
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_for(lambda: is_up(url) or process.poll() is not None, START)
+        until(lambda: is_up(url) or process.poll() is not None, START)
         assert process.poll() is None, log.read_text()[-2000:]
         yield url, token
     finally:
@@ -80,16 +79,6 @@ def is_up(url):
             return answer.status == 200
     except OSError:
         return False
-
-
-def wait_for(condition, seconds=120.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
 
 
 # ------------------------------------------------------------------------------ the commands
@@ -132,7 +121,7 @@ class Running:
             self.said.append(line.strip())
 
     def tells(self, text, times=1):
-        wait_for(
+        until(
             lambda: sum(text in line for line in self.said) >= times or self.process.poll(),
         )
         assert sum(text in line for line in self.said) >= times, "\n".join(self.said)

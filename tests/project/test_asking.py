@@ -3,7 +3,6 @@
 import json
 import signal
 import threading
-import time
 import urllib.request
 
 import numpy as np
@@ -12,6 +11,7 @@ from conftest import QUICK, answer_all, running_server
 from starlette.testclient import TestClient
 from test_server import BASE, JSON, OWN, PORT, TOKEN, labelling, send
 from typer.testing import CliRunner
+from waiting import PATIENCE, until
 
 from labelgap.cli.project import app
 from labelgap.core.errors import InUse
@@ -19,6 +19,7 @@ from labelgap.learn.learner import Learner
 from labelgap.project.asking.work import Work
 from labelgap.project.keep.store import Project
 from labelgap.project.quality.quality import TRAINED
+from labelgap.project.server import asking
 from labelgap.project.server.app import make_app
 from labelgap.project.server.desk import Desk
 from labelgap.project.server.serve import allowed_hosts
@@ -55,7 +56,7 @@ def gate(monkeypatch):
 
     def slow(self, *arguments, **keywords):
         held.set()
-        assert opened.wait(60)
+        assert opened.wait(PATIENCE)
         return fit(self, *arguments, **keywords)
 
     monkeypatch.setattr(Learner, "fit", slow)
@@ -67,14 +68,14 @@ def more(client, n, **headers):
     return client.post("/api/more", headers={**OWN, **headers}, content=json.dumps({"n": n}))
 
 
-def ended(client, seconds=90):
-    started = time.monotonic()
-    while time.monotonic() - started < seconds:
-        state = client.get("/api/state?person=anna").json()["asking"]
-        if not state["running"]:
-            return state
-        time.sleep(0.05)
-    raise AssertionError(state)
+def ended(client):
+    """The state of the question once it has ended."""
+
+    def state():
+        found = client.get("/api/state?person=anna").json()["asking"]
+        return None if found["running"] else found
+
+    return until(state)
 
 
 def test_the_page_asks_for_more(client, labelled):
@@ -104,7 +105,7 @@ def test_answers_are_stored_while_it_trains(client, labelled, gate):
     assert "stored" in send(client, [labelling(ids[0], 1, "before-training")]).json()["results"][0]
     train_labels = len(labelled.ledger.labelled_ids("train"))
     assert more(client, 5).status_code == 202
-    assert held.wait(60)
+    assert held.wait(PATIENCE)
     state = client.get("/api/state?person=anna").json()
     assert state["asking"]["running"]
     assert more(client, 5).status_code == 409
@@ -182,12 +183,16 @@ def test_a_failure_is_told_and_it_can_be_asked_again(client, labelled, monkeypat
     assert ended(client)["added"] == 5
 
 
-def test_the_end_of_the_server_ends_the_training(client, desk, labelled, gate):
+def test_the_end_of_the_server_ends_the_training(client, desk, labelled, gate, monkeypatch):
+    monkeypatch.setattr(asking, "PATIENCE", PATIENCE)
     held, opened = gate
     more(client, 5)
-    assert held.wait(60)
-    threading.Timer(0.3, opened.set).start()
-    desk.asking.stop()
+    assert held.wait(PATIENCE)
+    stopping = threading.Thread(target=desk.asking.stop)
+    stopping.start()
+    until(lambda: desk.asking._stopping)
+    opened.set()
+    stopping.join()
     state = desk.asking.state()
     assert not state["running"]
     assert "ended" in state["error"]
@@ -206,7 +211,7 @@ def test_a_server_that_ends_while_it_trains_leaves_the_project_whole(labelled, f
         answer = {"kind": "label", "id": 59, "label": 2, "request": "while-training"}
         assert "stored" in call(base, token, "answers", {"answers": [answer]})["results"][0]
         process.send_signal(kill)
-        process.wait(30)
+        process.wait(PATIENCE)
     with Project.open(folder) as again:
         assert again.ledger.labels == {**before, 59: 2}
         assert len(again.ledger.asked_ids()) == 20
@@ -220,19 +225,17 @@ def call(base, token, path, body=None):
         data=None if body is None else json.dumps(body).encode(),
         headers={**JSON, "Authorization": f"Bearer {token}"},
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
         return json.load(response)
 
 
 def until_training(base, token):
-    started = time.monotonic()
-    while time.monotonic() - started < 90:
+    def trains():
         asking = call(base, token, "state")["asking"]
         assert asking["running"], asking
-        if asking["step"] > 0:
-            return
-        time.sleep(0.1)
-    raise AssertionError(asking)
+        return asking["step"] > 0
+
+    until(trains)
 
 
 def test_commands_beside_the_server_say_where_to_ask(labelled, folder, tmp_path):

@@ -18,6 +18,7 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from waiting import until
 
 from labelgap.core.types import QueryItem
 from labelgap.project.asking.work import Work
@@ -50,16 +51,6 @@ def shot(browser, name):
     if SHOTS:
         Path(SHOTS).mkdir(parents=True, exist_ok=True)
         browser.save_screenshot(str(Path(SHOTS, f"{name}.png")))
-
-
-def until(condition, seconds=180.0):
-    started = time.monotonic()
-    while time.monotonic() - started < seconds:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {condition.__name__}")
 
 
 def text(browser, id):

@@ -3,7 +3,6 @@
 import json
 import stat
 import threading
-import time
 
 import httpx
 import pytest
@@ -11,6 +10,7 @@ import uvicorn
 from conftest import CLASSES, answer_all
 from label_studio_stub import LEGACY, Stub
 from tolerance import assert_rounded, two_ways
+from waiting import PATIENCE, until
 
 from labelgap.core.types import QueryItem
 from labelgap.project.keep.store import Project
@@ -64,11 +64,10 @@ def served(place):
     thread.start()
     worker.start()
     try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
+        until(lambda: server.started or not thread.is_alive())
+        assert server.started
         with httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False
+            base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, trust_env=False
         ) as browser:
             yield browser, worker, said
     finally:
@@ -209,7 +208,7 @@ def test_an_event_becomes_one_pull_and_stores_what_the_server_says(served, place
     body = {"action": "ANNOTATION_CREATED", "project": {"id": 1}, "annotation": forged}
     for _ in range(5):  # by the webhook, by the backend, and again
         assert browser.post("/webhook", json=body, headers=AUTH).status_code == 201
-    assert worker.idle(60)
+    assert worker.idle(PATIENCE)
     assert labels_in(root) == {4: 2}  # and nothing of what the event itself claims
     with Project.open(root, "read") as project:
         assert len(project.ledger.history()) == 1
@@ -218,7 +217,7 @@ def test_an_event_becomes_one_pull_and_stores_what_the_server_says(served, place
     number = len(said)
     for ignored in (other, unknown, {}, {"action": ["x"]}):
         assert browser.post("/webhook", json=ignored, headers=AUTH).status_code == 201
-    assert worker.idle(10)
+    assert worker.idle(PATIENCE)
     assert len(said) == number
 
 
@@ -229,9 +228,10 @@ def test_a_project_in_other_hands_is_tried_again(served, place, stub):
         stub.annotate(tasks_of(project, client, here)[4][0], "blue")
         body = {"action": "ANNOTATION_CREATED"}
         assert browser.post("/webhook", json=body, headers=AUTH).status_code == 201
-        assert not worker.idle(1.0)
+        until(lambda: said)  # it has tried
+        assert not worker.idle(0)
         assert project.ledger.labels == {}
-    assert worker.idle(60)
+    assert worker.idle(PATIENCE)
     assert "Tried again" in said[0]
     assert labels_in(root) == {4: 2}
 
@@ -252,7 +252,7 @@ def test_an_unforeseen_error_is_told_and_the_worker_lives_on(served, place, stub
     monkeypatch.setattr(worker_module, "pull", odd)
     body = {"action": "ANNOTATION_CREATED"}
     assert browser.post("/webhook", json=body, headers=AUTH).status_code == 201
-    assert worker.idle(60)
+    assert worker.idle(PATIENCE)
     assert labels_in(root) == {4: 2}  # tried again by itself
     assert "Traceback" in said[0]
     assert "KeyError: 'an odd payload'" in said[0]
@@ -263,7 +263,7 @@ def test_a_training_that_is_refused_is_not_tried_again(served):
     browser, worker, said = served  # there are no labels
     body = {"action": "START_TRAINING"}
     assert browser.post("/webhook", json=body, headers=AUTH).status_code == 201
-    assert worker.idle(60)
+    assert worker.idle(PATIENCE)
     assert len(said) == 2
     assert said[1].endswith("Not tried again.")
     assert "Traceback" not in said[1]
@@ -282,14 +282,15 @@ def test_a_training_that_breaks_is_dropped_and_one_that_waits_is_not(served, pla
     monkeypatch.setattr(Work, "train", breaks)
     with Project.open(place[0]):
         worker.want("train")
-        assert not worker.idle(0.5)
-    assert worker.idle(60)
+        until(lambda: said)
+        assert not worker.idle(0)
+    assert worker.idle(PATIENCE)
     assert "Tried again" in said[0]  # while another program had the project
     assert len(calls) == 1
     assert "RuntimeError: CUDA out of memory" in said[-1]
     assert said[-1].endswith("Not tried again.")
     assert browser.post("/webhook", json={"action": "ANNOTATION_CREATED"}, headers=AUTH)
-    assert worker.idle(60)
+    assert worker.idle(PATIENCE)
     assert "0 new labels" in said[-1]
 
 
@@ -311,7 +312,7 @@ def test_strangers_get_nothing(served):
         assert browser.post("/webhook", content=bad, headers=json_type).status_code == 400
     assert browser.post("/predict", json={"tasks": 3}, headers=AUTH).status_code == 400
     assert browser.get("/health", headers=AUTH).json()["status"] == "UP"
-    assert worker.idle(5)
+    assert worker.idle(PATIENCE)
     assert said == []
 
 

@@ -18,7 +18,7 @@ def stub():
 
 
 def client_of(stub, token=LEGACY, url=None):
-    made = Client(url or stub.url, token, timeout=10.0)
+    made = Client(url or stub.url, token, timeout=60.0)
     made._clock = lambda: stub.now
     made.waits = []
     made._sleep = made.waits.append
@@ -160,12 +160,12 @@ def test_another_server_answers(reply, expected):
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}", LEGACY, timeout=5.0)
+        client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}", LEGACY, timeout=60.0)
         client._sleep = lambda seconds: None
         with pytest.raises(LabelStudioError, match=expected):
             client.get("/api/users/")
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5.0)
+    thread.join(60.0)
 
 
 def test_no_proxy_gets_what_is_for_this_machine(stub, monkeypatch):

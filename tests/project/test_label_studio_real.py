@@ -19,8 +19,9 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pytest
 from conftest import CLASSES, QUICK, image_of, make_images
-from label_studio_server import Running, free_port, label_studio, labelgap, wait_for
+from label_studio_server import Running, free_port, label_studio, labelgap
 from tolerance import assert_rounded, two_ways
+from waiting import until
 
 from labelgap.core.types import QueryItem
 from labelgap.project.exchange.begin import begin
@@ -454,16 +455,16 @@ def test_the_backend_predicts_pulls_and_trains(server, client, tmp_path):
 
         # Each answer is pulled as it comes, by the webhook.
         annotate(client, tasks[2], truth[paths[2]])
-        wait_for(lambda: labels_in(folder) == {2: 2})
+        until(lambda: labels_in(folder) == {2: 2})
         for id in (3, *range(4, 10)):
             annotate(client, tasks[id], truth[paths[id]])
-        wait_for(lambda: len(labels_in(folder)) == 8)
+        until(lambda: len(labels_in(folder)) == 8)
 
         # The button "Start Training".
         client.post(f"/api/ml/{made['id']}/train", {})
         version = "labelgap-round-0-labels-7"  # the held-out one is never trained on
         serving.tells(f": {version}")
-        wait_for(lambda: client.get(f"/api/ml/{made['id']}/versions")["versions"] == [version])
+        until(lambda: client.get(f"/api/ml/{made['id']}/versions")["versions"] == [version])
 
         # The Data Manager's "Retrieve Predictions", on all tasks.
         picked = {"selectedItems": {"all": True, "excluded": []}}

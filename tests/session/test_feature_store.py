@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tolerance import assert_rounded
+from waiting import PATIENCE
 
 from labelgap.core.errors import DataError
 from labelgap.frozen.rows import CHUNK, Features, Stored, stored
@@ -168,18 +170,24 @@ def test_damage_is_told_and_repaired(tmp_path: Path, name: str, harm: str) -> No
     np.testing.assert_array_equal(get(tmp_path, Counter(0)).features, TRUTH)
 
 
-def test_a_second_process_waits_and_computes_nothing(tmp_path: Path) -> None:
-    inside, go = threading.Event(), threading.Event()
+def test_a_second_process_waits_and_computes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, go, warn = threading.Event(), threading.Event(), warnings.warn
+
+    def told(*arguments: object, **keywords: object) -> None:
+        go.set()
+        warn(*arguments, **keywords)
 
     def slow(start: int, stop: int) -> Features:
         inside.set()
-        assert go.wait(20)
+        assert go.wait(PATIENCE)
         return TRUTH[start:stop].copy()
 
     thread = threading.Thread(target=get, args=(tmp_path, slow))
     thread.start()
-    assert inside.wait(20)
-    threading.Timer(0.3, go.set).start()
+    assert inside.wait(PATIENCE)
+    monkeypatch.setattr(warnings, "warn", told)  # the first goes on once the second waits
     with pytest.warns(UserWarning, match="Waiting for the features.*in use by"):
         entry = get(tmp_path, Counter(0))  # computing would raise
     thread.join()

