@@ -1,6 +1,7 @@
 """One thread for each worker: test machines have few cores, and small arrays gain nothing."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,10 @@ pytest_plugins = ("skips",)
 for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_pool, "1")
 
+# Many tests start programs of their own. Where containers forbid Python to keep what it compiled,
+# each would compile torch anew: half of the suite's time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Examples on a busy machine take what they take. With CI=true hypothesis draws the same always.
 settings.register_profile(
