@@ -130,7 +130,7 @@ def test_factorised_distances_are_the_materialised_ones():
     a[70:75] = 0  # certain: no gradient
     d2 = squared(materialised(a, h))
     every, some = torch.arange(90), torch.arange(5, 65)
-    outer = Outer(a, h)
+    outer = Outer(a, h)  # nine digits of a few pairs and four of all: see `select.geometry`
     np.testing.assert_allclose(outer.pairs(every, some), d2[:, some], rtol=1e-7, atol=1e-30)
     near = outer.nearest(some).numpy()
     np.testing.assert_allclose(near, d2[:, some].min(1), rtol=1e-4, atol=1e-30)
@@ -145,7 +145,7 @@ def test_euclidean_distances_keep_their_digits_where_items_nearly_touch():
     z[60:70] = z[:10] + 1e-2
     d2 = squared(z.double().numpy())
     every, some = torch.arange(80), torch.arange(5, 65)
-    items = Euclidean(z)
+    items = Euclidean(z)  # nine digits and four
     np.testing.assert_allclose(items.pairs(every, some), d2[:, some], rtol=1e-8)
     np.testing.assert_allclose(items.nearest(some), d2[:, some].min(1), rtol=1e-4)
 
