@@ -54,7 +54,7 @@ SOURCE = ROOT / "src" / "labelgap"
 LISTED = ROOT / "tests" / "mutants.md"
 # Tests that work with each package at first hand; others reach it, but are slow to say so.
 TESTS = {
-    "gap": [f"tests/numeric/test_{name}.py" for name in ("mixture", "alignment")],
+    "gap": [f"tests/numeric/test_{name}.py" for name in ("mixture", "alignment", "critic_terms", "set_statistics")],
     "select": [
         f"tests/numeric/test_{name}.py"
         for name in (
