@@ -1,4 +1,4 @@
-"""The critic term by term: its layers, Eq. 2 of linear critics, its training against plain steps."""
+"""The critic by its terms: layers, Eq. 2 of linear critics, training against plain steps."""
 
 import math
 
