@@ -63,10 +63,11 @@ def _numeric(names: str) -> list[str]:
 
 # Tests that work with each package at first hand; others reach it, but are slow to say so.
 TESTS = {
-    "gap": _numeric("mixture alignment critic_terms set_statistics"),
+    "gap": _numeric("mixture mixture_terms alignment critic_terms set_statistics"),
     "select": _numeric(
-        "select_scores select_sampling select_kcenter alfa_mix cdal coreset mq_net probcover "
-        "typiclust"
+        "select_arrays select_scores select_sampling select_kcenter distance_ladder coverage_terms "
+        "draws_by_distance kcenter_steps kmeans_steps linear_solvers mixing_terms "
+        "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust"
     ),
     "methods/daal": ["tests/numeric/test_daal.py", "tests/contract/test_contract.py"],
     "learn": ["tests/session", "tests/numeric"],
