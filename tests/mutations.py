@@ -7,6 +7,8 @@ constants of modules.
 Left alone, by rule:
 - text for people: docstrings, f-strings, and everything inside `raise` but its presence;
 - what types say: annotations, `cast`, and `type` statements of a module;
+- where things live, since all tests run on the CPU: `device=`, `.to(x.device)`; and `strict=` of
+  `zip`, which changes nothing where the lengths agree;
 - declarations: class bodies (fields and their defaults), decorators, imports, `__all__`;
 - `assert`, and calls that only warn or log.
 """
@@ -59,6 +61,7 @@ OPPOSITES = {
     )
     for a, b in (pair, pair[::-1])
 }
+PLACES = {"device", "strict"}
 QUIET = {"warn", "debug", "info", "warning", "cast"}
 
 
@@ -156,6 +159,8 @@ def _children(node: ast.AST) -> list[ast.AST]:
             return [value] if value else []
         case ast.ExceptHandler(body=body):
             return list(body)
+        case ast.keyword(arg=name) if name in PLACES:
+            return []
     return [] if _quiet(node) else list(ast.iter_child_nodes(node))
 
 
@@ -205,15 +210,21 @@ def _changes(node: ast.AST) -> Iterator[Change]:
         case ast.Expr(value=ast.Call()) if not _quiet(node):
             yield _become(node, ast.Pass())
         case ast.Call(args=args, keywords=keywords) if not _quiet(node):
-            if len(args) > 1 or (args and isinstance(node.func, ast.Attribute)):
+            if (len(args) > 1 or isinstance(node.func, ast.Attribute)) and not _place(args):
                 yield _dropped(node, args, len(args) - 1)
-            for i in range(len(keywords)):
-                yield _dropped(node, keywords, i)
+            for i, keyword in enumerate(keywords):
+                if keyword.arg not in PLACES:
+                    yield _dropped(node, keywords, i)
         case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test) if _plain(test):
             yield _become(test, ast.UnaryOp(ast.Not(), copy.copy(test)))
         case ast.comprehension(ifs=ifs):
             for test in filter(_plain, ifs):
                 yield _become(test, ast.UnaryOp(ast.Not(), copy.copy(test)))
+
+
+def _place(args: list[ast.expr]) -> bool:
+    """No argument at all, or last the place where something is to live."""
+    return not args or getattr(args[-1], "attr", getattr(args[-1], "id", "")) == "device"
 
 
 def _plain(test: ast.expr) -> bool:

@@ -102,9 +102,9 @@ def test_badges_picks_are_those_of_the_gradients_written_out(first):
     g = (a[:, :, None] * h[:, None]).reshape(40, -1)
     start = int((g**2).sum(1).argmax()) if first == "max-norm" else None
     tensors = torch.from_numpy(a), torch.from_numpy(h)
-    for n in (1, 12):
-        found = badge(*tensors, n, np.random.default_rng(n), first)
-        expected = plain_sample(squared(g), n, np.random.default_rng(n), start, 128)
+    for n, block in ((1, 128), (12, 128), (12, 3)):
+        found = badge(*tensors, n, np.random.default_rng(n), first, block)
+        expected = plain_sample(squared(g), n, np.random.default_rng(n), start, block)
         assert found.tolist() == expected
     assert badge(*tensors, 0, np.random.default_rng(0), first).tolist() == []
     longest = badge(*tensors, 1, np.random.default_rng(0))  # as the published code does
@@ -113,11 +113,12 @@ def test_badges_picks_are_those_of_the_gradients_written_out(first):
         badge(*tensors, 41, np.random.default_rng(0), first)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e3])
 @pytest.mark.parametrize("gather", [1, 13, 1 << 22])
-def test_gradients_that_nearly_touch_are_measured_by_differences(gather, monkeypatch):
+def test_gradients_that_nearly_touch_are_measured_by_differences(gather, scale, monkeypatch):
     monkeypatch.setattr(import_module("labelgap.select.badge"), "GATHER", gather)
     rng = np.random.default_rng(2)
-    a, h = rng.standard_normal((20, 3)), rng.standard_normal((20, 5))
+    a, h = scale * rng.standard_normal((20, 3)), rng.standard_normal((20, 5))
     a[5:10], h[5:10] = a[:5] * (1 + 1e-9), h[:5] * (1 - 3e-9)
     a[10:15], h[10:15] = a[:5], h[:5]
     a[15], h[15] = -a[0], -h[0]  # the same product of opposite factors

@@ -47,10 +47,14 @@ def test_lowest_is_the_minimum_of_the_shifted_product_of_products(rows, monkeypa
     monkeypatch.setattr(arrays, "ROWS", rows)
     x, y, shift = normal(11, 4), normal(11, 2, seed=1), normal(6, seed=2)
     few, other = normal(6, 4, seed=3), normal(6, 2, seed=4)
+    third, last = normal(11, 3, seed=5), normal(6, 3, seed=6)
     one = (x @ few.T + shift).amin(1)
     both = ((x @ few.T) * (y @ other.T) + shift).amin(1)
     torch.testing.assert_close(lowest([Factor(x, few)], shift), one)
     torch.testing.assert_close(lowest([Factor(x, few), Factor(y, other)], shift), both)
+    three = ((x @ few.T) * (y @ other.T) * (third @ last.T) + shift).amin(1)
+    factors = [Factor(x, few), Factor(y, other), Factor(third, last)]
+    torch.testing.assert_close(lowest(factors, shift), three)
     none = lowest([Factor(x[:0].float(), few.float())], shift.float())
     assert none.shape == (0,)
     assert none.dtype == torch.float32
