@@ -56,10 +56,11 @@ def test_nearest_of_all_is_in_pieces(rows, monkeypatch):
     assert accurate_nearest(z, few, wide_mean(z))[5] == 0
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e3])
 @pytest.mark.parametrize("gather", [1, 7, 1 << 20])
-def test_items_are_a_geometry_and_the_near_ones_are_measured_anew(gather, monkeypatch):
+def test_items_are_a_geometry_and_the_near_ones_are_measured_anew(gather, scale, monkeypatch):
     monkeypatch.setattr(geometry, "GATHER", gather)
-    z = ladder()
+    z = scale * ladder()
     items = Euclidean(z.clone().requires_grad_())
     assert isinstance(items, Geometry)
     assert len(items) == 24

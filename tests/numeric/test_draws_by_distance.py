@@ -38,9 +38,11 @@ def test_a_proposal_is_the_item_in_whose_share_of_the_mass_the_draw_falls():
     # A draw of the whole mass is the last item that has any.
     assert propose(d2, 1, Given([1.0])).tolist() == [4]
     assert propose(torch.zeros(3), 2, Given()) is None
+    # Also where nothing but the last item has any.
+    assert propose(torch.tensor([0.0, 0.0, 1.0]), 2, Given([0.0, 0.9])).tolist() == [2, 2]
     # In float32 the running sum of these would stand still at 2²⁴.
-    many = torch.ones(3, dtype=torch.float32) * torch.tensor([2.0**24, 1.0, 1.0])
-    assert propose(many, 1, Given([1 - 0.5 / (2.0**24 + 2)])).tolist() == [2]
+    many, total = torch.tensor([2.0**24, 1.0, 2.0]), 2.0**24 + 3
+    assert propose(many, 1, Given([(2.0**24 + 0.5) / total])).tolist() == [1]
 
 
 def test_a_proposal_is_accepted_with_the_share_of_its_distance_that_is_left():
