@@ -83,6 +83,18 @@ def test_the_middle_is_the_item_nearest_the_mean_and_equals_go_by_the_draw():
     assert k_center(z + 7, None, 4).tolist() == [1, 3, 0, 2]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_items_on_opposite_sides_of_the_mean_are_equals(seed):
+    """Their distances in float64 differ in the last digit; rounded to float32 they tie."""
+    v = torch.from_numpy(np.random.default_rng(seed).standard_normal((6, 5)))
+    v[2] *= 0.1
+    z = torch.cat([0.1 + v, 0.1 - v])
+    for near, far in ((2, 8), (8, 2)):
+        ties = np.linspace(0.4, 0.6, 12)
+        ties[near], ties[far] = 0.1, 0.9
+        assert k_center(z, None, 1, ties=ties).tolist() == [near]
+
+
 def test_columns_are_asked_for_by_the_block():
     """Items on a line, ever farther apart: the first block holds all picks."""
     x = np.cumsum(2.0 ** np.arange(30))

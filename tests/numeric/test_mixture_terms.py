@@ -210,6 +210,8 @@ def test_the_scale_falls_back_on_the_size_of_the_features() -> None:
         ([[3.0, 4.0]], [[12.6e-12, 12.6e-12]], 12.6e-12),
         ([[0.0, 0.0]], [[0.0, 0.0]], 1.0),  # nothing at all
         ([[0.0, 0.0]], [[1.0, 3.0]], 2.0),
+        ([[3.0, 4.0]], [[1.0, 1.0]], 1.0),
+        ([[0.3, 0.4]], [[0.0, 0.0]], 0.125),
     ):
         assert pooled_of(given([1.0], mean, moment)).scale == pytest.approx(scale)
 
@@ -235,13 +237,25 @@ def test_a_component_is_empty_below_a_ten_thousandth_of_a_sample() -> None:
     torch.testing.assert_close(m.variances, torch.ones(2, 1).double())
 
 
+@pytest.mark.parametrize("covariance", ["diagonal", "spherical"])
+def test_a_class_of_no_item_is_all_zero(covariance: str) -> None:
+    z = normal(6, 3) + 5
+    one_hot = class_responsibilities(torch.tensor([0, 0, 2, 2, 2, 2]), 4)
+    s = statistics(z, one_hot, covariance=covariance)
+    assert s.mass.tolist() == [2, 0, 4, 0]
+    assert s.mean[[1, 3]].tolist() == [[0.0] * 3] * 2
+    assert s.moment[[1, 3]].abs().sum() == 0
+    torch.testing.assert_close(s.mean[2], z[2:].mean(0))
+
+
 def test_merging_adds_the_likelihoods_that_are_known() -> None:
     psi, z = mixture(2, 3, 3), normal(8, 3)
-    known, other = expectation(psi, z[:3]), statistics(z[3:], shares(5, 2))
-    exact = float(psi.log_likelihood(z[:3]).sum())
+    known, other = expectation(psi, z[:4]), statistics(z[4:], shares(4, 2))
+    exact = float(psi.log_likelihood(z[:4]).sum())
     assert known.log_likelihood == pytest.approx(exact, rel=1e-12)
     assert known.merge(known).log_likelihood == pytest.approx(2 * exact, rel=1e-12)
-    assert known.merge(known).count == 6
+    assert known.count == 4
+    assert known.merge(known).count == 8
     for one, two in ((known, other), (other, known), (other, other)):
         assert one.merge(two).log_likelihood is None
     # Nothing on one side, or on both, changes nothing.
