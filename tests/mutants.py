@@ -50,7 +50,7 @@ import coverage
 import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
-from mutations import Mutation, defaults, mutations
+from mutations import Mutation, defaults, functions, mutations
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "labelgap"
@@ -289,11 +289,12 @@ class Runner:
         self.say(f"{outcome:9} {seconds:6.1f} s  {line:4} {job.name}")
 
     def tests_of(self, job: Job) -> set[str]:
-        """Tests that reach the statement; the function, for a default; the name's uses."""
+        """Tests that reach the statement; for a default the function; for a constant its module
+        and its uses."""
         mutation, lines = job.mutation, self.reached.get(str(job.file), {})
         if mutation.kind == "constant":
             use = re.compile(rf"\b{mutation.scope}\b")
-            return {
+            return set().union(*lines.values()) | {
                 test
                 for path, reached in self.reached.items()
                 for at, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1)
@@ -327,13 +328,15 @@ class Runner:
         """Bring the changed tree into the live functions and modules."""
         mutation = job.mutation
         if mutation.kind == "constant":
-            _put_constant(str(job.file), mutation)
+            self._put_constant(job)
             return
         live = self.live.get((str(job.file), mutation.scope), [])
         assert live, f"{job.name}: no such function is loaded"
         if mutation.kind == "default":
+            node = defaults(mutation.target)[mutation.place]
             for function in live:
-                _put_default(function, mutation)
+                value = _value(node, function.__globals__)
+                _put_default(function, mutation.target, mutation.place, value)
             return
         if any("__class__" in f.__code__.co_freevars for f in live):
             # A method that no longer says `super()` must still have the cell of its class.
@@ -343,13 +346,29 @@ class Runner:
             line = function.__code__.co_firstlineno
             function.__code__ = min(codes, key=lambda c: abs(c.co_firstlineno - line))
 
+    def _put_constant(self, job: Job) -> None:
+        """In its module, in those that have imported it, and where it is a default."""
+        file, name, value = str(job.file), job.mutation.scope, job.mutation.target.value
+        modules = [m for m in list(sys.modules.values()) if hasattr(m, "__dict__")]
+        home = next(m for m in modules if getattr(m, "__file__", None) == file)
+        old = getattr(home, name)
+        new = _value(value, home.__dict__)
+        for module in modules:
+            if module.__dict__.get(name) is old:
+                setattr(module, name, new)
+        for scope, written in functions(job.tree.body, ""):
+            for place, default in enumerate(defaults(written)):
+                if isinstance(default, ast.Name) and default.id == name:
+                    for function in self.live.get((file, scope), []):
+                        _put_default(function, written, place, new)
+
 
 def _passes(item: pytest.Item) -> bool:
     reports = runtestprotocol(item, nextitem=None, log=False)
     return all(report.passed for report in reports)
 
 
-def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
+def _value(node: Any, scope: dict[str, Any]) -> Any:
     """The changed value; what it cannot be worked out with is what kills the mutant."""
     try:
         return eval(compile(ast.Expression(node), "mutant", "eval"), scope)
@@ -357,27 +376,14 @@ def _value(node: ast.expr, scope: dict[str, Any]) -> Any:
         os._exit(1)
 
 
-def _put_constant(file: str, mutation: Mutation) -> None:
-    """In its module and in those that have imported it."""
-    modules = [m for m in list(sys.modules.values()) if hasattr(m, "__dict__")]
-    home = next(m for m in modules if getattr(m, "__file__", None) == file)
-    old = getattr(home, mutation.scope)
-    new = _value(mutation.target.value, home.__dict__)
-    for module in modules:
-        if module.__dict__.get(mutation.scope) is old:
-            setattr(module, mutation.scope, new)
-
-
-def _put_default(function: FunctionType, mutation: Mutation) -> None:
-    node = defaults(mutation.target)[mutation.place]
-    assert node is not None
-    value = _value(node, function.__globals__)
+def _put_default(function: FunctionType, written: Any, place: int, value: Any) -> None:
+    """Another default in a live function, at its place in the function as it is written."""
     positional = list(function.__defaults__ or ())
-    if mutation.place < len(positional):
-        positional[mutation.place] = value
+    if place < len(positional):
+        positional[place] = value
         function.__defaults__ = tuple(positional)
     else:
-        name = mutation.target.args.kwonlyargs[mutation.place - len(positional)].arg
+        name = written.args.kwonlyargs[place - len(positional)].arg
         function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), name: value}
 
 

@@ -18,10 +18,10 @@ def normal(*shape, seed=0):
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
 
 
-def lloyd(z, k, seed, steps, tolerance=0.0):
+def lloyd(z, k, seed, steps, tolerance=0.0, trials=None):
     """Plain Lloyd from the same start in numpy; no cluster empties. Also the steps made."""
     x = (z - z.mean(0)).numpy()
-    centres = x[greedy_seeds(torch.from_numpy(x), k, np.random.default_rng(seed)).numpy()]
+    centres = x[greedy_seeds(torch.from_numpy(x), k, np.random.default_rng(seed), trials)]
     enough = tolerance * x.var(0).mean()
 
     def assign():
@@ -49,6 +49,14 @@ def test_every_step_is_lloyds(steps, rows, monkeypatch):
     np.testing.assert_allclose(found[0], centres)
     assert found[1].tolist() == cluster.tolist()
     assert found[2] == pytest.approx(inertia)
+
+
+def test_the_trials_of_the_start_may_be_given():
+    z = normal(90, 3)
+    one, usual = (lloyd(z, 6, 1, 0, trials=trials)[0] for trials in (1, None))
+    found = kmeans(z, 6, np.random.default_rng(1), steps=0, trials=1)[0]
+    np.testing.assert_allclose(found, one)
+    assert not np.allclose(one, usual)
 
 
 def test_it_stops_where_centres_hardly_move():
@@ -105,8 +113,11 @@ def test_empty_clusters_restart_at_the_farthest_items():
     distance = torch.tensor([1.0, 0.0, 3.0, 2.0])
     assert _centres(x, sums, distance, old).flatten().tolist() == [2.0, 1.0, 9.0, 9.0]
     # Only one item is off its centre: the other empty cluster has nowhere to go.
-    distance = torch.tensor([0.0, 0.0, 3.0, 0.0])
+    distance = torch.tensor([0.0, 0.0, 0.5, 0.0])
     assert _centres(x, sums, distance, old).flatten().tolist() == [2.0, 1.0, 60.0, 9.0]
+    sums = _Sums(x, 3)
+    sums.update(torch.tensor([1, 1, 1, 2]))
+    assert _centres(x, sums, distance, old[:3]).flatten().tolist() == [2.0, 1.0, 9.0]
 
 
 def given_centres(monkeypatch, centres):
@@ -118,6 +129,9 @@ def test_the_closer_centre_keeps_the_item_that_two_share(monkeypatch):
     # Both of the first two are nearest to item 0; the second is closer, the first gets item 1.
     given_centres(monkeypatch, torch.tensor([[0.3], [0.1], [5.2]]) + 100)
     assert representatives(z, 3, np.random.default_rng(0)).tolist() == [1, 0, 2]
+    # Who has to wait takes none that is another's nearest, though that one comes later.
+    given_centres(monkeypatch, torch.tensor([[0.1], [-0.2], [1.3]]) + 100)
+    assert representatives(z, 3, np.random.default_rng(0)).tolist() == [0, 2, 1]
     # Three share item 2; they come in the order of their distance.
     given_centres(monkeypatch, torch.tensor([[5.3], [5.2], [5.1]]) + 100)
     assert representatives(z, 3, np.random.default_rng(0)).tolist() == [1, 3, 2]

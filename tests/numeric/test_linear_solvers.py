@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from labelgap.select.inverse import conjugate_gradients, lissa
+from labelgap.select.inverse import _dot, conjugate_gradients, lissa
 
 
 def system(n=6, seed=0):
@@ -65,6 +65,14 @@ def test_nothing_on_the_right_has_the_solution_nothing():
     s, how = conjugate_gradients(lambda p: p, torch.zeros(3).double(), 9, 1e-9)
     assert torch.equal(s, torch.zeros(3).double())
     assert how == {"iterations": 0, "residual": 0.0, "negative_curvature": 0}
+
+
+def test_products_of_short_vectors_and_of_float32_keep_their_digits():
+    h, v, _ = system()
+    s, how = conjugate_gradients(lambda p: h @ p, 1e-4 * v, 2, 0.0)
+    assert how["residual"] == pytest.approx(float((1e-4 * v - h @ s).norm() / (1e-4 * v).norm()))
+    assert how["residual"] > 1e-6
+    assert _dot(torch.tensor([1e8, 1.0, -1e8]), torch.ones(3)) == 1.0
 
 
 def test_lissa_is_the_truncated_neumann_series():
