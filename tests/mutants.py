@@ -65,7 +65,7 @@ def _numeric(names: str) -> list[str]:
 TESTS = {
     "gap": _numeric("mixture mixture_terms alignment critic_terms set_statistics"),
     "select": _numeric(
-        "select_arrays select_scores select_sampling select_kcenter balance_refusals "
+        "select_arrays select_scores select_sampling select_kcenter balance_refusals score_corners "
         "distance_ladder coverage_terms "
         "draws_by_distance kcenter_steps kmeans_steps linear_solvers mixing_terms "
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust"
