@@ -365,7 +365,7 @@ def test_a_sliced_distance_refuses_what_has_none() -> None:
             sliced_wasserstein(a, a, rng, **{key: 0})
     bad = a.copy()
     bad[2, 1] = np.nan
-    for one, two, name in ((bad, a, "first"), (a, bad, "second")):
+    for one, two, name in ((bad, a, "The first sample"), (a, bad, "The second sample")):
         with pytest.raises(NumericalError, match=name):
             sliced_wasserstein(one, two, rng)
 
