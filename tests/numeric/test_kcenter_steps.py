@@ -80,7 +80,15 @@ def test_the_middle_is_the_item_nearest_the_mean_and_equals_go_by_the_draw():
     z = torch.tensor([[-3.0], [-1.0], [1.0], [3.0]])
     assert k_center(z, None, 1).tolist() == [1]
     assert k_center(z, None, 1, ties=np.array([0.4, 0.3, 0.2, 0.1])).tolist() == [2]
-    assert k_center(z + 7, None, 4).tolist() == [1, 3, 0, 2]
+    for shift in (0, 7):  # a mean of zero is a mean like others
+        assert k_center(z + shift, None, 4).tolist() == [1, 3, 0, 2]
+
+
+def test_a_pool_of_one_item_is_chosen_whatever_the_centres():
+    z = normal(1, 3)
+    assert k_center(z, None, 1).tolist() == [0]
+    assert k_center(z, normal(2, 3, seed=1), 1).tolist() == [0]
+    assert k_center_by(lambda at: torch.zeros(1, 1), torch.ones(1), 1).tolist() == [0]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -149,6 +157,10 @@ def test_what_is_given_is_left_as_it_was():
 def test_a_distance_that_is_not_finite_is_named():
     with pytest.raises(NumericalError, match="'distance'"):
         k_center_by(lambda at: torch.full((5, len(at)), torch.nan), torch.ones(5), 2)
+    table = torch.ones(5, 5)
+    table[3, 2] = torch.inf
+    with pytest.raises(NumericalError, match="'distance' \\(1 of 5"):
+        k_center_by(lambda at: table[:, at], torch.ones(5), 2)
     z = normal(5, 2)
     z[1, 0] = -torch.inf
     with pytest.raises(NumericalError, match="'features' \\(1 of 5"):

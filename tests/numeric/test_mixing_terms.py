@@ -106,10 +106,12 @@ def bound_by_definition(head, z, y, to):
     return np.array(out)
 
 
+@pytest.mark.parametrize("size", [1.0, 0.1])
 @pytest.mark.parametrize("rows", [7, 4096])
-def test_bounds_are_those_of_the_definition_in_every_piece(rows, monkeypatch):
+def test_bounds_are_those_of_the_definition_in_every_piece(rows, size, monkeypatch):
     monkeypatch.setattr(mixing, "ROWS", rows)
     head, z = head_of(), normal(40, 5).clamp_min(0)
+    head.weight *= size
     to = normal(3, 5, seed=9).clamp_min(0)
     y = head(z).argmax(1)
     np.testing.assert_allclose(
