@@ -66,7 +66,7 @@ TESTS = {
     "gap": _numeric("mixture mixture_terms alignment critic_terms set_statistics"),
     "select": _numeric(
         "select_arrays select_scores select_sampling select_kcenter balance_refusals score_corners "
-        "distance_ladder coverage_terms "
+        "distance_ladder near_pairs_in_pieces coverage_terms "
         "draws_by_distance kcenter_steps kmeans_steps linear_solvers mixing_terms "
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust"
     ),
