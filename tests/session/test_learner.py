@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +94,34 @@ def test_schedules() -> None:
     assert rates[:5] == [0.2, 0.4, 0.6, 0.8, 1.0]
     assert math.isclose(rates[5], 1.0)
     assert rates[9] < 0.1
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine", "constant"])
+@pytest.mark.parametrize(
+    ("warmup", "steps", "rising"),
+    [
+        (0.05, 10, [1.0]),  # half a step: over in the first
+        (0.25, 10, [0.4, 0.8, 1.0]),  # two steps and a half
+        (0.5, 10, [0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0.0, 10, []),
+    ],
+)
+def test_warm_up_rises_to_the_rate_and_never_above_it(
+    schedule: Any, warmup: float, steps: int, rising: list[float]
+) -> None:
+    spec = Optimiser(lr=0.3, schedule=schedule, milestones=(0.6,), warmup=warmup)
+    after = {
+        "step": [0.1 if s >= 6 else 1.0 for s in range(steps)],
+        "cosine": [
+            0.5 + 0.5 * math.cos(math.pi * (s / steps - warmup) / (1 - warmup))
+            for s in range(steps)
+        ],
+        "constant": [1.0] * steps,
+    }[schedule]
+    expected = [0.3 * r for r in [*rising, *after[len(rising) :]]]
+    rates = [learning_rate(spec, s, steps) for s in range(steps)]
+    assert rates == pytest.approx(expected)
+    assert max(rates) <= spec.lr
 
 
 def test_the_papers_resnet18_has_its_published_size() -> None:

@@ -154,10 +154,11 @@ class StageRunner:
 
 
 def learning_rate(spec: Optimiser, step: int, steps: int) -> float:
-    """The rate at a step: warm-up, then step, cosine or constant."""
+    """The rate at a step: warm-up, then step, cosine or constant; never above `spec.lr`."""
     done = step / steps
     if done < spec.warmup:
-        return spec.lr * (step + 1) / (spec.warmup * steps)
+        # A warm-up of 2.5 steps is over in its third, of half a step in its first.
+        return min(spec.lr, spec.lr * (step + 1) / (spec.warmup * steps))
     if spec.schedule == "cosine":
         rest = (done - spec.warmup) / (1.0 - spec.warmup)
         return spec.lr * 0.5 * (1.0 + math.cos(math.pi * rest))
