@@ -10,8 +10,7 @@ from torch import nn
 
 from labelgap.axes.training import Training
 from labelgap.gap.critic import critic_loss
-from labelgap.methods._waal_critic import WaalCritic, published_critic_loss
-from labelgap.methods.waal import Waal, uncertainty
+from labelgap.methods.waal import Waal, WaalCritic, published_critic_loss, uncertainty
 
 
 class Linear(nn.Module):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,9 +20,8 @@ from labelgap.axes.registry import acquisition, method, objective
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
-from labelgap.gap.critic import critic_loss
+from labelgap.gap.critic import critic_loss, gradient_penalty
 from labelgap.learn.supervised import cross_entropy, supervised_stage
-from labelgap.methods._waal_critic import WaalCritic, published_critic_loss
 from labelgap.methods.uncertainty import top_query
 from labelgap.networks.network import Network
 from labelgap.select.arrays import wide
@@ -33,6 +33,64 @@ if TYPE_CHECKING:
 CRITIC = "critic"
 CENTRE_ITEMS = 1000
 """Unlabelled items whose mean score the critic is centred by."""
+
+
+class WaalCritic(nn.Module):
+    """One hidden layer; high on what looks unlabelled.
+
+    sigmoid: the released code's output. It bounds D to [0, 1], so that no critic can have the
+    slope 1 that the penalty asks for over features further apart than 1: with the penalty in its
+    right sign it no longer finds planted outliers (the numeric test's case), so it is off there.
+    """
+
+    def __init__(self, inputs: int, width: int, sigmoid: bool = False) -> None:
+        super().__init__()
+        self.sigmoid = sigmoid
+        self.layers = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, 1))
+        self.register_buffer("centre", torch.zeros(()))
+
+    def forward(self, z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        scores: Tensor = self.layers(z).squeeze(1)
+        return scores.sigmoid() if self.sigmoid else scores
+
+    @torch.no_grad()
+    def centre_between(
+        self, labelled: Float[Tensor, "l d"], unlabelled: Float[Tensor, "u d"]
+    ) -> None:
+        """Put `centre` half-way between the two sets' mean scores.
+
+        Neither E_U[D] − E_L[D] nor the penalty changes under D + c, so a critic without a sigmoid
+        ends at an offset that nothing has decided. σ(D) would lie at an accidental place of the
+        sigmoid, another one for every seed; σ(D − centre) is ½ half-way between the sets.
+        """
+        middle = (self(labelled).mean() + self(unlabelled).mean()) / 2
+        self.get_buffer("centre").copy_(middle)
+
+    def unit(self, z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        """D in [0, 1], as the query weighs it; `centre` is 0 where the sigmoid is trained with."""
+        scores: Tensor = (self.layers(z).squeeze(1) - self.get_buffer("centre")).sigmoid()
+        return scores
+
+
+def published_critic_loss(
+    critic: nn.Module,
+    labelled: Float[Tensor, "b d"],
+    unlabelled: Float[Tensor, "b d"],
+    alpha: float,
+    gamma: float,
+    rng: np.random.Generator,
+) -> Float[Tensor, ""]:
+    """−α · (E_U[D] − γ E_L[D]) − 2α · penalty: the released code, which *maximises* the penalty.
+
+    As corrected the critic descends `labelgap.gap.critic.critic_loss`.
+
+    Its penalty is the mean over points between the sets and the points of both sets themselves.
+    """
+    h_l, h_u = labelled.detach(), unlabelled.detach()
+    ends = ((h_l, h_u), (h_u, h_u), (h_l, h_l))
+    penalty = torch.stack([gradient_penalty(critic, a, b, rng) for a, b in ends]).mean()
+    gap: Tensor = critic(h_u).mean() - gamma * critic(h_l).mean()
+    return -alpha * gap - 2 * alpha * penalty
 
 
 class WaalOptions(Settings):
