@@ -30,7 +30,7 @@ def forget() -> Iterator[None]:
     import labelgap.methods  # noqa: F401  (what comes with the package stays)
     from labelgap.loop import own  # imports torch, whose threads are decided above
 
-    tables, loaded = own._TABLES.values(), dict(own._LOADED)
+    tables, loaded = own.TABLES.values(), dict(own._LOADED)
     saved = [dict(table) for table in tables]
     yield
     for table, entries in zip(tables, saved, strict=True):

@@ -26,7 +26,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "own-method.md"
 def another_program() -> None:
     for loaded in own._LOADED.values():
         for kind, name in loaded.entries:
-            own._TABLES[kind].pop(name, None)
+            own.TABLES[kind].pop(name, None)
     own._LOADED.clear()
 
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from labelgap.core.config import Settings
+from labelgap.core.place import Place
 from labelgap.core.types import Query
 
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ class Acquisition(ABC):
     kind: "score" (each item has a value of its own), "cover" or "batch".
     deterministic: the same view gives the same ids whatever the stream (ties by id).
     needs_network: a view of arrays alone is refused.
+    name, place: what it is registered as, and where.
     """
 
     name: ClassVar[str]
+    place: ClassVar[Place]
     Options: ClassVar[type[Settings]] = Settings
     needs: ClassVar[frozenset[str]] = frozenset()
     uses: ClassVar[frozenset[str]] = frozenset()

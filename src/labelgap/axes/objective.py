@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from labelgap.axes.stage import Stage
 from labelgap.core.config import Settings
+from labelgap.core.place import Place
 from labelgap.networks.network import Network
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ class Objective(ABC):
     ----------
     outputs: named per-sample outputs beyond "features" and "logits".
     needs_images: refused on vectors when the pair is made.
+    name, place: what it is registered as, and where.
     """
 
     name: ClassVar[str]
+    place: ClassVar[Place]
     Options: ClassVar[type[Settings]] = Settings
     outputs: ClassVar[frozenset[str]] = frozenset()
     needs_images: ClassVar[bool] = False

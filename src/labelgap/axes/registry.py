@@ -4,13 +4,15 @@ A method is a named pair with a citation. Every ablation and every control is an
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.objective import Objective
 from labelgap.core.config import Settings, build
-from labelgap.core.errors import PairError, UnknownName
+from labelgap.core.errors import ConfigError, PairError, UnknownName
+from labelgap.core.names import built_in_places
+from labelgap.core.place import Place, calling
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,27 @@ class Method:
     """Overrides of the run's configuration that the method cannot do without."""
     training_cost: str = "1 × cross-entropy"
     query_cost: str = "N"
+    place: Place | None = field(default=None, compare=False, repr=False)
+    """Where it was registered."""
 
 
 OBJECTIVES: dict[str, type[Objective]] = {}
 ACQUISITIONS: dict[str, type[Acquisition]] = {}
 METHODS: dict[str, Method] = {}
+TABLES: Mapping[str, dict[str, Any]] = {
+    "objective": OBJECTIVES,
+    "acquisition": ACQUISITIONS,
+    "method": METHODS,
+}
+"""What is registered, by kind."""
 
 
 def objective(name: str) -> Callable[[type[Objective]], type[Objective]]:
-    """Register an objective class under a name."""
+    """Register an objective class under a name; `NameTaken` if it is another's."""
+    place = calling(__name__)
 
     def register(cls: type[Objective]) -> type[Objective]:
-        cls.name = name
+        cls.name, cls.place = name, _free("objective", name, replace(place, of=cls.__qualname__))
         OBJECTIVES[name] = cls
         return cls
 
@@ -45,10 +56,11 @@ def objective(name: str) -> Callable[[type[Objective]], type[Objective]]:
 
 
 def acquisition(name: str) -> Callable[[type[Acquisition]], type[Acquisition]]:
-    """Register an acquisition class under a name."""
+    """Register an acquisition class under a name; `NameTaken` if it is another's."""
+    place = calling(__name__)
 
     def register(cls: type[Acquisition]) -> type[Acquisition]:
-        cls.name = name
+        cls.name, cls.place = name, _free("acquisition", name, replace(place, of=cls.__qualname__))
         ACQUISITIONS[name] = cls
         return cls
 
@@ -56,9 +68,34 @@ def acquisition(name: str) -> Callable[[type[Acquisition]], type[Acquisition]]:
 
 
 def method(name: str, objective: str, acquisition: str, **facts: Any) -> Method:
-    """Register a method: a pair with a name."""
-    METHODS[name] = Method(name, objective, acquisition, **facts)
+    """Register a method: a pair with a name; `NameTaken` if it is another's."""
+    place = _free("method", name, calling(__name__))
+    METHODS[name] = Method(name, objective, acquisition, **facts, place=place)
     return METHODS[name]
+
+
+class NameTaken(ConfigError):
+    """A second registration of a name, from another place than the first."""
+
+
+def _free(kind: str, name: str, place: Place) -> Place:
+    """`place`, if it may register the name.
+
+    The built-in names are taken from the start, whether or not their files have been imported.
+    Running the same registration again is allowed: a notebook's cell, a module that is reloaded.
+
+    Raises
+    ------
+    NameTaken: naming both places.
+    """
+    built_in = built_in_places(kind).get(name)
+    first = TABLES[kind][name].place if name in TABLES[kind] else built_in
+    if first is None or first.again(place) or (built_in and built_in.module == place.module):
+        return place
+    whose = "built-in:" if built_in else "that of"
+    raise NameTaken(
+        f"{place} registers the {kind} {name!r}, which is {whose} {first}.", "Choose another name."
+    )
 
 
 def options(
@@ -71,12 +108,7 @@ def options(
 
 def lookup(kind: str, name: str) -> Any:
     """The registered objective, acquisition or method of that name, or the nearest names."""
-    tables: dict[str, Mapping[str, Any]] = {
-        "objective": OBJECTIVES,
-        "acquisition": ACQUISITIONS,
-        "method": METHODS,
-    }
-    table = tables[kind]
+    table = TABLES[kind]
     if name not in table:
         raise UnknownName(kind, name, table)
     return table[name]

@@ -2,10 +2,12 @@
 
 import ast
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from labelgap.core.errors import DeviceError, UnknownName
+from labelgap.core.place import Place
 
 NETWORKS = ("resnet", "mlp", "timm:NAME", "embedding")
 TIMM = "timm:"
@@ -13,30 +15,46 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 
 
 @cache
-def pairs() -> dict[str, tuple[str, str]]:
-    """Built-in method -> (objective, acquisition), read from the files that register them."""
-    found = {}
-    for file in sorted((Path(__file__).parents[1] / "methods").rglob("*.py")):
+def _registered() -> dict[str, dict[str, tuple[tuple[str, ...], Place]]]:
+    """Kind → name → (names after it, place), read from the files that register them.
+
+    Reading takes milliseconds; running them would import torch.
+    """
+    package = Path(__file__).parents[1]
+    kinds = ("objective", "acquisition", "method")
+    found: dict[str, dict[str, tuple[tuple[str, ...], Place]]] = {kind: {} for kind in kinds}
+    for file in sorted((package / "methods").rglob("*.py")):
+        module = ".".join((package.name, *file.relative_to(package).with_suffix("").parts))
         for line in ast.parse(file.read_text(encoding="utf-8")).body:
-            match line:
-                case ast.Expr(
-                    ast.Call(
-                        ast.Name("method"),
-                        [
-                            ast.Constant(str(name)),
-                            ast.Constant(str(objective)),
-                            ast.Constant(str(acquisition)),
-                            *_,
-                        ],
-                    )
-                ):
-                    found[name] = (objective, acquisition)
+            calls, of = [], ""
+            if isinstance(line, ast.ClassDef):
+                calls, of = line.decorator_list, line.name
+            elif isinstance(line, ast.Expr):
+                calls = [line.value]
+            for call in calls:
+                match call:
+                    case ast.Call(ast.Name(kind), [ast.Constant(str(name)), *rest]) if (
+                        kind in found
+                    ):
+                        names = tuple(str(a.value) for a in rest if isinstance(a, ast.Constant))
+                        found[kind][name] = names, Place(module, str(file), call.lineno, of)
     return found
 
 
+def built_in_places(kind: str) -> Mapping[str, Place]:
+    """Where each built-in objective, acquisition or method is registered, by name."""
+    return {name: place for name, (_, place) in _registered()[kind].items()}
+
+
+def pairs() -> dict[str, tuple[str, str]]:
+    """Built-in method -> (objective, acquisition)."""
+    found = _registered()["method"]
+    return {name: (names[0], names[1]) for name, (names, _) in found.items()}
+
+
 def method_names() -> tuple[str, ...]:
-    """The built-in methods, in the order of their files."""
-    return tuple(pairs())
+    """The built-in methods."""
+    return tuple(_registered()["method"])
 
 
 def check_method(name: str) -> None:

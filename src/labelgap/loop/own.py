@@ -11,14 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelgap.axes.registry import ACQUISITIONS, METHODS, OBJECTIVES, Method
+from labelgap.axes.registry import TABLES, Method, NameTaken
 from labelgap.core.errors import ConfigError
-
-_TABLES: Mapping[str, dict[str, Any]] = {
-    "method": METHODS,
-    "objective": OBJECTIVES,
-    "acquisition": ACQUISITIONS,
-}
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class _Loaded:
 
     def stands(self) -> bool:
         """Whether nothing has replaced it since."""
-        return all(_TABLES[kind].get(name) is made for (kind, name), made in self.entries.items())
+        return all(TABLES[kind].get(name) is made for (kind, name), made in self.entries.items())
 
     @property
     def methods(self) -> list[Method]:
@@ -77,7 +71,7 @@ def source(sha256: str) -> bytes:
 
 def is_own(kind: str, name: str) -> bool:
     """Whether a name is a user's: registered by a file, or by one that this program never ran."""
-    return name not in _TABLES[kind] or any(
+    return name not in TABLES[kind] or any(
         (kind, name) in loaded.entries for loaded in _LOADED.values()
     )
 
@@ -92,19 +86,38 @@ def _load(file: Path) -> _Loaded:
     known = _LOADED.get(sha256)
     if known and known.stands():
         return known
-    before = {kind: dict(table) for kind, table in _TABLES.items()}
+    before = {kind: dict(table) for kind, table in TABLES.items()}
+    earlier = _registered_by(path)
     try:
+        for kind, name in earlier:
+            del TABLES[kind][name]  # an edited file may register its own names anew
         _execute(file, text, sha256)
         made = _Loaded(path, text, sha256, dict(_new(before)))
-        _check(file, made, before)
+        if not made.methods:
+            raise ConfigError(
+                f"{file} registers no method.",
+                'End it with `method("mine", "cross-entropy", "mine", title=…, citation=…)`.',
+            )
+        for (kind, name), entry in earlier.items():
+            TABLES[kind].setdefault(name, entry)
     except BaseException:
-        for kind, table in _TABLES.items():
+        for kind, table in TABLES.items():
             table.clear()
             table.update(before[kind])
         raise
     _LOADED.pop(sha256, None)
     _LOADED[sha256] = made
     return made
+
+
+def _registered_by(path: Path) -> dict[tuple[str, str], Any]:
+    """What stands in the tables and came from an earlier state of a file, by (kind, name)."""
+    return {
+        (kind, name): made
+        for loaded in _LOADED.values()
+        for (kind, name), made in loaded.entries.items()
+        if loaded.path == path and TABLES[kind].get(name) is made
+    }
 
 
 def _execute(file: Path, source: bytes, sha256: str) -> None:
@@ -115,6 +128,8 @@ def _execute(file: Path, source: bytes, sha256: str) -> None:
     try:
         # What is hashed is what runs, whatever an editor does to the file meanwhile.
         exec(compile(source, str(file), "exec"), module.__dict__)
+    except NameTaken:
+        raise  # it names the file and the line already
     except Exception as error:
         line = None if isinstance(error, SyntaxError) else error.__traceback__  # it says its own
         while line and line.tb_next:
@@ -127,24 +142,7 @@ def _execute(file: Path, source: bytes, sha256: str) -> None:
 
 
 def _new(before: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[tuple[str, str], Any]]:
-    for kind, table in _TABLES.items():
+    for kind, table in TABLES.items():
         for name, made in table.items():
             if before[kind].get(name) is not made:
                 yield (kind, name), made
-
-
-def _check(file: Path, made: _Loaded, before: Mapping[str, Mapping[str, Any]]) -> None:
-    if not made.methods:
-        raise ConfigError(
-            f"{file} registers no method.",
-            'End it with `method("mine", "cross-entropy", "mine", title=…, citation=…)`.',
-        )
-    earlier = {entry: loaded.path for loaded in _LOADED.values() for entry in loaded.entries}
-    for kind, name in made.entries:
-        if name in before[kind] and earlier.get((kind, name)) != made.path:
-            whose = earlier.get((kind, name))
-            raise ConfigError(
-                f"{file} registers the {kind} {name!r}, which is "
-                f"{f'that of {whose}' if whose else 'built-in'}.",
-                "Choose another name.",
-            )
