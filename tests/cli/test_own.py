@@ -28,6 +28,30 @@ def test_the_documented_method_keeps_every_contract(tmp_path: Path, forget: None
     assert not broken
 
 
+def test_the_documented_objective_keeps_every_contract(tmp_path: Path, forget: None) -> None:
+    file = tmp_path / "confidence.py"
+    file.write_text(snippets()[1])
+    (made,) = load_methods(file)
+    broken = {sentence: problem for sentence, problem in run_contract(made) if problem}
+    assert not broken
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        "    outputs = frozenset({'confidence'})",
+        "    def output(self, name, network, modules, x, known):\n        return known['logits']",
+    ],
+)
+def test_an_objective_of_the_form_before_is_told_what_to_write(
+    old: str, tmp_path: Path, forget: None
+) -> None:
+    file = tmp_path / "old.py"
+    file.write_text(snippets()[1].replace('    provides = {"confidence": confidence}', old))
+    with pytest.raises(ConfigError, match=r"(?s)Confidence .*provides = .*own-method.md"):
+        load_methods(file)
+
+
 def test_a_method_that_cheats_is_caught(tmp_path: Path, forget: None) -> None:
     file = tmp_path / "bad.py"
     file.write_text(
@@ -66,14 +90,14 @@ def test_a_file_that_is_no_method(text: str, message: str, tmp_path: Path, forge
 
 def test_the_documented_network_and_data_set_run(forget: None) -> None:
     space: dict[str, object] = {}
-    exec(snippets()[1], space)
+    exec(snippets()[2], space)
     session = space["session"]
     assert isinstance(session, Session)
     session.tell(Oracle(session.task).answer(session.ask(30)))
     session.fit()
     assert type(session.training.network).__name__ == "Linear"
     assert len(session.ask(10)) == 10
-    exec(snippets()[2], space)
+    exec(snippets()[3], space)
     mine = Session(space["task"], method="daal", training={"steps": 8}, network={"width": 4})  # type: ignore[arg-type]
     mine.tell(Oracle(mine.task).answer(mine.ask(30)))
     mine.fit()

@@ -124,7 +124,7 @@ def check_pair(objective: Objective, acquisition: Acquisition, provided: frozens
     """
     missing = acquisition.needs - objective.outputs - provided
     if missing:
-        makers = [n for n, c in OBJECTIVES.items() if missing & c.outputs]
+        makers = [n for n, c in OBJECTIVES.items() if missing & c.provides.keys()]
         cure = f"Objectives that provide it: {', '.join(sorted(makers))}." if makers else ""
         if "mc_logits" in missing:
             cure = "Give the network dropout: `--set network.dropout=0.1`."

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelgap.axes.objective import STANDARD_OUTPUTS, Objective
+from labelgap.axes.objective import STANDARD_OUTPUTS, Objective, Passed
 from labelgap.core.errors import PairError
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids, Progress
@@ -41,15 +41,13 @@ def predict(
     with evaluation_mode([network, *modules.values()]):
         for start in range(0, len(ids), PREDICT_BATCH):
             x = inputs.clean(split, ids[start : start + PREDICT_BATCH])
-            out = network(x)
-            known = {"features": out.features.float(), "logits": out.logits.float()}
-            for i, block in enumerate(out.blocks):
-                known[f"block{i}"] = block
+            passed = Passed.through(network, modules, x)
+            known = {"features": passed.features, "logits": passed.logits}
             for name in wanted:
                 if name in known:
                     value = known[name]
                 elif objective is not None and name in objective.outputs:
-                    value = objective.output(name, network, modules, x, known)
+                    value = objective.output(name, passed)
                 else:
                     raise KeyError(name)
                 parts[name].append(value.float().cpu())

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labelgap.axes.acquisition import Acquisition
-from labelgap.axes.objective import Objective
+from labelgap.axes.objective import Objective, Outputs, Passed
 from labelgap.axes.registry import acquisition, method, objective
 from labelgap.axes.stage import Batch, Phase, Stage
 from labelgap.core.config import TUNING, Settings, setting
 from labelgap.core.types import Query
 from labelgap.learn.supervised import cross_entropy, supervised_stage
 from labelgap.methods.uncertainty import top_query
-from labelgap.networks.network import Network
 from labelgap.select.scores import entropy
 
 if TYPE_CHECKING:
@@ -97,7 +96,6 @@ class Ads(Objective):
     """Cross-entropy of both classifiers; agreement, discrepancy and labels by turns."""
 
     Options = AdsOptions
-    outputs = frozenset({SECOND_LOGITS})
     uses_unlabelled = True
     options: AdsOptions
 
@@ -153,16 +151,11 @@ class Ads(Objective):
         )
         return [supervised, adversarial]
 
-    def output(
-        self,
-        name: str,
-        network: Network,
-        modules: Mapping[str, nn.Module],
-        x: Tensor,
-        known: Mapping[str, Tensor],
-    ) -> Tensor:
-        logits: Tensor = modules[SECOND](known["features"])
+    def second_logits(self, passed: Passed) -> Tensor:
+        logits: Tensor = passed.modules[SECOND](passed.features)
         return logits
+
+    provides: ClassVar[Outputs] = {SECOND_LOGITS: second_logits}
 
 
 @acquisition("ads")

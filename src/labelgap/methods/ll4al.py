@@ -13,14 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labelgap.axes.acquisition import Acquisition
-from labelgap.axes.objective import Objective
+from labelgap.axes.objective import Objective, Outputs, Passed
 from labelgap.axes.registry import acquisition, method, objective
 from labelgap.axes.stage import Batch, Stage
 from labelgap.core.config import TUNING, Settings, setting
 from labelgap.core.types import Query
 from labelgap.learn.supervised import supervised_stage
 from labelgap.methods.uncertainty import top_query
-from labelgap.networks.network import Network
 
 if TYPE_CHECKING:
     from labelgap.axes.training import Training
@@ -104,7 +103,6 @@ class Ll4al(Objective):
     """Cross-entropy + λ · ranking loss, the head learning with the network's own optimiser."""
 
     Options = Ll4alOptions
-    outputs = frozenset({PREDICTED_LOSS})
     options: Ll4alOptions
 
     def modules(self, training: "Training") -> dict[str, nn.Module]:
@@ -128,17 +126,11 @@ class Ll4al(Objective):
 
         return [supervised_stage(training, loss, modules=("loss_head",))]
 
-    def output(
-        self,
-        name: str,
-        network: Network,
-        modules: Mapping[str, nn.Module],
-        x: Tensor,
-        known: Mapping[str, Tensor],
-    ) -> Tensor:
-        blocks = [known[f"block{i}"] for i in range(len(network.block_dims))]
-        predicted: Tensor = modules["loss_head"](blocks)
+    def predicted_loss(self, passed: Passed) -> Tensor:
+        predicted: Tensor = passed.modules["loss_head"](passed.blocks)
         return predicted
+
+    provides: ClassVar[Outputs] = {PREDICTED_LOSS: predicted_loss}
 
 
 @acquisition("predicted-loss")

@@ -5,7 +5,6 @@ AISTATS. Each step trains the network on labels and pulls unlabelled features to
 ones against a critic; the query weighs uncertainty against the critic's "unlabelled".
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -15,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelgap.axes.acquisition import Acquisition
-from labelgap.axes.objective import Objective
+from labelgap.axes.objective import Objective, Outputs, Passed
 from labelgap.axes.registry import acquisition, method, objective
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.core.config import Settings, setting
@@ -23,7 +22,6 @@ from labelgap.core.types import Query
 from labelgap.gap.critic import critic_loss, gradient_penalty
 from labelgap.learn.supervised import cross_entropy, supervised_stage
 from labelgap.methods.uncertainty import top_query
-from labelgap.networks.network import Network
 from labelgap.select.arrays import wide
 
 if TYPE_CHECKING:
@@ -128,7 +126,6 @@ class Waal(Objective):
     """Cross-entropy + α · (E_U[D] − E_L[D]) in one stage; the critic takes its turn each step."""
 
     Options = WaalOptions
-    outputs = frozenset({CRITIC})
     uses_unlabelled = True
     options: WaalOptions
 
@@ -188,17 +185,12 @@ class Waal(Objective):
         )
         return [replace(stage, forward=forward)]
 
-    def output(
-        self,
-        name: str,
-        network: Network,
-        modules: Mapping[str, nn.Module],
-        x: Tensor,
-        known: Mapping[str, Tensor],
-    ) -> Tensor:
-        critic = modules[CRITIC]
+    def unlabelled_score(self, passed: Passed) -> Tensor:
+        critic = passed.modules[CRITIC]
         assert isinstance(critic, WaalCritic)
-        return critic.unit(known["features"])
+        return critic.unit(passed.features)
+
+    provides: ClassVar[Outputs] = {CRITIC: unlabelled_score}
 
 
 class WaalAcquisitionOptions(Settings):

@@ -5,21 +5,18 @@ unlabelled features with a critic that sees mixture statistics (DA, §2.3).
 Acquisition (AS, §2.4): likelihood gap + β · critic, balanced by pseudo-label, spread by k-means.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from labelgap.axes.objective import Objective
+from labelgap.axes.objective import Objective, Outputs, Passed
 from labelgap.axes.registry import method, objective
 from labelgap.axes.stage import Stage
-from labelgap.core.config import Settings
 from labelgap.gap.characteristic import Characteristic, statistics_width
 from labelgap.gap.critic import Critic
 from labelgap.learn.supervised import supervised_stage
 from labelgap.methods.daal.settings import DaalOptions
 from labelgap.methods.daal.stages import Parts, critic_input_of
-from labelgap.networks.network import Network
 
 if TYPE_CHECKING:
     from labelgap.axes.training import Training
@@ -30,14 +27,8 @@ class Daal(Objective):
     """Cross-entropy + Reg, then DA. Each on or off; both off is plain cross-entropy."""
 
     Options = DaalOptions
-    outputs = frozenset({"critic"})
     uses_unlabelled = True
     options: DaalOptions
-
-    def __init__(self, options: Settings) -> None:
-        super().__init__(options)
-        if not self.options.align:
-            self.outputs = frozenset()  # type: ignore[misc]
 
     def modules(self, training: "Training") -> dict[str, nn.Module]:
         o, d, k = self.options, training.network.feature_dim, training.num_classes
@@ -70,18 +61,16 @@ class Daal(Objective):
             stages.append(part.alignment_stage())
         return stages
 
-    def output(
-        self,
-        name: str,
-        network: Network,
-        modules: Mapping[str, nn.Module],
-        x: Tensor,
-        known: Mapping[str, Tensor],
-    ) -> Tensor:
-        critic: Tensor = modules["critic"](
-            critic_input_of(self.options, modules, known["features"])
-        )
-        return critic
+    def critic(self, passed: Passed) -> Tensor:
+        inputs = critic_input_of(self.options, passed.modules, passed.features)
+        scores: Tensor = passed.modules["critic"](inputs)
+        return scores
+
+    provides: ClassVar[Outputs] = {"critic": critic}
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        return super().outputs if self.options.align else frozenset()
 
 
 _CITATION = "Park et al. 2023, Distribution Aware Active Learning via Gaussian Mixtures"

@@ -4,12 +4,11 @@ Kim et al. 2021, "Task-aware variational adversarial active learning", CVPR. The
 enters the decoder beside the code and the discriminator beside the mean code.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from labelgap.axes.objective import Objective
+from labelgap.axes.objective import Objective, Outputs, Passed
 from labelgap.axes.registry import method, objective
 from labelgap.axes.stage import Stage
 from labelgap.core.config import Settings, setting
@@ -24,7 +23,6 @@ from labelgap.methods.vae.networks import (
     VaeSettings,
 )
 from labelgap.methods.vae.stage import unlabelled_logit, vae_stage
-from labelgap.networks.network import Network
 
 if TYPE_CHECKING:
     from labelgap.axes.training import Training
@@ -61,7 +59,6 @@ class TaVaal(Objective):
     """
 
     Options = TaVaalOptions
-    outputs = frozenset({PREDICTED_LOSS, UNLABELLED_LOGIT})
     uses_unlabelled = True
     options: TaVaalOptions
 
@@ -84,36 +81,20 @@ class TaVaal(Objective):
 
     def stages(self, training: "Training") -> list[Stage]:
         def rank(x: Tensor) -> Tensor:
-            return self._rank(training.network, training.modules, x, known_of(training.network, x))
+            return self.predicted_loss(Passed.through(training.network, training.modules, x))
 
         return [*self.over.stages(training), *vae_stage(training, self.options, rank)]
 
-    def _rank(
-        self,
-        network: Network,
-        modules: Mapping[str, nn.Module],
-        x: Tensor,
-        known: Mapping[str, Tensor],
-    ) -> Tensor:
-        return self.over.output(PREDICTED_LOSS, network, modules, x, known).float()
+    def predicted_loss(self, passed: Passed) -> Tensor:
+        return self.over.output(PREDICTED_LOSS, passed).float()
 
-    def output(
-        self,
-        name: str,
-        network: Network,
-        modules: Mapping[str, nn.Module],
-        x: Tensor,
-        known: Mapping[str, Tensor],
-    ) -> Tensor:
-        rank = self._rank(network, modules, x, known)
-        return rank if name == PREDICTED_LOSS else unlabelled_logit(modules, x, rank)
+    def unlabelled_logit(self, passed: Passed) -> Tensor:
+        return unlabelled_logit(passed.modules, passed.x, self.predicted_loss(passed))
 
-
-def known_of(network: Network, x: Tensor) -> dict[str, Tensor]:
-    """What `Objective.output` is given of a batch: features, logits and blocks."""
-    out = network(x)
-    blocks = {f"block{i}": block for i, block in enumerate(out.blocks)}
-    return {"features": out.features, "logits": out.logits, **blocks}
+    provides: ClassVar[Outputs] = {
+        PREDICTED_LOSS: predicted_loss,
+        UNLABELLED_LOGIT: unlabelled_logit,
+    }
 
 
 method(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor, nn
 
 from labelgap.axes.acquisition import Acquisition
-from labelgap.axes.objective import Objective
+from labelgap.axes.objective import Objective, Outputs, Passed
 from labelgap.axes.registry import acquisition, method, objective
 from labelgap.axes.stage import Stage
 from labelgap.core.types import Query
@@ -25,7 +25,6 @@ from labelgap.methods.vae.networks import (
     VaeSettings,
 )
 from labelgap.methods.vae.stage import unlabelled_logit, vae_stage
-from labelgap.networks.network import Network
 
 if TYPE_CHECKING:
     from labelgap.axes.training import Training
@@ -46,7 +45,6 @@ class Vaal(Objective):
     """Cross-entropy; then auto-encoder and discriminator, the network frozen."""
 
     Options = VaalOptions
-    outputs = frozenset({UNLABELLED_LOGIT})
     uses_unlabelled = True
     options: VaalOptions
 
@@ -60,15 +58,10 @@ class Vaal(Objective):
     def stages(self, training: "Training") -> list[Stage]:
         return [supervised_stage(training), *vae_stage(training, self.options)]
 
-    def output(
-        self,
-        name: str,
-        network: Network,
-        modules: Mapping[str, nn.Module],
-        x: Tensor,
-        known: Mapping[str, Tensor],
-    ) -> Tensor:
-        return unlabelled_logit(modules, x)
+    def unlabelled_logit(self, passed: Passed) -> Tensor:
+        return unlabelled_logit(passed.modules, passed.x)
+
+    provides: ClassVar[Outputs] = {UNLABELLED_LOGIT: unlabelled_logit}
 
 
 @acquisition("vaal")
