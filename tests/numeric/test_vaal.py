@@ -10,13 +10,14 @@ from sklearn.metrics import roc_auc_score
 from tolerance import assert_rounded, through
 from torch import distributions
 
+from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.core.errors import ConfigError
 from labelgap.learn.learner import snapshot
 from labelgap.methods.cross_entropy import CrossEntropy
 from labelgap.methods.ll4al import Ll4al, Ll4alOptions
 from labelgap.methods.vae.networks import Vae, VaeSettings
-from labelgap.methods.vae.stage import vae_loss
+from labelgap.methods.vae.stage import Both, vae_loss
 from labelgap.methods.vae.ta_vaal import TaVaal, TaVaalOptions
 from labelgap.methods.vae.vaal import VaalOptions
 from labelgap.session.presets import resolve
@@ -133,14 +134,15 @@ def test_auto_encoder_descends_minus_log_d_of_both_halves(
         stage = runner(session, 1)
         batch = stage.batch(0)
         assert stage.stage.forward is not None
-        stage.stage.forward(batch)
+        batch.shared = both = stage.stage.forward(batch)
+        assert isinstance(both, Both)
         vae = stage.players["vae"]
-        code, spread = (t.detach().requires_grad_() for t in vae.encode(batch.shared["both"]))
+        code, spread = (t.detach().requires_grad_() for t in vae.encode(both.x))
         monkeypatch.setattr(vae, "encode", lambda x, code=code, spread=spread: (code, spread))
         stage.stage.phases[0].loss(batch).backward()
         gradients[weight] = code.grad
     # −∇ log D = −(1 − D) · ∇logit for labelled *and* unlabelled codes: both are to look labelled.
-    logit = stage.players["discriminator"](code, batch.shared.get("condition"))
+    logit = stage.players["discriminator"](code, both.condition)
     (slope,) = torch.autograd.grad(logit.sum(), code)
     of_item = -(1 - logit.sigmoid())[:, None] * slope / len(batch.x)
     scale = 1.0 if scaling == "published" else 2 / (8 * 8)
@@ -161,8 +163,8 @@ def test_the_second_stage_changes_no_weight_of_network_and_ranker(method: str) -
     session = labelled_session(method, steps=10)
     kept: dict[str, dict[str, dict[str, torch.Tensor]]] = {}
 
-    def keep(stage: str, training: Training) -> None:
-        kept[stage] = snapshot({"network": training.network, **training.modules})
+    def keep(stage: Stage, training: Training) -> None:
+        kept[stage.name] = snapshot({"network": training.network, **training.modules})
 
     session.fit(on_stage=keep)
     before, after = kept["supervised"], kept["vae"]

@@ -71,11 +71,11 @@ def test_features_feel_the_critic_with_weight_alpha() -> None:
     stage = runner(session)
     batch = stage.batch(0)
     assert stage.stage.forward is not None
-    stage.stage.forward(batch)
+    batch.shared = stage.stage.forward(batch)
     critic = session.training.modules["critic"]
     loss = stage.stage.phases[0].loss(batch)
     for name, sign in (("z_u", 0.5), ("z_l", -0.5)):
-        z = batch.shared[name]
+        z = getattr(batch.shared, name)
         mine = z.detach().requires_grad_(True)
         (expected,) = torch.autograd.grad(sign * critic(mine).mean(), mine)
         (found,) = torch.autograd.grad(loss, z, retain_graph=True)
@@ -141,8 +141,8 @@ def test_a_constant_added_to_the_critic_changes_no_query(monkeypatch: pytest.Mon
     as_it_is = scores(0.0)
     assert 0.1 < as_it_is.min() < 0.5 < as_it_is.max() < 0.9
     for shift in (20.0, -20.0):
-        # Uncentred, σ(±20) is 1 or 0 to eight digits. A constant has no gradient: what differs is
-        # the rounding of a sum over 50 hidden units with it and of the mean taken off, by σ's slope.
+        # Uncentred, σ(±20) is 1 or 0 to eight digits. A constant has no gradient: what differs
+        # is the rounding of a sum over 50 hidden units and of the mean taken off, by σ's slope.
         assert_rounded(scores(shift), as_it_is, 50 + 2, abs(shift) / 4)
 
 

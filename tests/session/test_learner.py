@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from tolerance import assert_rounded, product, through
 
-from labelgap.axes.stage import Optimiser
+from labelgap.axes.stage import Batch, Optimiser, Stage
 from labelgap.check.case import INITIAL, Case, tiny_task
 from labelgap.core.errors import FolderError, LabelgapError, NumericalError
 from labelgap.core.types import QueryItem
 from labelgap.learn import learner as learning
 from labelgap.learn.stage import StageRunner, learning_rate
 from labelgap.loop.oracle import Oracle
+from labelgap.loop.run import _keep_features
 from labelgap.methods import METHODS
 from labelgap.networks.resnet import ResNet, Shortcut
 from labelgap.session.session import Session
@@ -122,6 +124,32 @@ def test_warm_up_rises_to_the_rate_and_never_above_it(
     rates = [learning_rate(spec, s, steps) for s in range(steps)]
     assert rates == pytest.approx(expected)
     assert max(rates) <= spec.lr
+
+
+def test_a_stage_is_told_by_what_it_is_and_not_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Case(METHODS["daal"]).session(folder=tmp_path)
+    session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
+    stages = session.objective.stages
+    monkeypatch.setattr(
+        session.objective, "stages", lambda t: [replace(s, name=f"my {s.name}") for s in stages(t)]
+    )
+    kept: list[str] = []
+
+    def keep(stage: Stage, session: Session) -> None:
+        _keep_features(session, stage)
+        kept.append(max(session.folder.glob("cache/embedding-*"), key=os.path.getmtime).stem)
+
+    session.fit(on_stage=keep)
+    assert kept == ["embedding-before", "embedding-after"]
+
+
+def test_what_a_stages_forward_gives_is_read_as_its_kind() -> None:
+    batch = Batch(*[torch.zeros(1)] * 3, step=0, shared=[1.5])
+    assert batch.common(list) == [1.5]
+    with pytest.raises(RuntimeError, match="gave list, not tuple"):
+        batch.common(tuple)
 
 
 def test_the_papers_resnet18_has_its_published_size() -> None:

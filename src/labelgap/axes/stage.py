@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -13,7 +15,7 @@ class Batch:
 
     `x`, `y`, `ids` are labelled; `u`, `u_ids` unlabelled (None in stages that use none);
     `u_views` are further augmentations of the same unlabelled images, by name.
-    `shared` is filled by `Stage.forward` with what the phases of one step have in common.
+    `shared` is what `Stage.forward` returned: what the phases of one step have in common.
     `turn` counts the repeats of a phase within the step.
     """
 
@@ -25,13 +27,21 @@ class Batch:
     u: Tensor | None = None
     u_ids: Tensor | None = None
     u_views: dict[str, Tensor] = field(default_factory=dict)
-    shared: dict[str, Tensor] = field(default_factory=dict)
+    shared: object = None
 
     def unlabelled(self) -> Tensor:
         """The unlabelled images, in stages that asked for them."""
         if self.u is None:
             raise RuntimeError("This stage was declared without unlabelled data.")
         return self.u
+
+    def common(self, kind: type[T]) -> T:
+        """What the stage's `forward` made of this batch, of the kind that it makes."""
+        if not isinstance(self.shared, kind):
+            raise RuntimeError(
+                f"This stage's forward gave {type(self.shared).__name__}, not {kind.__name__}."
+            )
+        return self.shared
 
 
 @dataclass(frozen=True)
@@ -76,13 +86,16 @@ class Stage:
 
     Attributes
     ----------
-    forward: computed once a step with every module's gradient on, before the phases; fills
-        `batch.shared`. At most one phase may then go backward through each of its graphs.
+    forward: computed once a step with every module's gradient on, before the phases; what it
+        returns they read by `batch.common`. At most one phase may then go backward through each
+        of its graphs.
     refresh: (every, function): called with the step at steps 0, every, 2·every, …; what it
         computes must live in buffers, so that a checkpoint holds it.
     unlabelled_batch: unlabelled images per step; 0 for none.
     views: further augmentations of the unlabelled batch: name -> "weak" | "strong" |
         "warped" (strong, with changes of geometry).
+    supervised: the stage on the labels that every objective begins with; later ones go on from
+        its network (alignment).
 
     Modules that no phase of the stage updates are in eval mode throughout it.
     """
@@ -90,8 +103,9 @@ class Stage:
     name: str
     steps: int
     phases: tuple[Phase, ...]
-    forward: Callable[[Batch], None] | None = None
+    forward: Callable[[Batch], object] | None = None
     refresh: tuple[tuple[int, Callable[[int], None]], ...] = ()
     batch_size: int = 64
     unlabelled_batch: int = 0
     views: Mapping[str, Literal["weak", "strong", "warped"]] = field(default_factory=dict)
+    supervised: bool = False

@@ -89,7 +89,7 @@ class Learner:
         objective: Objective,
         *,
         checkpoint: Path | None = None,
-        on_stage: Callable[[str], None] | None = None,
+        on_stage: Callable[[Stage], None] | None = None,
         progress: Progress | None = None,
     ) -> dict[str, float]:
         """Run the objective's stages; returns seconds per stage.
@@ -99,7 +99,7 @@ class Learner:
         checkpoint: written at most every 60 s and read if it exists and is of this very training
             (`checkpoint.identity`), so that a killed one continues; removed by the caller once the
             trained weights are safe.
-        on_stage: called with a stage's name when it has ended.
+        on_stage: called with a stage when it has ended.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class Learner:
             self.machine.synchronise()
             seconds[stage.name] = time.perf_counter() - started
             if on_stage:
-                on_stage(stage.name)
+                on_stage(stage)
         training.network.eval()
         for module in training.modules.values():
             module.eval()

@@ -96,7 +96,7 @@ class StageRunner:
         with scope:
             if stage.forward:
                 with machine.autocast():
-                    stage.forward(batch)
+                    batch.shared = stage.forward(batch)
             for phase, optimiser, params in zip(
                 stage.phases, self.optimisers, self.params, strict=True
             ):

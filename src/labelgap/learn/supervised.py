@@ -53,4 +53,5 @@ def supervised_stage(
         batch_size=training.batch_size,
         refresh=tuple(refresh),
         unlabelled_batch=unlabelled_batch,
+        supervised=True,
     )

@@ -70,7 +70,7 @@ def estimate(config: RunConfig, task: Task, machine: Machine) -> Cost:
                     math.ceil(stage.steps / every) * once
                     for (every, _), once in zip(stage.refresh, refreshes, strict=True)
                 )
-                seconds[stage is not stages[0] and stage.name != stages[0].name] += cost
+                seconds[not stage.supervised] += cost
         pool = min(loop.pool_subset or len(task.pool), len(task.pool))
         scored = pool * loop.rounds if session.acquisition.needs else 0
         predict = per_item * (scored + len(task.test) * (loop.rounds + 1))

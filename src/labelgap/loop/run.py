@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine
@@ -20,7 +21,6 @@ from labelgap.core.streams import Streams
 from labelgap.core.types import Progress
 from labelgap.data import simulate
 from labelgap.data.types import Task
-from labelgap.learn.supervised import SUPERVISED
 from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.loop import round0
 from labelgap.loop.oracle import Oracle
@@ -139,12 +139,12 @@ def _fit(session: Session, last: bool, shared: Path | None = None) -> None:
         else:
             session.fit()
         return
-    session.fit(on_stage=lambda name, training: _keep_features(session, name, training))
+    session.fit(on_stage=lambda stage, training: _keep_features(session, stage, training))
 
 
-def _keep_features(session: Session, stage: str, training: Training) -> None:
+def _keep_features(session: Session, stage: Stage, training: Training) -> None:
     assert session.folder
-    when = "before" if stage == SUPERVISED else "after"
+    when = "before" if stage.supervised else "after"
     labelled, labels = session.labelled()
     rng = session.streams.numpy("embedding picture", session.round)
     shown = np.sort(rng.permutation(len(labelled))[:EMBEDDED])

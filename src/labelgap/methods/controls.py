@@ -63,7 +63,9 @@ def alignment_stages(
     """
     daal = Daal(DaalOptions(**options.model_dump()))
     stages = []
-    for stage in daal.stages(training)[1:]:
+    for stage in daal.stages(training):
+        if stage.supervised:
+            continue
         features = next(phase for phase in stage.phases if phase.modules == ("network",))
         size = stage.unlabelled_batch if unlabelled and len(training.unlabelled_ids) else 0
         phases = (replace(features, loss=loss),)

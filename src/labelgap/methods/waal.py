@@ -5,7 +5,7 @@ AISTATS. Each step trains the network on labels and pulls unlabelled features to
 ones against a critic; the query weighs uncertainty against the critic's "unlabelled".
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -121,6 +121,15 @@ class WaalOptions(Settings):
     critic_steps: int = setting(1, "critic steps per feature step", source="code", ge=1)
 
 
+@dataclass(frozen=True)
+class _Both:
+    """One step's forward pass: logits of the labelled batch, features of both, in float32."""
+
+    logits: Float[Tensor, "b k"]
+    z_l: Float[Tensor, "b d"]
+    z_u: Float[Tensor, "u d"]
+
+
 @objective("waal")
 class Waal(Objective):
     """Cross-entropy + α · (E_U[D] − E_L[D]) in one stage; the critic takes its turn each step."""
@@ -144,24 +153,24 @@ class Waal(Objective):
         if published:
             gamma = len(training.labelled_ids) / len(training.unlabelled_ids)
 
-        def forward(batch: Batch) -> None:
+        def forward(batch: Batch) -> _Both:
             out, n = network(torch.cat([batch.x, batch.unlabelled()])), len(batch.x)
             z = out.features.float()
-            batch.shared.update(logits=out.logits[:n], z_l=z[:n], z_u=z[n:])
+            return _Both(out.logits[:n], z[:n], z[n:])
 
         def network_turn(batch: Batch) -> Tensor:
-            s = batch.shared
+            both = batch.common(_Both)
             with torch.autocast(training.device.type, enabled=False):
-                gap: Tensor = critic(s["z_u"]).mean() - gamma * critic(s["z_l"]).mean()
-                return cross_entropy(s["logits"], batch.y) + o.alpha * gap
+                gap: Tensor = critic(both.z_u).mean() - gamma * critic(both.z_l).mean()
+                return cross_entropy(both.logits, batch.y) + o.alpha * gap
 
         def critic_turn(batch: Batch) -> Tensor:
-            z_l, z_u = batch.shared["z_l"], batch.shared["z_u"]
+            both = batch.common(_Both)
             rng = training.rng("penalty", batch.step, batch.turn)
             with torch.autocast(training.device.type, enabled=False):
                 if published:
-                    return published_critic_loss(critic, z_l, z_u, o.alpha, gamma, rng)
-                return critic_loss(critic, z_l, z_u, o.penalty, rng)
+                    return published_critic_loss(critic, both.z_l, both.z_u, o.alpha, gamma, rng)
+                return critic_loss(critic, both.z_l, both.z_u, o.penalty, rng)
 
         def centre(step: int) -> None:
             if step < training.steps - 1:

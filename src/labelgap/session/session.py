@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from labelgap.axes import check_pair
+from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.core.config import RunConfig
@@ -173,7 +174,7 @@ class Session:
 
     # ------------------------------------------------------------------ fit
 
-    def fit(self, on_stage: Callable[[str, Training], None] | None = None) -> dict[str, float]:
+    def fit(self, on_stage: Callable[[Stage, Training], None] | None = None) -> dict[str, float]:
         """Train on all labels so far; returns seconds per stage (`Trained.fit`).
 
         Until it has ended there is no network to ask or evaluate with.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labelgap.axes import Objective
+from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.core.errors import BudgetError, LabelgapError
 from labelgap.core.types import Progress
@@ -52,7 +53,7 @@ class Trained:
 
     def fit(
         self,
-        on_stage: Callable[[str, Training], None] | None = None,
+        on_stage: Callable[[Stage, Training], None] | None = None,
         progress: Progress | None = None,
     ) -> dict[str, float]:
         """Train on all labels so far; returns seconds per stage.
@@ -63,7 +64,7 @@ class Trained:
 
         Parameters
         ----------
-        on_stage: called with a stage's name and the training, when the stage has ended.
+        on_stage: called with a stage that has ended, and the training.
 
         Raises
         ------
@@ -80,7 +81,7 @@ class Trained:
             self.objective,
             checkpoint=self.folder / CHECKPOINT if self.folder else None,
             progress=progress,
-            on_stage=(lambda name: on_stage(name, training)) if on_stage else None,
+            on_stage=(lambda stage: on_stage(stage, training)) if on_stage else None,
         )
         facts = {
             "seconds": seconds,

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
@@ -38,6 +40,22 @@ def critic_input_of(o: DaalOptions, modules: Mapping[str, nn.Module], z: Tensor)
         temperature=posterior_temperature(o.temperature, z.shape[1]),
         through_statistics=o.through_statistics,
     )
+
+
+@dataclass(frozen=True)
+class _Both:
+    """One step's forward pass of both sets.
+
+    Attributes
+    ----------
+    logits, z_l: of the labelled batch; features in float32.
+    h_l, h_u: the critic's inputs, of the labelled and of the unlabelled batch.
+    """
+
+    logits: Float[Tensor, "b k"]
+    z_l: Float[Tensor, "b d"]
+    h_l: Float[Tensor, "b i"]
+    h_u: Float[Tensor, "u i"]
 
 
 class Parts:
@@ -113,7 +131,7 @@ class Parts:
         self._set("psi_labelled", psi_l, both)
         self._set("psi_unlabelled", psi_u, both)
 
-    def forward(self, batch: Batch) -> None:
+    def forward(self, batch: Batch) -> _Both:
         """One pass of both sets to the critic's inputs, shared by both players' turns."""
         network, u = self.t.network, batch.unlabelled()
         if self.o.batch_norm == "joint":
@@ -123,29 +141,27 @@ class Parts:
         else:
             labelled, unlabelled = network(batch.x), network(u)
             z_l, z_u, logits = labelled.features, unlabelled.features, labelled.logits
-        batch.shared.update(z_l=z_l.float(), logits=logits)
         with torch.autocast(self.t.device.type, enabled=False):
-            for name, z in (("h_l", z_l), ("h_u", z_u)):
-                batch.shared[name] = critic_input_of(self.o, self.t.modules, z.float())
+            h_l, h_u = (critic_input_of(self.o, self.t.modules, z.float()) for z in (z_l, z_u))
+        return _Both(logits, z_l.float(), h_l, h_u)
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """−(E_U[D] − E_L[D]) + λ · penalty, features constant."""
-        o, critic = self.o, self.t.modules["critic"]
+        o, critic, both = self.o, self.t.modules["critic"], batch.common(_Both)
         with torch.autocast(self.t.device.type, enabled=False):
-            h_l, h_u = batch.shared["h_l"], batch.shared["h_u"]
             rng = self.t.rng("penalty", batch.step, batch.turn)
-            columns = batch.shared["z_l"].shape[1] if o.penalty_over == "features" else None
-            return critic_loss(critic, h_l, h_u, o.penalty, rng, columns)
+            columns = both.z_l.shape[1] if o.penalty_over == "features" else None
+            return critic_loss(critic, both.h_l, both.h_u, o.penalty, rng, columns)
 
     def feature_loss(self, batch: Batch) -> Tensor:
         """L_CE + w · (E_U[D] − E_L[D]) (+ α · L_GMM)."""
-        o, critic = self.o, self.t.modules["critic"]
-        loss = cross_entropy(batch.shared["logits"], batch.y)
+        o, critic, both = self.o, self.t.modules["critic"], batch.common(_Both)
+        loss = cross_entropy(both.logits, batch.y)
         with torch.autocast(self.t.device.type, enabled=False):
-            gap = distance(critic(batch.shared["h_l"]), critic(batch.shared["h_u"]))
+            gap = distance(critic(both.h_l), critic(both.h_u))
             loss = loss + o.adversarial * gap
         if o.reg and o.reg_in_alignment:
-            loss = loss + o.alpha * self.regulariser(batch.shared["z_l"], batch.y)
+            loss = loss + o.alpha * self.regulariser(both.z_l, batch.y)
         return loss
 
     def alignment_stage(self) -> Stage:

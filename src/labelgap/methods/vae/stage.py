@@ -5,6 +5,7 @@ latent code came from; the discriminator learns to tell.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -47,10 +48,25 @@ def vae_loss(
     return error + beta * 2.0 * divergence / x.numel()
 
 
+@dataclass
+class Both:
+    """One step's labelled and unlabelled images in one batch.
+
+    Attributes
+    ----------
+    condition: what the task says of each of them (TA-VAAL).
+    codes: their mean codes, of the auto-encoder's last turn; constant.
+    """
+
+    x: Tensor
+    condition: Float[Tensor, " b"] | None
+    codes: Float[Tensor, "b z"] | None = None
+
+
 def vae_stage(
     training: "Training",
     o: VaeSettings,
-    condition: Callable[[Tensor], Tensor | None] | None = None,
+    condition: Callable[[Tensor], Tensor] | None = None,
 ) -> list[Stage]:
     """Auto-encoder and discriminator in turns; no stage at all if nothing is unlabelled.
 
@@ -63,24 +79,21 @@ def vae_stage(
     vae, discriminator = training.modules[VAE], training.modules[DISCRIMINATOR]
     assert isinstance(vae, Vae)
 
-    def forward(batch: Batch) -> None:
+    def forward(batch: Batch) -> Both:
         x = torch.cat([batch.x, batch.unlabelled()])
-        batch.shared["both"] = x
-        if condition is not None:
-            with torch.no_grad():
-                r = condition(x)
-            if r is not None:
-                batch.shared["condition"] = r
+        with torch.no_grad():
+            return Both(x, condition(x) if condition is not None else None)
 
     def vae_turn(batch: Batch) -> Tensor:
-        x, r = batch.shared["both"], batch.shared.get("condition")
+        both = batch.common(Both)
+        x, r = both.x, both.condition
         with torch.autocast(training.device.type, enabled=False):
             mean, log_variance = vae.encode(x)
             noise = _normal(training.rng("code", batch.step, batch.turn), mean)
             reconstruction = vae.decode(mean + noise * (0.5 * log_variance).exp(), r)
             published = o.published if o.scaling == "published" else None
             loss = vae_loss(x, reconstruction, mean, log_variance, o.beta, published)
-            batch.shared["codes"] = mean.detach()
+            both.codes = mean.detach()
             if o.adversarial == 0:
                 return loss
             logit, n = discriminator(mean, r), len(batch.x)
@@ -91,8 +104,8 @@ def vae_stage(
 
     def discriminator_turn(batch: Batch) -> Tensor:
         # −log D of labelled codes − log(1 − D) of unlabelled ones.
-        n = len(batch.x)
-        logit = discriminator(batch.shared["codes"], batch.shared.get("condition"))
+        n, both = len(batch.x), batch.common(Both)
+        logit = discriminator(both.codes, both.condition)
         return F.softplus(-logit[:n]).mean() + F.softplus(logit[n:]).mean()
 
     adam = Optimiser("adam", lr=o.vae_lr, schedule="constant")
