@@ -1,15 +1,17 @@
 """What every data set becomes: two splits of packed arrays, class names and statistics."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64
 
 from labelgap.core.errors import DataError
 from labelgap.core.types import NONE_OF_THESE
-
-Inputs = UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n d"]
+from labelgap.data.arrays import checked, stacked
+from labelgap.data.checks import Inputs, check_inputs
 
 # Stands for "every training item" until the number of items is known; compared by identity.
 _EVERY = np.empty(0, dtype=np.int64)
@@ -40,6 +42,7 @@ class Split:
     labels: Int64[np.ndarray, " n"]
 
     def __post_init__(self) -> None:
+        check_inputs(self.inputs, "The inputs")
         if len(self.inputs) != len(self.labels):
             raise DataError(f"{len(self.inputs)} inputs but {len(self.labels)} labels.")
 
@@ -99,6 +102,68 @@ class Task:
         mean, std = statistics(train.inputs)
         digest = fingerprint(train, test, classes)
         return cls(name, classes, train, test, augment, mean, std, digest)
+
+    @staticmethod
+    def from_arrays(
+        x: Any,
+        y: Any = None,
+        *,
+        test: tuple[Any, Any] | None = None,
+        classes: Iterable[object] | None = None,
+        name: str = "arrays",
+        augment: Augment | None = None,
+    ) -> "Task":
+        """A task from arrays of numpy or torch.
+
+        Parameters
+        ----------
+        x: images as uint8 [n, h, w, c], or vectors [n, d], which become float32.
+        y: numbers of classes [n]; −1 for an item without a label, None if there are no labels.
+            A session never reads them: labels come in through `tell` (an `Oracle` knows these).
+        test: (x, y) that measure accuracy; without it held-out answers do.
+        classes: their names, in the order of the numbers; "0", "1", … of the highest label
+            unless given.
+        augment: by default crops with a border of an eighth of the side and mirror images, as
+            for folders; `Augment()` for none. Vectors have none.
+
+        Raises
+        ------
+        DataError: arrays of another kind or shape, NaN, labels out of range; with the cure.
+        """
+        train, held, names = checked(x, y, test, classes, name)
+        if augment is None:
+            images = train[0].ndim == 4
+            pad = min(train[0].shape[1:3]) // 8 if images else 0
+            augment = Augment(pad, flip=images)
+        return Task.of(name, names, Split(*train), Split(*held), augment)
+
+    @staticmethod
+    def from_dataset(
+        dataset: Any,
+        *,
+        test: Any = None,
+        classes: Iterable[object] | None = None,
+        name: str = "dataset",
+        image_size: int | None = None,
+        augment: Augment | None = None,
+    ) -> "Task":
+        """A task from a map-style data set of torch or torchvision: items (image, label).
+
+        Parameters
+        ----------
+        dataset, test: images of Pillow, uint8 tensors [c, h, w], float tensors in 0 to 1, or
+            vectors. All items are read once, into memory.
+        classes: names; the data set's own `classes` unless given.
+        image_size: the shorter side of all images; needed where their sizes differ.
+        augment: as in `from_arrays`.
+
+        Raises `DataError` naming the first item that does not fit.
+        """
+        if classes is None:
+            classes = getattr(dataset, "classes", None)  # torchvision's data sets say them
+        x, y = stacked(dataset, name, image_size)
+        held = None if test is None else stacked(test, f"{name}, test", image_size)
+        return Task.from_arrays(x, y, test=held, classes=classes, name=name, augment=augment)
 
     @property
     def num_classes(self) -> int:

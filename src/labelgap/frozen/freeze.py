@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from labelgap.core.config import NetworkSettings, RunConfig
 from labelgap.core.device import Machine
@@ -142,6 +142,18 @@ def freeze(
         freezer.recipe.key(task.fingerprint),
         task.pool,
     )
+
+
+def features_of(
+    images: Images,
+    settings: NetworkSettings,
+    machine: Machine,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Float32[np.ndarray, "n d"]:
+    """Features of further images by the backbone of `freeze`; raises as `freeze`."""
+    return _Freezer(settings, machine, cache_folder(cache), progress).features(images).features
 
 
 class _Freezer:

@@ -120,6 +120,7 @@ class StageRunner:
             with self.inputs.machine.autocast():
                 loss = phase.loss(batch)
             if self._due_for_check(batch.step) and not bool(torch.isfinite(loss)):
+                self._blame_inputs(batch)
                 raise NumericalError(
                     f"The loss of phase {phase.name!r} in stage {self.stage.name!r} is "
                     f"{float(loss.detach())} at step {batch.step} of round {self.training.round}.",
@@ -134,6 +135,20 @@ class StageRunner:
         if phase.clip is not None:
             nn.utils.clip_grad_norm_(params, phase.clip)
         optimiser.step()
+
+    def _blame_inputs(self, batch: Batch) -> None:
+        """Raise for a batch that held NaN itself, before the learning rate is suspected."""
+        for x, ids in ((batch.x, batch.ids), (batch.u, batch.u_ids)):
+            if x is None or ids is None:
+                continue
+            wrong = ~torch.isfinite(x.flatten(1)).all(dim=1).cpu()
+            if bool(wrong.any()):
+                found = sorted(set(ids[wrong].tolist()))
+                raise NumericalError(
+                    f"The inputs of the items {', '.join(map(str, found[:10]))} are NaN or "
+                    f"infinite ({len(found)} in the batch of step {batch.step}).",
+                    "Remove these items, or fill their values in.",
+                )
 
     def _due_for_check(self, step: int) -> bool:
         # Reading the loss waits for the device; on accelerators that is worth it only at times.

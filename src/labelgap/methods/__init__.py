@@ -26,8 +26,15 @@ __all__ = [
     "acquisition",
     "lookup",
     "method",
+    "names",
     "objective",
 ]
+
+
+def names() -> tuple[str, ...]:
+    """The registered methods, a user's own included; `METHODS[name].title` says what each is."""
+    return tuple(sorted(METHODS))
+
 
 for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
     importlib.import_module(_module.name)

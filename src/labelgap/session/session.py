@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from labelgap.axes import check_pair
 from labelgap.axes.stage import Stage
@@ -28,6 +28,7 @@ from labelgap.session.claim import prepare, read_config
 from labelgap.session.looking import check_query, look, provided
 from labelgap.session.metrics import metrics
 from labelgap.session.pool import Pool
+from labelgap.session.predicting import probabilities
 from labelgap.session.presets import pair_of, resolve
 from labelgap.session.trained import Trained
 from labelgap.session.weights import ids_hash
@@ -156,8 +157,7 @@ class Session:
 
     @property
     def next_round(self) -> int:
-        """The round of the next question: the latest while some of it is outstanding, else a
-        new one."""
+        """The round of the next question: the latest while it is outstanding, else a new one."""
         return self.round if len(self.ledger.outstanding_ids()) else self.round + 1
 
     def labelled(self) -> tuple[Ids, Int64[np.ndarray, " n"]]:
@@ -175,10 +175,7 @@ class Session:
     # ------------------------------------------------------------------ fit
 
     def fit(self, on_stage: Callable[[Stage, Training], None] | None = None) -> dict[str, float]:
-        """Train on all labels so far; returns seconds per stage (`Trained.fit`).
-
-        Until it has ended there is no network to ask or evaluate with.
-        """
+        """Train on all labels so far; returns seconds per stage (`Trained.fit`)."""
         return self.trained.fit(on_stage, self.progress)
 
     def new_training(self, round: int) -> Training:
@@ -310,6 +307,17 @@ class Session:
             )
         out = self.learner.predict(network, ids, {"logits"}, split=split, progress=self.progress)
         return metrics(out["logits"].argmax(dim=1).numpy(), truth, task.num_classes)
+
+    def predict(self, images: Any) -> Float32[np.ndarray, "n k"]:
+        """Probabilities of the task's classes, in the order of `task.classes`, for any images.
+
+        images: as the task's are: uint8 [n, h, w, c], or float32 [n, d]. With a frozen backbone
+            uint8 images of any size go through it first; features [n, d] are taken as they are.
+
+        Raises `LabelgapError` before the first fit, `DataError` for arrays of another kind.
+        """
+        network, settings = self.training.network, self.config.network
+        return probabilities(images, network, self.learner, settings, self.progress)
 
 
 def _configuration(
