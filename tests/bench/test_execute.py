@@ -24,7 +24,7 @@ from labelgap.bench.running.execute import Clock, execute, first_round
 from labelgap.cli.board import Board
 from labelgap.core.errors import DataError, FolderError, LedgerError
 from labelgap.loop.result import RESULT
-from labelgap.session.session import Session
+from labelgap.session.pool import Pool
 
 
 class Log:
@@ -229,8 +229,8 @@ def test_a_run_that_is_offered_other_candidates_is_found(
     store = Store(tmp_path / "bench")
     store.add(small_grid(seeds=1, methods=["margin"]).cells, "labelgap bench")
     (cell,) = store.cells
-    fair = Session.candidate_ids
-    monkeypatch.setattr(Session, "candidate_ids", lambda self, round: fair(self, round)[1:])
+    fair = Pool.candidates
+    monkeypatch.setattr(Pool, "candidates", lambda self, round: fair(self, round)[1:])
     assert attempt(job_in(store)(cell), lambda kind, facts: None)[0] == "done"
     monkeypatch.undo()
     rest = [r for r in collect(stores[0]).finished if r.cell.arm != "margin"]

@@ -16,7 +16,7 @@ def test_loss_is_the_definition_on_a_real_batch() -> None:
     stage = runner(session)
     for step in range(10):
         stage.step(step)
-    batch, network = stage.batch(10), session.training.network
+    batch, network = stage.batch(10), stage.training.network
     assert batch.u is not None
     strong = batch.u_views["strong"]
     assert strong.shape == batch.u.shape
@@ -26,7 +26,7 @@ def test_loss_is_the_definition_on_a_real_batch() -> None:
         log_p = network(torch.cat([batch.x, strong])).logits.log_softmax(dim=1).numpy()
     threshold = float(np.median(q.max(axis=1)))
     options = FixMatchOptions(threshold=threshold, weight=0.7)
-    found = FixMatch(options).stages(session.training)[0].phases[0].loss(batch)
+    found = FixMatch(options).stages(stage.training)[0].phases[0].loss(batch)
     n = len(batch.x)
     supervised = -log_p[np.arange(n), batch.y.numpy()].mean()
     taught = [-log_p[n + i, row.argmax()] for i, row in enumerate(q) if row.max() >= threshold]
@@ -42,7 +42,7 @@ def test_confident_labels_teach_and_an_impossible_threshold_does_not() -> None:
     for threshold in (0.0, 1.0):
         session = labelled_session("fixmatch", objective={"threshold": threshold})
         stage = runner(session)
-        batch, network = stage.batch(0), session.training.network
+        batch, network = stage.batch(0), stage.training.network
         stage.stage.phases[0].loss(batch).backward()
         gradients[threshold] = network.head.weight.grad.clone()
         network.zero_grad(set_to_none=True)
@@ -71,12 +71,12 @@ def test_average_of_weights_is_the_recursion_and_ends_in_the_network() -> None:
     stage = runner(plain)
     for step in range(7):
         decay = min(0.5, (1 + step) / (10 + step))
-        weight = plain.training.network.head.weight.detach().double()
+        weight = stage.training.network.head.weight.detach().double()
         expected = decay * expected + (1 - decay) * weight
         if step < 6:
             stage.step(step)
     assert_rounded(final, expected, 3 * 7, expected.abs().max())
-    assert not torch.allclose(final, plain.training.network.head.weight)
+    assert not torch.allclose(final, stage.training.network.head.weight)
 
 
 def test_unlabelled_images_change_the_network() -> None:
@@ -94,7 +94,7 @@ def test_every_weight_learns_in_bfloat16() -> None:
     """The weak pass has no graph, and what autocast keeps of it must not reach the strong one."""
     session = labelled_session("fixmatch")
     stage = runner(session)
-    batch, network = stage.batch(0), session.training.network
+    batch, network = stage.batch(0), stage.training.network
     with torch.autocast("cpu", torch.bfloat16):
         loss = stage.stage.phases[0].loss(batch)
     loss.backward()

@@ -59,7 +59,7 @@ def test_ranking_loss_leaves_the_network_alone_late(step: int, reaches: bool) ->
     """Gradients of the trunk equal cross-entropy's alone from 60 % of the steps on."""
     session = labelled_session("ll4al", steps=10)
     stage = runner(session)
-    network = session.training.network
+    network = stage.training.network
     batch = stage.batch(step)
 
     def trunk_gradient(loss: torch.Tensor) -> torch.Tensor:

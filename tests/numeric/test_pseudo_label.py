@@ -45,7 +45,7 @@ def test_loss_on_a_real_batch_is_labels_and_ramped_confident_pseudo_labels() -> 
     stage = runner(session)
     for step in range(20):
         stage.step(step)
-    batch, network = stage.batch(20), session.training.network
+    batch, network = stage.batch(20), stage.training.network
     assert batch.u is not None
     with torch.no_grad():
         logits = network(torch.cat([batch.x, batch.u])).logits
@@ -55,7 +55,7 @@ def test_loss_on_a_real_batch_is_labels_and_ramped_confident_pseudo_labels() -> 
     threshold = float(np.median(confidence))
     # Step 20 of 40 is half-way up the ramp from a quarter to three quarters.
     options = PseudoLabelOptions(threshold=threshold, weight=0.7, start=0.25, end=0.75)
-    found = PseudoLabel(options).stages(session.training)[0].phases[0].loss(batch)
+    found = PseudoLabel(options).stages(stage.training)[0].phases[0].loss(batch)
     supervised = -log_p[np.arange(n), batch.y.numpy()].mean()
     taught = -log_p[n:].max(axis=1)[confidence >= threshold]
     assert len(taught) == n

@@ -175,7 +175,7 @@ def test_the_second_stage_changes_no_weight_of_network_and_ranker(method: str) -
 def test_ta_vaal_composes_over_an_objective_with_a_predicted_loss() -> None:
     over = Ll4al(Ll4alOptions(width=3))
     session = labelled_session("ta-vaal", steps=4)
-    session.objective = TaVaal(TaVaalOptions(), over)
+    session.objective = session.trained.objective = TaVaal(TaVaalOptions(), over)
     session.fit()
     assert session.training.modules["loss_head"].out.in_features == 3 * 3
     view = session.view(1)

@@ -72,7 +72,7 @@ def test_features_feel_the_critic_with_weight_alpha() -> None:
     batch = stage.batch(0)
     assert stage.stage.forward is not None
     batch.shared = stage.stage.forward(batch)
-    critic = session.training.modules["critic"]
+    critic = stage.training.modules["critic"]
     loss = stage.stage.phases[0].loss(batch)
     for name, sign in (("z_u", 0.5), ("z_l", -0.5)):
         z = getattr(batch.shared, name)

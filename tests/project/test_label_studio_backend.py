@@ -3,6 +3,7 @@
 import json
 import stat
 import threading
+import time
 
 import httpx
 import pytest

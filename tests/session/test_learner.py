@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tolerance import assert_rounded, product, through
 
 from labelgap.axes.stage import Batch, Optimiser, Stage
+from labelgap.axes.training import Training
 from labelgap.check.case import INITIAL, Case, tiny_task
 from labelgap.core.errors import FolderError, LabelgapError, NumericalError
 from labelgap.core.types import QueryItem
@@ -137,8 +138,8 @@ def test_a_stage_is_told_by_what_it_is_and_not_by_its_name(
     )
     kept: list[str] = []
 
-    def keep(stage: Stage, session: Session) -> None:
-        _keep_features(session, stage)
+    def keep(stage: Stage, training: Training) -> None:
+        _keep_features(session, stage, training)
         kept.append(max(session.folder.glob("cache/embedding-*"), key=os.path.getmtime).stem)
 
     session.fit(on_stage=keep)
@@ -309,6 +310,8 @@ def test_weights_that_cannot_be_used_are_told_and_leave_no_half_loaded_network(
     session = Case(METHODS["random"]).session(folder=tmp_path)
     session.tell(Oracle(session.task).answer(session.ask(INITIAL)))
     session.fit()
+    session.close()
+    session = Case(METHODS["random"]).session(folder=tmp_path)
     (file,) = tmp_path.glob("weights-*.safetensors")
     raw, state = file.read_bytes(), load_file(file)
     name = max(state, key=lambda k: state[k].numel())
