@@ -70,7 +70,7 @@ TESTS = {
         "draws_by_distance kcenter_steps kmeans_steps linear_solvers mixing_terms "
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust"
     ),
-    "methods/daal": ["tests/numeric/test_daal.py", "tests/contract/test_contract.py"],
+    "methods/daal": _numeric("daal daal_keys alignment"),
     "learn": ["tests/session", "tests/numeric"],
     "session": ["tests/session", "tests/cli"],
     "ledger": ["tests/session", "tests/project/test_asking.py", "tests/project/test_classes.py"],
