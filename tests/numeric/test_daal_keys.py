@@ -12,6 +12,7 @@ from views import acquire, array_view, normal
 from labelgap.axes.stage import Batch, Stage
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
+from labelgap.core.errors import LabelgapError, NumericalError
 from labelgap.core.types import Query
 from labelgap.gap.critic import distance, gradient_penalty
 from labelgap.learn.stage import StageRunner, learning_rate
@@ -304,6 +305,45 @@ def test_the_alignment_stage_has_the_settings_of_its_keys() -> None:
     assert decayed == pytest.approx([0.002, 0.002, 0.0002, 0.0002])
     ((every, _),) = stage(align_steps=400, refresh_fraction=0.05).refresh
     assert every == 20
+
+
+def test_alignment_takes_the_runs_momentum_and_refits_what_is_read() -> None:
+    part, t, _ = parts(align_steps=1000)
+    stage = part.alignment_stage()
+    features = stage.phases[1].optimiser
+    assert features.momentum == t.settings.momentum > 0
+    assert features.weight_decay == t.settings.weight_decay > 0
+    rates = [learning_rate(features, step, 1000) for step in (799, 800)]
+    assert rates == pytest.approx([features.lr, features.lr / 10])
+    assert stage.unlabelled_batch == stage.batch_size == t.batch_size
+    both = [(True, "refresh_both"), (False, "refresh_labelled")]
+    for statistics, name in both:
+        ((_, refit),) = parts(statistics=statistics)[0].alignment_stage().refresh
+        assert refit.__name__ == name
+    assert parts(statistics=False, reg=False)[0].alignment_stage().refresh == ()
+    assert len(parts(statistics=True, reg=False)[0].alignment_stage().refresh) == 1
+
+
+def test_a_query_of_none_is_empty_and_one_of_more_than_all_is_refused() -> None:
+    assert len(ask(0)) == 0
+    assert len(ask(1)) == 1
+    with pytest.raises(LabelgapError, match=str(N)):
+        ask(N + 1)
+
+
+def test_without_terms_the_query_is_spread_and_balanced_alone() -> None:
+    query = ask(12, likelihood=False, model=False)
+    assert query.score is not None
+    assert (query.score == 0).all()
+    assert len(set(query.ids.tolist())) == 12
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_critic_that_is_not_finite_is_named(value: float) -> None:
+    broken = view()
+    broken._candidates["critic"][7] = value
+    with pytest.raises(NumericalError, match="critic"):
+        acquire("daal").select(broken, 4)
 
 
 @pytest.mark.parametrize(
