@@ -242,7 +242,9 @@ def test_reg_in_alignment_adds_alpha_times_the_regulariser() -> None:
     without = float(plain.feature_loss(batch).detach())
     part, batch, both = aligned(reg_in_alignment=True, alpha=0.7)
     more = float(part.feature_loss(batch).detach()) - without
-    assert more == pytest.approx(0.7 * float(part.regulariser(both.z_l, batch.y)), abs=1e-5)
+    assert more == pytest.approx(
+        0.7 * float(part.regulariser(both.z_l, batch.y).detach()), abs=1e-5
+    )
     assert more != 0
 
 
