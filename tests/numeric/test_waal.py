@@ -141,8 +141,8 @@ def test_a_constant_added_to_the_critic_changes_no_query(monkeypatch: pytest.Mon
     as_it_is = scores(0.0)
     assert 0.1 < as_it_is.min() < 0.5 < as_it_is.max() < 0.9
     for shift in (20.0, -20.0):
-        # Uncentred, σ(±20) is 1 or 0 to eight digits. A constant has no gradient: what differs
-        # is the rounding of a sum over 50 hidden units and of the mean taken off, by σ's slope.
+        # Uncentred, σ(±20) is 1 or 0 to eight digits. A constant has no gradient: what differs is
+        # the rounding of a sum over 50 hidden units with it, and of its mean, by σ's slope.
         assert_rounded(scores(shift), as_it_is, 50 + 2, abs(shift) / 4)
 
 
