@@ -10,7 +10,7 @@ import pytest
 from console import call
 from typer.testing import CliRunner
 
-from labelgap.cli import app, catalogue, main, run  # noqa: F401  (registers the commands)
+from labelgap.cli import main, with_commands
 from labelgap.data import load
 from labelgap.data.types import Task
 from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
@@ -39,7 +39,7 @@ SMALL = [
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small run of the whole method."""
     folder = tmp_path_factory.mktemp("run") / "daal"
-    result = CliRunner().invoke(app, ["run", "--out", str(folder), *SMALL])
+    result = CliRunner().invoke(with_commands(), ["run", "--out", str(folder), *SMALL])
     assert result.exit_code == 0, result.output
     return folder
 

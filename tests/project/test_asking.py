@@ -13,7 +13,7 @@ from test_server import BASE, JSON, OWN, PORT, TOKEN, labelling, send
 from typer.testing import CliRunner
 from waiting import PATIENCE, until
 
-from labelgap.cli.project import app
+from labelgap.cli import with_commands
 from labelgap.core.errors import InUse
 from labelgap.learn.learner import Learner
 from labelgap.project.asking.work import Work
@@ -243,7 +243,7 @@ def test_commands_beside_the_server_say_where_to_ask(labelled, folder, tmp_path)
     labelled.close()
     with running_server(folder):
         for words in (["ask", "5"], ["train"]):
-            done = CliRunner().invoke(app, [*words, "--project", str(folder)])
+            done = CliRunner().invoke(with_commands(), [*words, "--project", str(folder)])
             assert isinstance(done.exception, InUse)
             assert "more images" in done.exception.cure
             assert "Ctrl-C" in done.exception.cure
@@ -251,5 +251,5 @@ def test_commands_beside_the_server_say_where_to_ask(labelled, folder, tmp_path)
         for words in (["status"], ["predict", "--out", out], ["export", "--out", out + ".csv"],
                       ["export", "--format", "model", "--out", str(tmp_path / "model")],
                       ["backup", "--out", str(tmp_path / "b.zip")]):  # fmt: skip
-            done = CliRunner().invoke(app, [*words, "--project", str(folder)])
+            done = CliRunner().invoke(with_commands(), [*words, "--project", str(folder)])
             assert done.exit_code == 0, (words, done.output, done.exception)

@@ -7,7 +7,7 @@ import pytest
 from conftest import CLASSES, image_of, make_images
 from typer.testing import CliRunner
 
-from labelgap.cli import app, project  # noqa: F401  (importing registers the commands)
+from labelgap.cli import with_commands
 from labelgap.core.errors import ConfigError, FolderError, LabelgapError
 from labelgap.project.keep.settings import HOME, SETTINGS
 from labelgap.project.keep.store import Project
@@ -17,7 +17,7 @@ QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "net
 
 
 def run(*words):
-    result = CliRunner().invoke(app, [str(w) for w in words], catch_exceptions=False)
+    result = CliRunner().invoke(with_commands(), [str(w) for w in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return " ".join(result.output.split())
 
@@ -307,7 +307,7 @@ def test_a_project_that_has_no_ledger_yet_is_told_to_begin_again(tmp_path):
         run("status", "--project", tmp_path)
     with pytest.raises(FolderError, match="no ledger yet"):
         run("ask", 1, "--project", tmp_path)
-    said = CliRunner().invoke(app, ["doctor", "--project", str(tmp_path)])
+    said = CliRunner().invoke(with_commands(), ["doctor", "--project", str(tmp_path)])
     assert said.exit_code == 1
     assert "Run `labelgap init` again" in " ".join(said.output.split())
     assert "3 images" in run(*words)
@@ -325,7 +325,7 @@ def test_a_ledger_that_is_lost_is_not_begun_anew_in_silence(folder):
 def test_settings_that_are_lost_are_told_by_doctor(folder, monkeypatch):
     (folder / HOME / SETTINGS).unlink()
     monkeypatch.chdir(folder)
-    said = CliRunner().invoke(app, ["doctor"])
+    said = CliRunner().invoke(with_commands(), ["doctor"])
     assert said.exit_code == 1
     text = " ".join(said.output.split())
     assert f"{SETTINGS} cannot be read" in text

@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
-from labelgap.cli.project import app
+from labelgap.cli import with_commands
 from labelgap.core.types import NONE_OF_THESE
 from labelgap.project.quality.nonresponse import NonResponse, nonresponse
 from labelgap.project.quality.quality import (
@@ -207,7 +207,7 @@ def test_held_out_images_without_a_class_are_counted_until_they_get_one(project)
     assert found.nonresponse.bounds(found.accuracy) == (1 / 4, 3 / 4)
     ledger.answer(3, 1)
     assert nonresponse(ledger) == NonResponse(skipped=1, none_of_these=1)
-    said = CliRunner().invoke(app, ["status", "--project", str(project.root)]).output
+    said = CliRunner().invoke(with_commands(), ["status", "--project", str(project.root)]).output
     assert "2 held-out images without a class (1 skipped, 1 none of these)" in said
     assert "it is 25.0–50.0 % of 4" in said
 

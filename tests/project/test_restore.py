@@ -8,7 +8,7 @@ from conftest import CLASSES, answer_all, make_images
 from test_commands import run
 from typer.testing import CliRunner
 
-from labelgap.cli import app
+from labelgap.cli import with_commands
 from labelgap.core.errors import FolderError, LedgerError
 from labelgap.ledger.ledger import LEDGER
 from labelgap.project.asking.work import Work
@@ -43,7 +43,7 @@ def test_the_cure_of_a_damaged_ledger_puts_a_whole_one_in_its_place(folder, trut
     labels = two_rounds(folder, truth)
     wal = (folder / HOME / f"{LEDGER}-wal").read_bytes()
     damage(folder)
-    told = CliRunner().invoke(app, ["doctor"])
+    told = CliRunner().invoke(with_commands(), ["doctor"])
     assert told.exit_code == 1
     assert "labelgap doctor --restore newest` puts before-round-00001.sqlite" in told.output
     said = run("doctor", "--restore", "newest")

@@ -37,12 +37,20 @@ def _main(
     """Which images should I label next?"""
 
 
-def main() -> None:
-    """Run the command line: what the user can put right is told in two lines, exit status 2."""
-    # Importing registers the commands, in the order in which the help lists them.
+def with_commands() -> typer.Typer:
+    """The app with every command registered, whatever was imported before.
+
+    A module registers its commands when it is imported: here all of them are, in the order in
+    which the help lists them.
+    """
     for name in ("run", "bench", "catalogue", "project", "labels", "care", "label_studio"):
         import_module(f"labelgap.cli.{name}")
+    return app
 
+
+def main() -> None:
+    """Run the command line: what the user can put right is told in two lines, exit status 2."""
+    with_commands()
     try:
         app()
     except LabelgapError as error:
