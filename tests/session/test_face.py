@@ -12,6 +12,7 @@ from PIL import Image
 import labelgap
 from labelgap.core.errors import DataError, LabelgapError, NumericalError
 from labelgap.data.checks import as_inputs, as_labels, check_inputs
+from labelgap.learn.stage import StageRunner
 
 PUBLIC = {
     "Acquisition", "Answer", "LabelgapError", "Objective", "Oracle", "Query", "Session", "Task",
@@ -179,13 +180,61 @@ def test_a_run_is_one_call_and_goes_on(tmp_path: Path) -> None:
         labelgap.run("marginn", task)
 
 
-def test_inputs_that_are_not_finite_are_not_blamed_on_the_learning_rate() -> None:
-    x = np.random.default_rng(1).standard_normal((30, 4)).astype(np.float32)
-    task = labelgap.Task.from_arrays(x, np.arange(30) % 2)
-    network = {"name": "mlp"}
-    session = labelgap.Session(task, method="random", network=network, training={"steps": 5})
+def on_vectors(method: str, **training: Any) -> labelgap.Session:
+    """A session with ten labels."""
+    x = np.random.default_rng(1).standard_normal((60, 4)).astype(np.float32)
+    task = labelgap.Task.from_arrays(x, np.arange(60) % 2)
+    session = labelgap.Session(
+        task, method=method, network={"name": "mlp"}, training={"steps": 5} | training
+    )
     session.tell(labelgap.Oracle(task).answer(session.ask(10)))
-    id = int(session.labelled()[0][3])
-    task.train.inputs[id] = np.nan  # as a file that changes under a memory map
+    return session
+
+
+def spoil(session: labelgap.Session, id: int) -> None:
+    """Take an item's values after the task was made, as a file that changes under a memory map."""
+    session.task.train.inputs[id] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("method", "of"),
+    [
+        ("random", "labelled"),
+        ("pseudo-label", "unlabelled"),
+        ("margin", "unlabelled"),
+        ("coreset", "unlabelled"),
+        ("daal", "unlabelled"),
+    ],
+)
+def test_inputs_that_are_not_finite_are_named_and_nothing_else_is_blamed(
+    method: str, of: str
+) -> None:
+    session = on_vectors(method)
+    id = int((session.labelled()[0] if of == "labelled" else session.unlabelled_ids())[3])
+    spoil(session, id)
     with pytest.raises(NumericalError, match=rf"items {id} are NaN"):
+        session.fit(), session.ask(5)
+
+
+def test_an_item_of_an_earlier_batch_is_named_where_the_loss_is_read_at_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As on an accelerator: only the last step's loss is read, and the item is not in its batch.
+    monkeypatch.setattr(
+        StageRunner, "_due_for_check", lambda self, step: step == self.stage.steps - 1
+    )
+    session = on_vectors("random", steps=5, batch_size=2)  # one pass: each item is in one batch
+    training = session.new_training(0)
+    stage = session.objective.stages(training)[0]
+    first = StageRunner(session.learner.inputs, training, stage).batch(0).ids
+    assert first is not None
+    id = int(first[0])
+    spoil(session, id)
+    with pytest.raises(NumericalError, match=rf"items {id} are NaN"):
+        session.fit()
+
+
+def test_a_learning_rate_that_is_too_high_is_still_blamed() -> None:
+    session = on_vectors("random", steps=50, lr=1e30)
+    with pytest.raises(NumericalError, match="lower learning rate"):
         session.fit()

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from labelgap.axes.finite import refuse_not_finite
 from labelgap.core.errors import NumericalError
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids
@@ -70,26 +71,26 @@ class PoolView:
     def candidates(self, name: str) -> Tensor:
         """The named output of the candidates, [n, ...] in the order of `candidate_ids`.
 
-        Raises NumericalError naming the output where a value is NaN or infinite.
+        Raises NumericalError where a value is NaN or infinite, naming the items whose inputs are
+        so themselves, else the output.
         """
-        return self._finite(name, self._candidates, "candidates")
+        return self._finite(name, self._candidates, "candidates", self.candidate_ids)
 
     def labelled(self, name: str) -> Tensor:
         """The named output of the labelled items, [l, ...] in the order of `labelled_ids`."""
-        return self._finite(name, self._labelled, "labelled items")
+        return self._finite(name, self._labelled, "labelled items", self.labelled_ids)
 
-    def _finite(self, name: str, outputs: Mapping[str, Tensor], of: str) -> Tensor:
+    def _finite(self, name: str, outputs: Mapping[str, Tensor], of: str, ids: Ids) -> Tensor:
         value = outputs[name]
         if (name, of) not in self._checked:
-            wrong = int(
-                (~torch.isfinite(value.flatten(1) if value.ndim > 1 else value[:, None]))
-                .any(dim=1)
-                .sum()
-            )
-            if wrong:
+            rows = value.flatten(1) if value.ndim > 1 else value[:, None]
+            wrong = (~torch.isfinite(rows)).any(dim=1).cpu().numpy()
+            if wrong.any():
+                if self.inputs is not None:
+                    refuse_not_finite(ids[wrong], self.inputs)
                 raise NumericalError(
-                    f"The output {name!r} is NaN or infinite for {wrong} of {len(value)} {of} in "
-                    f"round {self.round}.",
+                    f"The output {name!r} is NaN or infinite for {wrong.sum()} of {len(value)} "
+                    f"{of} in round {self.round}.",
                     "Try a lower learning rate or `--precision float32`; no item was chosen.",
                 )
             self._checked.add((name, of))

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from labelgap.axes.finite import refuse_not_finite
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.axes.training import Training
-from labelgap.core.errors import NumericalError
+from labelgap.core.errors import LabelgapError, NumericalError
 from labelgap.learn.inputs import Endless, Inputs
 from labelgap.networks.network import dropout_modules
 
@@ -83,7 +84,31 @@ class StageRunner:
         return batch
 
     def step(self, step: int) -> None:
-        """Refresh what is due, draw the batch, let each phase take its turns."""
+        """Refresh what is due, draw the batch, let each phase take its turns.
+
+        Raises
+        ------
+        NumericalError: a loss that is NaN or infinite; inputs that are so are named instead.
+        """
+        try:
+            self._step(step)
+        except LabelgapError:
+            self._look_at_inputs()
+            raise
+
+    def _look_at_inputs(self) -> None:
+        """Refuse items that are not finite themselves, before anything else is suspected.
+
+        All that the stage may have seen, not the batch alone: on an accelerator the loss is read
+        at times, and an earlier batch may have spoilt the weights.
+        """
+        train, t = self.inputs.task.train, self.training
+        if train.is_images:
+            return  # bytes are finite
+        ids = np.union1d(t.labelled_ids, t.unlabelled_ids)
+        refuse_not_finite(ids, lambda part: self.inputs.clean(train, part))
+
+    def _step(self, step: int) -> None:
         stage, machine = self.stage, self.inputs.machine
         for every, function in stage.refresh:
             if self.refreshing and step % every == 0:
@@ -120,7 +145,6 @@ class StageRunner:
             with self.inputs.machine.autocast():
                 loss = phase.loss(batch)
             if self._due_for_check(batch.step) and not bool(torch.isfinite(loss)):
-                self._blame_inputs(batch)
                 raise NumericalError(
                     f"The loss of phase {phase.name!r} in stage {self.stage.name!r} is "
                     f"{float(loss.detach())} at step {batch.step} of round {self.training.round}.",
@@ -135,20 +159,6 @@ class StageRunner:
         if phase.clip is not None:
             nn.utils.clip_grad_norm_(params, phase.clip)
         optimiser.step()
-
-    def _blame_inputs(self, batch: Batch) -> None:
-        """Raise for a batch that held NaN itself, before the learning rate is suspected."""
-        for x, ids in ((batch.x, batch.ids), (batch.u, batch.u_ids)):
-            if x is None or ids is None:
-                continue
-            wrong = ~torch.isfinite(x.flatten(1)).all(dim=1).cpu()
-            if bool(wrong.any()):
-                found = sorted(set(ids[wrong].tolist()))
-                raise NumericalError(
-                    f"The inputs of the items {', '.join(map(str, found[:10]))} are NaN or "
-                    f"infinite ({len(found)} in the batch of step {batch.step}).",
-                    "Remove these items, or fill their values in.",
-                )
 
     def _due_for_check(self, step: int) -> bool:
         # Reading the loss waits for the device; on accelerators that is worth it only at times.
