@@ -1,5 +1,9 @@
 """The public face: what `import labelgap` offers, from arrays to predictions."""
 
+import json
+import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,9 +14,16 @@ import torch
 from PIL import Image
 
 import labelgap
+from labelgap.axes import acquisition, method
+from labelgap.axes.view import PoolView
+from labelgap.core.device import machine
 from labelgap.core.errors import DataError, LabelgapError, NumericalError
 from labelgap.data.checks import as_inputs, as_labels, check_inputs
+from labelgap.data.types import Augment, Split
+from labelgap.frozen.freeze import load_task_for
 from labelgap.learn.stage import StageRunner
+from labelgap.session.arguments import given_task
+from labelgap.session.presets import resolve
 
 PUBLIC = {
     "Acquisition", "Answer", "LabelgapError", "Objective", "Oracle", "Query", "Session", "Task",
@@ -48,16 +59,22 @@ WRONG_INPUTS = [
     ("no channel axis", IMAGES[..., 0], r"no channel axis.*\[\.\.\., None\]"),
     ("one axis", np.zeros(12, np.float32), r"float32 \[12\].*vectors"),
     ("strings", np.array([["a"], ["b"]]), r"<U1 \[2, 1\].*numbers"),
-    ("NaN", np.array([[0.0, 1.0], [np.nan, 1.0]]), r"1 rows hold NaN.*row 1"),
+    ("NaN", np.array([[0.0, 1.0], [np.nan, 1.0]]), r"\[2, 2\]; 1 of these rows hold NaN.*row 1"),
     ("rows of several lengths", [[1.0], [1.0, 2.0]], "one shape"),
+    ("complex numbers", np.ones((2, 2)) * 1j, r"complex128 \[2, 2\].*real"),
+    ("dates", np.zeros((2, 2), "datetime64[s]"), r"datetime64\[s\] \[2, 2\].*real"),
+    ("no features", np.zeros((2, 0), np.float32), r"float32 \[2, 0\].*one value"),
+    ("no items", np.zeros((0, 2), np.float32), "no items"),
 ]  # fmt: skip
 WRONG_LABELS = [
+    ("a column of floats", np.full((12, 1), np.nan), r"float64 \[12, 1\].*y\[:, 0\]"),
     ("a column", LABELS[:, None], r"\[12, 1\].*y\[:, 0\]"),
     ("names", np.array(list("abcabcabcabc")), "np.unique"),
     ("NaN", np.where(LABELS == 1, np.nan, 0.0), "row 1 is nan"),
     ("halves", LABELS / 2, "whole numbers"),
     ("too few", LABELS[:5], "12 inputs but 5 labels"),
     ("below −1", LABELS - 2, "row 0 has label -2"),
+    ("rows of several lengths", [[0], [1, 2]], "y cannot be made an array"),
 ]  # fmt: skip
 
 
@@ -65,7 +82,7 @@ WRONG_LABELS = [
 def test_inputs_of_the_wrong_kind_are_refused_with_the_cure(what: str, x: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         labelgap.Task.from_arrays(x, np.zeros(len(x), np.int64))
-    if isinstance(x, np.ndarray) and x.dtype.kind != "U":
+    if isinstance(x, np.ndarray) and len(x) and x.dtype.kind in "iuf":
         with pytest.raises(DataError, match="x"):  # what a split that is made by hand asks
             check_inputs(x, "x")
 
@@ -74,6 +91,82 @@ def test_inputs_of_the_wrong_kind_are_refused_with_the_cure(what: str, x: Any, s
 def test_labels_of_the_wrong_kind_are_refused_with_the_cure(what: str, y: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         labelgap.Task.from_arrays(IMAGES, y, classes="abc")
+
+
+BY_HAND = """
+import numpy as np, sys
+import labelgap
+from labelgap.data import Split
+
+x, y = np.zeros((12, 8, 8, 1), np.uint8), np.arange(12) % 3
+for make in (
+    lambda: Split(x, y[:, None]),
+    lambda: Split(x, np.array(list("abc"))[y]),
+    lambda: Split(x, y / 1),
+    lambda: Split(x / 255, y),
+    lambda: labelgap.Task.from_arrays(x, y, test=x),
+    lambda: labelgap.Task.from_arrays(x, y, classes=3),
+    lambda: labelgap.Session("digits"),
+):
+    try:
+        make()
+    except labelgap.LabelgapError as error:
+        print(error)
+"""
+
+
+def test_without_the_type_checks_of_the_suite_they_are_refused_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BY_HAND], capture_output=True, text=True, check=True
+    )
+    expected = [
+        r"int64 \[12, 1\].*y\[:, 0\]",
+        r"<U1 \[12\].*np\.unique",
+        r"float64 \[12\].*y\.astype",
+        r"float64 \[12, 8, 8, 1\].*\* 255",
+        r"ndarray.*test=\(x, y\)",
+        r"classes=range\(3\)",
+        r"labelgap\.load\('digits'\)",
+    ]
+    for line, said in zip(done.stdout.splitlines(), expected, strict=True):
+        assert re.search(said, line), line
+
+
+WRONG_ARGUMENTS = [
+    ({"pool": [0, 12]}, "id 12, outside 0..11"),
+    ({"pool": [0, 0]}, "id twice"),
+    ({"pool": LABELS == 0}, "np.flatnonzero"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG_ARGUMENTS)
+def test_other_arguments_are_refused_with_the_cure(arguments: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        labelgap.Task.from_arrays(IMAGES, LABELS, **arguments)
+
+
+def test_a_pool_is_what_may_be_asked_for() -> None:
+    task = labelgap.Task.from_arrays(IMAGES, LABELS, pool=[2, 5, 7])
+    session = labelgap.Session(task, method="random")
+    assert sorted(session.ask(3).ids.tolist()) == [2, 5, 7]
+
+
+def test_nan_in_a_memory_map_is_found_when_a_task_is_made(tmp_path: Path) -> None:
+    x = np.ones((9, 2), np.float32)
+    x[4, 1] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    mapped = Split(np.load(tmp_path / "x.npy", mmap_mode="r"), np.zeros(9, np.int64))
+    with pytest.raises(DataError, match=r"mine .*first is row 4"):
+        labelgap.Task.of("mine", ("a",), mapped, mapped, Augment())
+
+
+@pytest.mark.parametrize(
+    ("thing", "said"),
+    [("digits", r"labelgap\.load\('digits'\)"), (IMAGES, "from_arrays"), (None, "NoneType")],
+)
+def test_what_is_no_task_is_told_how_to_become_one(thing: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        given_task(thing)
 
 
 def test_arrays_become_a_task_as_they_are() -> None:
@@ -110,12 +203,34 @@ class Pairs:
         return self.items[index]
 
 
+def turned(pixels: np.ndarray) -> Image.Image:
+    """A picture that lies on its side and says so, as cameras write them."""
+    image = Image.fromarray(np.rot90(pixels).copy())
+    image.getexif()[274] = 6
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.fromarray(np.full((2, 2), 257 * 3, np.uint16)), 3),  # 16-bit grey, scaled
+        (Image.new("LA", (2, 2), (0, 0)), 255),  # nothing, on white
+        (Image.new("1", (2, 2), 1), 255),
+    ],
+)
+def test_pictures_are_read_as_those_of_files(image: Image.Image, expected: int) -> None:
+    task = labelgap.Task.from_dataset(Pairs([(image, 0), (image, 1)]))
+    assert task.input_shape == (2, 2, 1)
+    assert (task.train.inputs == expected).all()
+
+
 def test_a_data_set_of_torch_becomes_the_same_task() -> None:
     colours = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     y = [0, 1, 2, 0, 1, 2]
     expected = labelgap.Task.from_arrays(colours, y, classes=Pairs.classes)
     forms = {
         "pillow": [Image.fromarray(c) for c in colours],
+        "turned": [turned(c) for c in colours],
         "bytes": [torch.from_numpy(c).permute(2, 0, 1) for c in colours],
         "floats": [torch.from_numpy(c).permute(2, 0, 1) / 255 for c in colours],
     }
@@ -133,6 +248,9 @@ WRONG_DATASETS = [
     ("normalised", [(torch.full((3, 4, 4), -2.0), 0)], "Leave normalisation out"),
     ("no pairs", [np.zeros((4, 4), np.uint8)], "not \\(input, label\\)"),
     ("label", [(np.zeros((4, 4), np.uint8), "cat")], "label 'cat'"),
+    ("half a label", [(np.zeros((4, 4), np.uint8), 1.7)], "label 1.7"),
+    ("digits", [(np.zeros((4, 4), np.uint8), "3")], "label '3'"),
+    ("grey", [(Image.new("L", (4, 4)), 0), (Image.new("RGB", (4, 4)), 1)], "item 1.*'RGB'"),
     ("empty", [], "empty"),
 ]  # fmt: skip
 
@@ -141,6 +259,11 @@ WRONG_DATASETS = [
 def test_an_item_that_does_not_fit_is_named(what: str, items: list[Any], said: str) -> None:
     with pytest.raises(DataError, match=said):
         labelgap.Task.from_dataset(Pairs(items))
+
+
+def test_a_stream_is_no_data_set() -> None:
+    with pytest.raises(DataError, match=r"list_iterator.*list\(dataset\)"):
+        labelgap.Task.from_dataset(iter([(IMAGES[0], 0)]))
 
 
 def fitted(**settings: Any) -> labelgap.Session:
@@ -160,24 +283,75 @@ def test_predictions_are_those_that_evaluate_counts() -> None:
     assert np.allclose(p.sum(axis=1), 1, atol=1e-5)
     assert (p.argmax(axis=1) == test.labels).mean() == session.evaluate().accuracy
     assert session.predict(test.inputs[:0]).shape == (0, 10)
-    with pytest.raises(DataError, match=r"\[9, 9, 1\]"):
+    with pytest.raises(DataError, match=r"\[2, 9, 9, 1\].*Give uint8 \[n, 8, 8, 1\]"):
         session.predict(np.zeros((2, 9, 9, 1), np.uint8))
     with pytest.raises(LabelgapError, match=r"fit\(\)"):
         labelgap.Session(session.task, method="random").predict(test.inputs)
 
 
-def test_a_run_is_one_call_and_goes_on(tmp_path: Path) -> None:
-    settings = {
-        "training": {"steps": 3},
-        "loop": {"initial": 10, "budget": 5, "rounds": 1},
-        "network": {"width": 4, "blocks": [1, 1, 1]},
+def test_predictions_on_a_frozen_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timm = pytest.importorskip("timm")
+    monkeypatch.setenv("LABELGAP_CACHE", str(tmp_path / "cache"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "w.pth")
+    network = {
+        "name": "timm:test_efficientnet",
+        "freeze": True,
+        "weights": str(tmp_path / "w.pth"),
+        "input_size": 32,
     }
-    task = labelgap.Task.from_arrays(IMAGES.repeat(4, 0), LABELS.repeat(4), test=(IMAGES, LABELS))
-    first = labelgap.run("margin", task, folder=tmp_path / "run", **settings)
+    images = labelgap.Task.from_arrays(IMAGES, LABELS, test=(IMAGES[::-1], LABELS[::-1]))
+    config = resolve({"method": "random", "network": network, "training": {"steps": 5}})
+    place = machine("cpu", "float32")
+    task = load_task_for(config, images, place)
+    session = labelgap.Session(task, config, machine=place)
+    session.tell(labelgap.Oracle(task).answer(session.ask(9)))
+    session.fit()
+    p = session.predict(images.test.inputs)
+    # As the features that evaluation takes, but for the roundings of another batch.
+    assert np.allclose(p, session.predict(task.test.inputs), atol=1e-6)
+    assert (p.argmax(axis=1) == task.test.labels).mean() == session.evaluate().accuracy
+    assert len(np.unique(p[:, 0])) > 1
+    with pytest.raises(DataError, match="channels come first"):
+        session.predict(IMAGES.repeat(3, 3).transpose(0, 3, 1, 2))
+
+
+RUN = {
+    "training": {"steps": 3},
+    "loop": {"initial": 10, "budget": 5, "rounds": 1},
+    "network": {"width": 4, "blocks": [1, 1, 1]},
+}
+
+
+def run_task(x: np.ndarray = IMAGES) -> labelgap.Task:
+    return labelgap.Task.from_arrays(x.repeat(4, 0), LABELS.repeat(4), test=(x, LABELS))
+
+
+def test_a_run_is_one_call_and_goes_on(tmp_path: Path) -> None:
+    task = run_task()
+    first = labelgap.run("margin", task, folder=tmp_path / "run", **RUN)
     assert [entry["labels"] for entry in first["rounds"]] == [10, 15]
-    assert labelgap.run("margin", task, folder=tmp_path / "run", **settings) == first
+    assert labelgap.run("margin", task, folder=tmp_path / "run", **RUN) == first
     with pytest.raises(LabelgapError, match="marginn"):
         labelgap.run("marginn", task)
+
+
+def test_a_method_of_a_notebook_runs_by_its_name(tmp_path: Path, forget: None) -> None:
+    @acquisition("highest-ids")
+    class HighestIds(labelgap.Acquisition):
+        """The last items."""
+
+        def select(self, view: PoolView, n: int) -> labelgap.Query:
+            return labelgap.Query(view.candidate_ids[-n:])
+
+    method("highest-ids", "cross-entropy", "highest-ids", title="Highest", citation="mine")
+    labelgap.run("highest-ids", run_task(), folder=tmp_path / "run", **RUN)
+    lines = map(json.loads, (tmp_path / "run" / "queries.jsonl").read_text().splitlines())
+    asked = list(lines)
+    first = {line["id"] for line in asked if line["round"] == 0}
+    free = [i for i in range(48) if i not in first]
+    assert [line["id"] for line in asked if line["round"] == 1] == free[-5:]
 
 
 def on_vectors(method: str, **training: Any) -> labelgap.Session:

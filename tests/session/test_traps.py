@@ -14,8 +14,9 @@ from labelgap.core.errors import BudgetError, ConfigError, LabelgapError, Ledger
 from labelgap.core.types import Answer
 from labelgap.loop.oracle import Oracle
 from labelgap.methods import METHODS
+from labelgap.session.arguments import whole_budget
 from labelgap.session.presets import pair_of, resolve
-from labelgap.session.session import Session, whole_budget
+from labelgap.session.session import Session
 from labelgap.session.weights import weights_file, weights_hash
 
 

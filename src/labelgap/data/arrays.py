@@ -1,6 +1,7 @@
 """What a notebook has: arrays, or a data set of torch's kind."""
 
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from labelgap.core.errors import DataError
 from labelgap.data.checks import as_inputs, as_labels, class_names
-from labelgap.data.images import decode
+from labelgap.data.images import decode, pixels
 from labelgap.data.progress import late_progress
 
 
@@ -27,16 +28,23 @@ Pair = tuple[NDArray[Any], NDArray[np.int64]]
 def checked(
     x: Any,
     y: Any,
-    test: tuple[Any, Any] | None,
-    classes: Iterable[object] | None,
+    test: Any,
+    classes: Any,
     name: str,
 ) -> tuple[Pair, Pair, tuple[str, ...]]:
     """Training and test (inputs, labels) and the names of the classes; see `Task.from_arrays`."""
     train = _pair(x, y, f"{name}: x", f"{name}: y")
+    if not len(train[0]):
+        raise DataError(f"{name}: x has no items.", "Give one at least.")
     if test is None:
         held = np.empty((0, *train[0].shape[1:]), train[0].dtype), np.empty(0, np.int64)
+    elif not isinstance(test, (tuple, list)) or len(test) != 2:
+        raise DataError(
+            f"{name}: test is of type {type(test).__name__}.", "Give a pair: `test=(x, y)`."
+        )
     else:
-        held = _pair(*test, f"{name}: test x", f"{name}: test y")
+        x, y = test
+        held = _pair(x, y, f"{name}: test x", f"{name}: test y")
     highest = max((int(labels.max()) for _, labels in (train, held) if len(labels)), default=-1)
     names = class_names(classes, highest)
     if not names:
@@ -51,10 +59,13 @@ def _pair(x: Any, y: Any, inputs_said: str, labels_said: str) -> Pair:
     return inputs, as_labels(y, len(inputs), labels_said)
 
 
-def stacked(
-    dataset: MapDataset, name: str, image_size: int | None
-) -> tuple[NDArray[Any], list[int]]:
+def stacked(dataset: Any, name: str, image_size: int | None) -> tuple[NDArray[Any], list[int]]:
     """All items of a data set as one array, and their labels; see `Task.from_dataset`."""
+    if not isinstance(dataset, MapDataset):
+        raise DataError(
+            f"{name} is of type {type(dataset).__name__}: no length, or no items by number.",
+            "Give a map-style data set; of an iterable one, `list(dataset)`.",
+        )
     if len(dataset) == 0:
         raise DataError(f"{name} is empty.", "Give a data set with items.")
     rows: list[NDArray[Any]] = []
@@ -66,7 +77,9 @@ def stacked(
                 raise DataError(
                     f"{where} has shape {list(row.shape)}, the items before it "
                     f"{list(rows[0].shape)}.",
-                    "Give image_size=, or resize in the data set's own transform.",
+                    "Give image_size=, or resize in the data set's own transform."
+                    if row.shape[:2] != rows[0].shape[:2]
+                    else "Some are grey: take `image.convert('RGB')` in its transform.",
                 )
             rows.append(row)
             labels.append(label)
@@ -83,10 +96,11 @@ def _items(dataset: MapDataset, name: str) -> Iterator[tuple[str, Any, int]]:
                 "Wrap the data set so that it gives pairs.",
             )
         try:
-            label = int(found[1])
-        except (TypeError, ValueError) as error:
+            label = operator.index(found[1])  # int() would make 1 of 1.7 and of "1"
+        except TypeError as error:
             raise DataError(
-                f"{where} has the label {found[1]!r}.", "Labels are numbers of classes."
+                f"{where} has the label {found[1]!r}.",
+                "Labels are whole numbers of classes; −1 is an item without one.",
             ) from error
         yield where, found[0], label
 
@@ -95,7 +109,7 @@ def _row(item: Any, where: str, image_size: int | None) -> NDArray[Any]:
     if hasattr(item, "detach"):
         item = _of_tensor(item.detach().cpu().numpy(), where)
     elif hasattr(item, "convert"):  # an image of Pillow
-        item = np.asarray(item if item.mode == "L" else item.convert("RGB"))
+        item = pixels(item, where)
     row: NDArray[Any] = np.asarray(item)
     if row.ndim == 2:
         row = row[..., None]

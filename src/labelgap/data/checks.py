@@ -11,25 +11,32 @@ from labelgap.core.errors import DataError
 
 Inputs = UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n d"]
 _CHANNELS = (1, 3, 4)
+_CHUNK = 65_536  # rows at a time: bounds the temporary arrays of a scan
 
 
 def plain_array(values: Any, where: str) -> NDArray[Any]:
-    """A numpy array of a numpy or torch array, or of nested lists.
+    """A numpy array of numbers of a numpy or torch array, or of nested lists.
 
-    Raises `DataError` for what is no array of numbers.
+    Raises `DataError` for what is no array of real numbers.
     """
+    array = _array(values, where)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{where} are {kind_of(array)}.", "Give an array of real numbers.")
+    return array
+
+
+def _array(values: Any, where: str) -> NDArray[Any]:
     if hasattr(values, "detach"):  # a torch tensor, on whatever device, with or without gradient
         values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":  # numpy has no such kind
+            values = values.float()
     try:
-        array = np.asarray(values)
+        return np.asarray(values)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"{where} cannot be made an array: {error}.",
             "Give one array; its items must have one shape.",
         ) from error
-    if array.dtype.kind in "OUSV":
-        raise DataError(f"{where} are {_kind(array)}.", "Give an array of numbers.")
-    return array
 
 
 def check_inputs(inputs: NDArray[Any], where: str) -> None:
@@ -40,36 +47,48 @@ def check_inputs(inputs: NDArray[Any], where: str) -> None:
     shape = inputs.shape
     if inputs.ndim == 3:
         raise DataError(
-            f"{where} are {_kind(inputs)}: there is no channel axis.", "Give `x[..., None]`."
+            f"{where} are {kind_of(inputs)}: there is no channel axis.", "Give `x[..., None]`."
         )
     if inputs.ndim not in (2, 4):
         raise DataError(
-            f"{where} are {_kind(inputs)}.",
+            f"{where} are {kind_of(inputs)}.",
             "Give images as uint8 [n, height, width, channels] or vectors as float32 [n, d].",
         )
+    if 0 in shape[1:]:
+        raise DataError(f"{where} are {kind_of(inputs)}.", "An item needs one value at least.")
     if inputs.ndim == 4:
         if shape[3] not in _CHANNELS and shape[1] in _CHANNELS:
             raise DataError(
-                f"{where} are {_kind(inputs)}: the channels come first.",
+                f"{where} are {kind_of(inputs)}: the channels come first.",
                 "Give `x.transpose(0, 2, 3, 1)`; for a torch tensor `x.permute(0, 2, 3, 1)`.",
             )
         if inputs.dtype != np.uint8:
             cure = "`x.astype(np.uint8)`, if its values are 0 to 255"
             if inputs.dtype.kind == "f":
                 cure = "`(x * 255).round().astype(np.uint8)`, if its values are 0 to 1"
-            raise DataError(f"{where} are {_kind(inputs)}; images are uint8.", f"Give {cure}.")
+            raise DataError(f"{where} are {kind_of(inputs)}; images are uint8.", f"Give {cure}.")
         return
     if inputs.dtype != np.float32:
         raise DataError(
-            f"{where} are {_kind(inputs)}; vectors are float32.", "Give `x.astype(np.float32)`."
+            f"{where} are {kind_of(inputs)}; vectors are float32.", "Give `x.astype(np.float32)`."
         )
     if not isinstance(inputs, np.memmap):
-        wrong = np.flatnonzero(~np.isfinite(inputs).all(axis=1))
-        if len(wrong):
-            raise DataError(
-                f"{where}: {len(wrong)} rows hold NaN or infinity, the first is row {wrong[0]}.",
-                "Remove these rows or fill the values in.",
-            )
+        check_finite(inputs, where)
+
+
+def check_finite(inputs: NDArray[Any], where: str) -> None:
+    """Refuse vectors [n, d] with NaN or infinity, naming the first such row."""
+    wrong = [
+        start + np.flatnonzero(~np.isfinite(inputs[start : start + _CHUNK]).all(axis=1))
+        for start in range(0, len(inputs), _CHUNK)
+    ]
+    rows = np.concatenate(wrong) if wrong else np.empty(0, np.int64)
+    if len(rows):
+        raise DataError(
+            f"{where} are {kind_of(inputs)}; {len(rows)} of these rows hold NaN or infinity, the "
+            f"first is row {rows[0]}.",
+            "Remove these rows or fill the values in.",
+        )
 
 
 def as_inputs(values: Any, where: str) -> Inputs:
@@ -85,34 +104,67 @@ def as_labels(values: Any, n: int, where: str) -> Int64[np.ndarray, " n"]:
     """Labels as int64 [n]; None is "no label" for all, −1 for one."""
     if values is None:
         return np.full(n, -1, dtype=np.int64)
-    array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
-    if array.ndim != 1:
-        cure = "Give `y[:, 0]`." if array.ndim == 2 and array.shape[1] == 1 else "Give [n]."
-        raise DataError(f"{where} are {_kind(array)}; labels have one axis.", cure)
-    if len(array) != n:
-        raise DataError(f"{where}: {n} inputs but {len(array)} labels.", "Give one for each.")
-    if array.dtype.kind in "OUS":
-        raise DataError(
-            f"{where} are {_kind(array)}; labels are numbers of classes.",
-            "Give `classes, y = np.unique(y, return_inverse=True)`, and these classes.",
-        )
-    if array.dtype.kind == "f":
+    array = _array(values, where)
+    if array.ndim == 1 and array.dtype.kind == "f":
         wrong = np.flatnonzero(~np.isfinite(array) | (array != np.rint(array)))
         if len(wrong):
             raise DataError(
                 f"{where}: row {wrong[0]} is {array[wrong[0]]} ({len(wrong)} such rows).",
                 "Labels are whole numbers; −1 is an item without a label.",
             )
-    if array.dtype.kind not in "iufb":
-        raise DataError(f"{where} are {_kind(array)}.", "Give whole numbers.")
+    if array.ndim == 1 and array.dtype.kind in "bf":
+        array = array.astype(np.int64)
+    check_label_kind(array, where)
+    if len(array) != n:
+        raise DataError(f"{where}: {n} inputs but {len(array)} labels.", "Give one for each.")
     return array.astype(np.int64)
 
 
-def class_names(classes: Iterable[object] | None, highest: int) -> tuple[str, ...]:
+def check_label_kind(labels: NDArray[Any], where: str) -> None:
+    """Refuse labels that are no whole numbers [n]; `as_labels` takes more."""
+    if labels.dtype.kind in "OUS":
+        raise DataError(
+            f"{where} are {kind_of(labels)}; labels are numbers of classes.",
+            "Give `classes, y = np.unique(y, return_inverse=True)`, and these classes.",
+        )
+    if labels.ndim != 1:
+        cure = "Give `y[:, 0]`." if labels.ndim == 2 and labels.shape[1] == 1 else "Give [n]."
+        raise DataError(f"{where} are {kind_of(labels)}; labels have one axis.", cure)
+    if labels.dtype.kind not in "iu":
+        raise DataError(
+            f"{where} are {kind_of(labels)}; labels are int64.",
+            "Give `y.astype(np.int64)`, if they are whole numbers.",
+        )
+
+
+def as_pool(values: Any, n: int, where: str) -> Int64[np.ndarray, " m"]:
+    """Ids that may be asked for, as int64; None is every one of the n items.
+
+    Raises `DataError` for what are not distinct numbers of rows.
+    """
+    if values is None:
+        return np.arange(n, dtype=np.int64)
+    ids = _array(values, where)
+    if ids.ndim != 1 or (ids.dtype.kind not in "iu" and len(ids)):
+        raise DataError(
+            f"{where} is {kind_of(ids)}; it holds numbers of rows.",
+            "Give whole numbers [m]; of a mask, `np.flatnonzero(mask)`.",
+        )
+    wrong = ids[(ids < 0) | (ids >= n)]
+    if len(wrong):
+        raise DataError(f"{where} has the id {wrong[0]}, outside 0..{n - 1}.", "Give row numbers.")
+    if len(np.unique(ids)) != len(ids):
+        raise DataError(f"{where} has an id twice.", "Give `np.unique(pool)`.")
+    return ids.astype(np.int64)
+
+
+def class_names(classes: Any, highest: int) -> tuple[str, ...]:
     """The names of the classes; without them "0" … of the highest label.
 
-    Raises `DataError` for a label so high that it can be no class.
+    Raises `DataError` for what are no names, and a label so high that it can be no class.
     """
+    if classes is not None and not isinstance(classes, Iterable):
+        raise DataError(f"classes is {classes!r}.", "Give the names, such as `classes=range(3)`.")
     if classes is not None:
         return tuple(str(name) for name in classes)
     if highest >= 1_000_000:
@@ -120,5 +172,6 @@ def class_names(classes: Iterable[object] | None, highest: int) -> tuple[str, ..
     return tuple(str(k) for k in range(highest + 1))
 
 
-def _kind(array: NDArray[Any]) -> str:
+def kind_of(array: NDArray[Any]) -> str:
+    """Kind and shape, for messages."""
     return f"{array.dtype} {list(array.shape)}"

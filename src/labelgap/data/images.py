@@ -89,6 +89,21 @@ def decode(
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
+def pixels(image: Image.Image, where: str) -> UInt8[np.ndarray, "h w c"]:
+    """An open image as `decode` gives those of files: grey as [h, w, 1], the rest as [h, w, 3].
+
+    Raises `DataError` naming `where` for a damaged one.
+    """
+    channels = 1 if image.mode in _GREY else 3
+    try:
+        plain = _convert(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+    except _DAMAGE as error:
+        raise DataError(
+            f"{where}: not a readable image ({error}).", "Replace it or remove it."
+        ) from error
+    return np.asarray(plain).reshape(plain.height, plain.width, channels)
+
+
 def picture(data: bytes, longest: int) -> Image.Image:
     """The whole image for people: what `decode` shows the network, RGB, sides up to `longest`.
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from labelgap.core.errors import DataError
 from labelgap.core.types import NONE_OF_THESE
 from labelgap.data.arrays import checked, stacked
-from labelgap.data.checks import Inputs, check_inputs
+from labelgap.data.checks import Inputs, as_pool, check_finite, check_inputs, check_label_kind
 
 # Stands for "every training item" until the number of items is known; compared by identity.
 _EVERY = np.empty(0, dtype=np.int64)
@@ -36,6 +36,8 @@ class Split:
 
     inputs: uint8 [n, h, w, c] images (may be a memory map) or float32 [n, d] vectors.
     labels: int64 [n], the index into `Task.classes`; −1 is "none of these classes".
+
+    Raises `DataError` for arrays of another kind or shape, and vectors with NaN, with the cure.
     """
 
     inputs: Inputs
@@ -43,6 +45,7 @@ class Split:
 
     def __post_init__(self) -> None:
         check_inputs(self.inputs, "The inputs")
+        check_label_kind(self.labels, "The labels")
         if len(self.inputs) != len(self.labels):
             raise DataError(f"{len(self.inputs)} inputs but {len(self.labels)} labels.")
 
@@ -100,6 +103,8 @@ class Task:
     ) -> "Task":
         """A task whose statistics and fingerprint are computed from the arrays."""
         mean, std = statistics(train.inputs)
+        if not np.isfinite(mean).all():
+            check_finite(train.inputs, name)  # a memory map, which `Split` does not read
         digest = fingerprint(train, test, classes)
         return cls(name, classes, train, test, augment, mean, std, digest)
 
@@ -111,9 +116,10 @@ class Task:
         test: tuple[Any, Any] | None = None,
         classes: Iterable[object] | None = None,
         name: str = "arrays",
+        pool: Any = None,
         augment: Augment | None = None,
     ) -> "Task":
-        """A task from arrays of numpy or torch.
+        """A task from arrays of numpy or torch, which are not copied: leave them as they are.
 
         Parameters
         ----------
@@ -123,6 +129,7 @@ class Task:
         test: (x, y) that measure accuracy; without it held-out answers do.
         classes: their names, in the order of the numbers; "0", "1", … of the highest label
             unless given.
+        pool: ids (rows of x) that may be asked for; all unless given.
         augment: by default crops with a border of an eighth of the side and mirror images, as
             for folders; `Augment()` for none. Vectors have none.
 
@@ -135,7 +142,8 @@ class Task:
             images = train[0].ndim == 4
             pad = min(train[0].shape[1:3]) // 8 if images else 0
             augment = Augment(pad, flip=images)
-        return Task.of(name, names, Split(*train), Split(*held), augment)
+        ids = as_pool(pool, len(train[0]), f"{name}: pool")
+        return replace(Task.of(name, names, Split(*train), Split(*held), augment), pool=ids)
 
     @staticmethod
     def from_dataset(

@@ -1,6 +1,5 @@
 """Fit, ask, tell, evaluate: the same four verbs for a benchmark and for a person's folder."""
 
-import operator
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -24,6 +23,7 @@ from labelgap.learn.learner import Learner
 from labelgap.ledger import LEDGER, Ledger
 from labelgap.networks import build as networks
 from labelgap.networks.network import Network
+from labelgap.session.arguments import given_task, whole_budget
 from labelgap.session.claim import prepare, read_config
 from labelgap.session.looking import check_query, look, provided
 from labelgap.session.metrics import metrics
@@ -56,6 +56,7 @@ class Session:
     ------
     ConfigError: a configuration is given and keywords (or a preset) too.
     PairError: the acquisition needs an output that nobody provides.
+    DataError: `task` is no Task.
     FolderError: the folder belongs to another configuration.
     """
 
@@ -73,7 +74,7 @@ class Session:
         preset: str | None = None,
         **values: Any,
     ) -> None:
-        self.task = task
+        self.task = task = given_task(task)
         self.config = _configuration(config, preset, values)
         self.folder = Path(folder) if folder is not None else None
         self.machine = machine or _default_machine(self.config)
@@ -336,14 +337,3 @@ def _configuration(
 
 def _default_machine(config: RunConfig) -> Machine:
     return machine("auto", config.precision)
-
-
-def whole_budget(n: object) -> int:
-    """A number of items as an int. Raises `BudgetError` for 0, −3, 2.5."""
-    try:
-        number = operator.index(n)  # type: ignore[arg-type]
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise BudgetError(f"{n!r} items asked for.", "Ask for a whole number, 1 at least.")
-    return number
