@@ -17,7 +17,7 @@ import labelgap
 from labelgap.axes import acquisition, method
 from labelgap.axes.view import PoolView
 from labelgap.core.device import machine
-from labelgap.core.errors import DataError, LabelgapError, NumericalError
+from labelgap.core.errors import DataError, FolderError, LabelgapError, NumericalError
 from labelgap.data.checks import as_inputs, as_labels, check_inputs
 from labelgap.data.types import Augment, Split
 from labelgap.frozen.freeze import load_task_for
@@ -107,6 +107,7 @@ for make in (
     lambda: labelgap.Task.from_arrays(x, y, test=x),
     lambda: labelgap.Task.from_arrays(x, y, classes=3),
     lambda: labelgap.Session("digits"),
+    lambda: labelgap.run("random", x),
 ):
     try:
         make()
@@ -127,6 +128,7 @@ def test_without_the_type_checks_of_the_suite_they_are_refused_too() -> None:
         r"ndarray.*test=\(x, y\)",
         r"classes=range\(3\)",
         r"labelgap\.load\('digits'\)",
+        r"ndarray.*from_arrays",
     ]
     for line, said in zip(done.stdout.splitlines(), expected, strict=True):
         assert re.search(said, line), line
@@ -335,6 +337,23 @@ def test_a_run_is_one_call_and_goes_on(tmp_path: Path) -> None:
     assert labelgap.run("margin", task, folder=tmp_path / "run", **RUN) == first
     with pytest.raises(LabelgapError, match="marginn"):
         labelgap.run("marginn", task)
+
+
+def test_a_run_on_other_arrays_is_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, other = run_task(), run_task(255 - IMAGES)
+    for task in (one, other):
+        found = labelgap.run("margin", task, **RUN)
+        assert found["audit"]["task_fingerprint"] == task.fingerprint
+    assert len(list(Path("runs").iterdir())) == 2
+    labelgap.run("margin", one, folder="mine", **RUN)
+    with pytest.raises(FolderError, match="mine was begun with other data"):
+        labelgap.run("margin", other, folder="mine", **RUN)
+    Path("mine/result.json").unlink()  # as a run that was killed before its end
+    with pytest.raises(FolderError, match="other data"):
+        labelgap.run("margin", other, folder="mine", **RUN)
 
 
 def test_a_method_of_a_notebook_runs_by_its_name(tmp_path: Path, forget: None) -> None:

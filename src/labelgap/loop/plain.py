@@ -4,18 +4,20 @@ from pathlib import Path
 from typing import Any
 
 from labelgap.core import device as devices
+from labelgap.core.config import RunConfig
 from labelgap.core.types import Progress
 from labelgap.data import load
 from labelgap.data.types import Task
 from labelgap.frozen.freeze import load_task_for
 from labelgap.loop import run as runs
+from labelgap.session.arguments import given_task
 from labelgap.session.claim import prepare
 from labelgap.session.presets import resolve
 
 
 def run(
     method: str = "daal",
-    data: Task | str = "digits",
+    data: Task | Path | str = "digits",
     *,
     seed: int = 0,
     preset: str = "smoke",
@@ -28,25 +30,38 @@ def run(
 
     Parameters
     ----------
-    method: a registered name, your own included (docs/own-method.md).
+    method: a registered name, your own included (docs/own-method.md). What you change in a
+        notebook's method is another method: give it another folder.
     data: a built-in data set, the path of a folder, or a `Task`, whose training labels answer.
     preset: "smoke" takes a minute, "cpu" minutes, "paper" days.
-    folder: runs/<data>-<method>-s<seed>-<hash> unless given. Run twice, it goes on.
+    folder: runs/<data>-<method>-s<seed>-<hash> unless given; of a `Task` the name ends in its
+        fingerprint. Run twice, it goes on.
     settings: as in a configuration file: training={"steps": 100}, loop={"rounds": 3}, …
         (`labelgap config` lists all keys).
 
     Raises
     ------
-    UnknownName, ConfigError: a name or a setting that does not exist. FolderError: the folder
-        belongs to another configuration.
+    UnknownName, ConfigError: a name or a setting that does not exist. DataError: `data` is
+        neither a name nor a task. FolderError: the folder belongs to another configuration or
+        to other data.
     """
-    name = data.name if isinstance(data, Task) else data
+    own = None if isinstance(data, (str, Path)) else given_task(data)
+    name = str(data) if own is None else own.name
     values = {**settings, "method": method, "seed": seed}
     values["data"] = {"name": name, **settings.get("data", {})}
     config = resolve(values, preset=preset, where="run")
     machine = devices.machine(device, config.precision)
-    task = data if isinstance(data, Task) else load(data, image_size=config.data.image_size)
+    task = own or load(name, image_size=config.data.image_size)
+    where = _folder(folder, config, own)
     task = load_task_for(config, task, machine, progress)
-    where = Path(folder) if folder is not None else runs.default_folder(config)
     prepare(where, config, machine)
     return runs.run(config, task, where, machine, progress=progress)
+
+
+def _folder(given: Path | str | None, config: RunConfig, own: Task | None) -> Path:
+    """The folder given, or one of the configuration and, if they are a person's own, the data."""
+    if given is not None:
+        return Path(given)
+    usual = runs.default_folder(config)
+    # Two sets of arrays have one name, "arrays", and one configuration.
+    return usual if own is None else usual.with_name(f"{usual.name}-{own.fingerprint[:8]}")

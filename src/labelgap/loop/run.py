@@ -25,7 +25,7 @@ from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.loop import round0
 from labelgap.loop.oracle import Oracle
 from labelgap.loop.result import QUERIES, RESULT, make_result, noted, queries_text, round_entry
-from labelgap.session.claim import prepare, read_json, source
+from labelgap.session.claim import claim_task, other_data, prepare, read_json, source
 from labelgap.session.presets import title_of
 from labelgap.session.session import Session
 
@@ -75,15 +75,21 @@ def run(
     listen: told of events: ("round", entry), ("absent", {...}), for the terminal.
     shared: a folder of trained first rounds, which runs that differ in nothing before their
         first query take from each other (`labelgap.loop.round0`); None trains every one.
+
+    Raises `FolderError` for a folder of another configuration or of other data.
     """
     tell = listen or (lambda kind, facts: None)
     source()  # kept from here on: the files may be edited while the run computes
 
     task, oracle = simulated(config, task)
     if (folder / RESULT).exists():
-        return read_json(folder / RESULT)
+        result = read_json(folder / RESULT)
+        if result["audit"]["task_fingerprint"] != task.fingerprint:
+            raise other_data(folder, task)
+        return result
     # Whoever prepared the folder has told the warnings; this refuses another configuration's.
     prepare(folder, config, machine)
+    claim_task(folder, task)
     with (
         Ledger.open(folder / LEDGER) as ledger,
         Session(

@@ -16,6 +16,7 @@ from labelgap.core.config import RunConfig, build
 from labelgap.core.device import Machine
 from labelgap.core.errors import FolderError
 from labelgap.core.files import write_text
+from labelgap.data.types import Task
 
 CONFIG = "config.json"
 _NOT_COMPUTING = ("bench/", "check/", "cli/", "project/", "report/")
@@ -57,6 +58,33 @@ def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
         )
     write_text(file, json.dumps(facts, indent=1))
     return []
+
+
+def claim_task(folder: Path, task: Task) -> None:
+    """Note in a run's prepared folder which data its ids and answers are of, or recognise them.
+
+    A folder from before this note is given it.
+
+    Raises
+    ------
+    FolderError: what was begun there is of other data: its labels and results are not of these.
+    """
+    facts = read_json(folder / CONFIG)
+    theirs = facts.get("task")
+    if theirs == task.fingerprint:
+        return
+    if theirs is not None and _begun(folder):
+        raise other_data(folder, task)
+    write_text(folder / CONFIG, json.dumps(facts | {"task": task.fingerprint}, indent=1))
+
+
+def other_data(folder: Path, task: Task) -> FolderError:
+    """The refusal of a folder whose ids are rows of other data than the task's."""
+    return FolderError(
+        f"{folder} was begun with other data than these of {task.name!r}: inputs, labels or class "
+        "names differ.",
+        "Choose another folder, or give the data that it was begun with.",
+    )
 
 
 def _begun(folder: Path) -> bool:
