@@ -193,12 +193,13 @@ def test_learns_what_views_share():
     task = large()
     work, ids = learner(task), np.arange(240, dtype=np.int64)
 
-    def agreement(steps):
-        encoder = simclr.train(work, ids, replace(QUICK, steps=steps), lambda n: None)
+    def agreement(rate):
+        encoder = simclr.train(work, ids, replace(QUICK, steps=40, lr=rate), lambda n: None)
         x = torch.nn.functional.normalize(simclr.embed(work, encoder, task.train), dim=1).numpy()
         model = KNeighborsClassifier(5).fit(x[:160], task.train.labels[:160])
         return model.score(x[160:], task.train.labels[160:])
 
-    learned = agreement(40)
+    learned = agreement(QUICK.lr)
     assert learned > 0.95
-    assert learned > agreement(1)
+    # Untrained, and with batch-norm's statistics of the same images.
+    assert learned > agreement(0.0) + 0.1
