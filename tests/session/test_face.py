@@ -389,6 +389,16 @@ def spoil(session: labelgap.Session, id: int) -> None:
     session.task.train.inputs[id] = np.nan
 
 
+def test_a_run_in_one_call_tells_what_changed_since_its_folder_was_begun(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    labelgap.run("margin", run_task(), folder=folder, **RUN)
+    facts = json.loads((folder / "config.json").read_text())
+    facts["machine"]["versions"]["torch"] = "1.0"
+    (folder / "config.json").write_text(json.dumps(facts))
+    with pytest.warns(UserWarning, match="begun with versions .* not be bit-identical"):
+        labelgap.run("margin", run_task(), folder=folder, **RUN)
+
+
 @pytest.mark.parametrize(
     ("method", "of"),
     [

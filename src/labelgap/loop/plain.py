@@ -1,5 +1,6 @@
 """A whole run by one call: what `labelgap run` does, for notebooks."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def run(
     task = own or load(name, image_size=config.data.image_size)
     where = _folder(folder, config, own)
     task = load_task_for(config, task, machine, progress)
-    prepare(where, config, machine)
+    for warning in prepare(where, config, machine):
+        warnings.warn(warning, stacklevel=2)
     return runs.run(config, task, where, machine, progress=progress)
 
 
