@@ -3,7 +3,6 @@
 import json
 import stat
 import threading
-import time
 
 import httpx
 import pytest
@@ -177,13 +176,33 @@ def test_requests_wait_for_the_first_that_computes(place, truth, monkeypatch):
     monkeypatch.setattr(predictor, "PATIENCE", 0.05)
     real, calls = Work.predict, []
 
+    class Door:
+        """A lock that says when both other requests have lost patience before it."""
+
+        def __init__(self):
+            self.lock, self.refused, self.both = threading.Lock(), set(), threading.Event()
+
+        def acquire(self, timeout):
+            taken = self.lock.acquire(timeout=timeout)
+            if not taken:
+                self.refused.add(threading.get_ident())
+                if len(self.refused) == 2:
+                    self.both.set()
+            return taken
+
+        def release(self):
+            self.lock.release()
+
+    door = Door()
+
     def slow(self):
         calls.append(self)
-        time.sleep(0.5)
+        assert door.both.wait(60)
         return real(self)
 
     monkeypatch.setattr(Work, "predict", slow)
     made = predictor.Predictor(root, threading.Lock())
+    made.door = door
     tasks, found = tasks_in(root, [3]), []
     threads = [
         threading.Thread(target=lambda: found.append(made.predict(tasks, here.control)))
