@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from random_sets import mixture, normal
 from torch import Tensor
 
 from labelgap.core.errors import ConfigError, DataError, NumericalError, UnknownName
@@ -31,22 +32,8 @@ from labelgap.gap.statistics import (
 from labelgap.gap.wasserstein import quantile_steps, sliced_wasserstein
 
 
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
-
-
 def shares(n: int, k: int, seed: int = 1) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).dirichlet(np.ones(k), n))
-
-
-def mixture(k: int, d: int, columns: int, seed: int = 0) -> Mixture:
-    rng = np.random.default_rng(seed)
-    return Mixture(
-        torch.from_numpy(rng.dirichlet(np.ones(k))),
-        torch.from_numpy(rng.standard_normal((k, d))),
-        torch.from_numpy(rng.uniform(0.5, 2, (k, columns))),
-        torch.zeros(k, dtype=torch.bool),
-    )
 
 
 def equal(a: Mixture, b: Mixture) -> bool:

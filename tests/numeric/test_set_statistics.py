@@ -1,26 +1,12 @@
 """A set as the critic sees it: ψ in buffers, its standardised likelihood, the columns in order."""
 
-import numpy as np
 import pytest
 import torch
+from random_sets import mixture, normal
 from torch import Tensor
 
 from labelgap.gap.characteristic import Characteristic, critic_input, statistics_width
 from labelgap.gap.mixture import Mixture
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
-
-
-def mixture(k: int, d: int, columns: int, seed: int = 0) -> Mixture:
-    rng = np.random.default_rng(seed)
-    return Mixture(
-        torch.from_numpy(rng.dirichlet(np.ones(k))),
-        torch.from_numpy(rng.standard_normal((k, d))),
-        torch.from_numpy(rng.uniform(0.5, 2, (k, columns))),
-        torch.zeros(k, dtype=torch.bool),
-    )
 
 
 def player(psi: Mixture, reference: Tensor) -> Characteristic:

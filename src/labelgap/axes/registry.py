@@ -5,7 +5,7 @@ A method is a named pair with a citation. Every ablation and every control is an
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.objective import Objective
@@ -32,6 +32,8 @@ class Method:
     """Where it was registered."""
 
 
+Axis = TypeVar("Axis", Objective, Acquisition)
+
 OBJECTIVES: dict[str, type[Objective]] = {}
 ACQUISITIONS: dict[str, type[Acquisition]] = {}
 METHODS: dict[str, Method] = {}
@@ -45,23 +47,18 @@ TABLES: Mapping[str, dict[str, Any]] = {
 
 def objective(name: str) -> Callable[[type[Objective]], type[Objective]]:
     """Register an objective class under a name; `NameTaken` if it is another's."""
-    place = calling(__name__)
-
-    def register(cls: type[Objective]) -> type[Objective]:
-        cls.name, cls.place = name, _free("objective", name, replace(place, of=cls.__qualname__))
-        OBJECTIVES[name] = cls
-        return cls
-
-    return register
+    return _registering("objective", name, calling(__name__))
 
 
 def acquisition(name: str) -> Callable[[type[Acquisition]], type[Acquisition]]:
     """Register an acquisition class under a name; `NameTaken` if it is another's."""
-    place = calling(__name__)
+    return _registering("acquisition", name, calling(__name__))
 
-    def register(cls: type[Acquisition]) -> type[Acquisition]:
-        cls.name, cls.place = name, _free("acquisition", name, replace(place, of=cls.__qualname__))
-        ACQUISITIONS[name] = cls
+
+def _registering(kind: str, name: str, place: Place) -> Callable[[type[Axis]], type[Axis]]:
+    def register(cls: type[Axis]) -> type[Axis]:
+        cls.name, cls.place = name, _free(kind, name, replace(place, of=cls.__qualname__))
+        TABLES[kind][name] = cls
         return cls
 
     return register

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from labelgap.core.errors import ConfigError, UnknownName
-from labelgap.core.names import pairs
+from labelgap.core.names import check_method_pair, pairs
 
 S = TypeVar("S", bound="Settings")
 
@@ -178,14 +178,8 @@ class RunConfig(Settings):
     def _method_is_the_pair(self) -> "RunConfig":
         # Only built-in methods are known here; `pair_of` checks a user's own.
         pair = (self.objective_name, self.acquisition_name)
-        registered = pairs().get(self.method or "", pair)
-        if pair != registered:
-            raise ConfigError(
-                f"The method {self.method!r} is {registered[0]} × {registered[1]}, and this "
-                f"configuration says {pair[0]} × {pair[1]}.",
-                f"Let `labelgap.session.presets.resolve({{'method': {self.method!r}}})` make it, "
-                "or set method=None for a free pair.",
-            )
+        if self.method is not None:
+            check_method_pair(self.method, pairs().get(self.method, pair), pair)
         return self
 
     def identity(self) -> str:

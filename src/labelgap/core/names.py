@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from labelgap.core.errors import DeviceError, UnknownName
+from labelgap.core.errors import ConfigError, DeviceError, UnknownName
 from labelgap.core.place import Place
 
 NETWORKS = ("resnet", "mlp", "timm:NAME", "embedding")
@@ -50,6 +50,17 @@ def pairs() -> dict[str, tuple[str, str]]:
     """Built-in method -> (objective, acquisition)."""
     found = _registered()["method"]
     return {name: (names[0], names[1]) for name, (names, _) in found.items()}
+
+
+def check_method_pair(method: str, registered: tuple[str, str], found: tuple[str, str]) -> None:
+    """Raises `ConfigError` for a method beside another pair than its own."""
+    if found != registered:
+        raise ConfigError(
+            f"The method {method!r} is {registered[0]} × {registered[1]}, and this configuration "
+            f"says {found[0]} × {found[1]}.",
+            f"Let `labelgap.session.presets.resolve({{'method': {method!r}}})` make it, or set "
+            "method=None for a free pair.",
+        )
 
 
 def method_names() -> tuple[str, ...]:

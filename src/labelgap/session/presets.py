@@ -12,7 +12,7 @@ from typing import Any
 from labelgap.axes.registry import lookup, options
 from labelgap.core.config import RunConfig, build, describe
 from labelgap.core.errors import ConfigError, UnknownName
-from labelgap.core.names import check_network
+from labelgap.core.names import check_method_pair, check_network
 from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
 from labelgap.networks.weights_file import by_content
 
@@ -189,15 +189,9 @@ def pair_of(config: RunConfig) -> tuple[Any, Any]:
     objective = lookup("objective", config.objective_name)
     acquisition = lookup("acquisition", config.acquisition_name)
     entry = METHODS.get(config.method or "")
-    if entry and (entry.objective, entry.acquisition) != (
-        config.objective_name,
-        config.acquisition_name,
-    ):
-        raise ConfigError(
-            f"The method {entry.name!r} is {entry.objective} × {entry.acquisition}, and the "
-            f"configuration says {config.objective_name} × {config.acquisition_name}.",
-            "Give the method alone, or the pair alone.",
-        )
+    if entry:
+        pair = (config.objective_name, config.acquisition_name)
+        check_method_pair(entry.name, (entry.objective, entry.acquisition), pair)
     return (
         objective(build(objective.Options, config.objective, "objective")),
         acquisition(build(acquisition.Options, config.acquisition, "acquisition")),
