@@ -21,11 +21,21 @@ class Raw:
     labels: int64 [n].
     images: uint8 [n, h, w, c], or a function that starts a new pass over the n images.
     where: the file or folder, for messages about labels.
+    parts: the files that the rows are of, in order, with the number of each; () for one.
     """
 
     labels: Int64[np.ndarray, " n"]
     images: Array | Callable[[], Iterator[Item]]
     where: str
+    parts: tuple[tuple[str, int], ...] = ()
+
+    def place(self, row: int) -> str:
+        """A row as its own file counts it, for messages."""
+        for name, size in self.parts:
+            if row < size:
+                return f"{name}: row {row}"
+            row -= size
+        return f"{self.where}: row {row}"
 
     def items(self) -> Iterator[Item]:
         if callable(self.images):
