@@ -7,6 +7,7 @@ import numpy as np
 
 from labelgap.core.errors import DataError
 from labelgap.data.labels import class_order, label_of
+from labelgap.data.left_out import of_files
 from labelgap.data.source import Contents, Item, Raw, Source
 
 _SUFFIXES = frozenset(
@@ -22,8 +23,9 @@ def find_folder(folder: Path) -> Source | None:
 
     A class is a folder inside a split; its images are the files in it, at any depth, with a
     suffix of an image (png, jpg, bmp, gif, webp, tif, ppm, pgm), ordered by path. Names that
-    begin with a dot, and files with other suffixes, are left out. Folders named by numbers are
-    ordered as numbers. An item's id is its place in that order.
+    begin with a dot, and files with other suffixes, are left out; packing tells of those that
+    somebody may miss. Folders named by numbers are ordered as numbers. An item's id is its place
+    in that order.
     """
     train, test = folder / "train", folder / "test"
     if not train.is_dir() and not test.is_dir():
@@ -56,7 +58,10 @@ def find_folder(folder: Path) -> Source | None:
         raws = [_raw(where, split) for where, split in zip((train, test), splits, strict=True)]
         return Contents(classes, raws[0], raws[1])
 
-    return Source("folder-2", folder, files, read)
+    rest = [
+        p for of in (of_train, of_test) for found in of.values() for f in found for p in _all(f)
+    ]
+    return Source("folder-2", folder, files, read, tuple(of_files(rest, folder, _SUFFIXES)))
 
 
 def _class_folders(split: Path) -> dict[str, list[Path]]:
@@ -92,8 +97,12 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> Iterator[Path]:
+    return (path for path in _all(folder) if path.suffix.lower() in _SUFFIXES)
+
+
+def _all(folder: Path) -> Iterator[Path]:
     for path in _visible(folder):
         if path.is_dir():
-            yield from _images(path)
-        elif path.suffix.lower() in _SUFFIXES:
+            yield from _all(path)
+        else:
             yield path

@@ -18,7 +18,8 @@ from labelgap.core.errors import DataError
 from labelgap.data.cache import content_digest, file_digest, unwritable
 from labelgap.data.checked import checked
 from labelgap.data.images import ColourFound, decode, decode_all
-from labelgap.data.progress import late_progress
+from labelgap.data.left_out import summary
+from labelgap.data.progress import late_progress, say
 from labelgap.data.source import Array, Contents, Source
 from labelgap.data.types import Split, fingerprint, statistics
 
@@ -85,6 +86,7 @@ def load_packed(
     folder = cache / "packed" / key
     if (packed := _open(folder)) is None:
         _check_official(source)
+        say(summary(source.left_out))
         found = source.read()
         found, names = checked(found, classes)
         try:

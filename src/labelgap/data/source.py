@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from labelgap.data.left_out import LeftOut
+
 Array = UInt8[np.ndarray, "..."]
 
 # The name that an error shows (a file, or a file and a row) and the image: its bytes, its file,
@@ -62,9 +64,11 @@ class Source:
     base: the folder that the names of `files` are relative to, in that key.
     files: every file that the contents depend on.
     read: reads them.
+    left_out: what lies beside the files and is not read.
     """
 
     format: str
     base: Path
     files: tuple[Path, ...]
     read: Callable[[], Contents]
+    left_out: tuple[LeftOut, ...] = ()
