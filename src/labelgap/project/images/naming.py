@@ -3,8 +3,8 @@
 import os
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
 from urllib.parse import unquote
@@ -50,14 +50,24 @@ class Finder(Generic[T]):
     def __init__(self, root: Path, paths: Mapping[str, T], spreadsheet: bool = False) -> None:
         self.root, self.paths, self.spreadsheet = root, paths, spreadsheet
         self._foreign: tuple[str, ...] | None = None
-        self._full, self._ends, self._stems = (defaultdict[str, set[T]](set) for _ in range(3))
-        for path, what in paths.items():
-            parts = _key(path).split("/")
-            self._full["/".join(parts)].add(what)
-            stem = [*parts[:-1], _stem(parts[-1])]
-            for k in range(len(parts)):
-                self._ends["/".join(parts[k:])].add(what)
-                self._stems["/".join(stem[k:])].add(what)
+
+    # Made when a name is no path: most tables name paths, and a million of them fill gigabytes.
+
+    @cached_property
+    def _full(self) -> dict[str, set[T]]:
+        return _gathered((_key(path), what) for path, what in self.paths.items())
+
+    @cached_property
+    def _ends(self) -> dict[str, set[T]]:
+        return _gathered(
+            (end, what) for path, what in self.paths.items() for end in _ends_of(_key(path))
+        )
+
+    @cached_property
+    def _stems(self) -> dict[str, set[T]]:
+        return _gathered(
+            (end, what) for path, what in self.paths.items() for end in _ends_of(_stem(_key(path)))
+        )
 
     def learn(self, names: Iterable[str]) -> str:
         """Find out what absolute paths of elsewhere begin with; a word about it, "" without any.
@@ -151,6 +161,20 @@ class Finder(Generic[T]):
         uploaded = _UPLOADED.fullmatch(last)
         known = last in self._ends or (uploaded is not None and uploaded[1] in self._ends)
         return parts[:-1] if known else None
+
+
+def _gathered(pairs: Iterable[tuple[str, T]]) -> dict[str, set[T]]:
+    found: dict[str, set[T]] = {}
+    for key, what in pairs:
+        found.setdefault(key, set()).add(what)
+    return found
+
+
+def _ends_of(path: str) -> Iterator[str]:
+    """ "a/b/c", "b/c", "c"."""
+    while path:
+        yield path
+        path = path.partition("/")[2]
 
 
 def _parts(name: str) -> tuple[str, ...]:
