@@ -10,7 +10,7 @@ from PIL import Image
 
 from labelgap.core.errors import DataError
 from labelgap.data import Augment, load
-from labelgap.data.checked import in_order
+from labelgap.data.contents import in_order
 from labelgap.data.known import KNOWN
 
 

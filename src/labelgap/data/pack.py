@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 
 from labelgap.core.errors import DataError
 from labelgap.data.cache import content_digest, file_digest, unwritable
-from labelgap.data.checked import checked
+from labelgap.data.contents import checked
 from labelgap.data.images import ColourFound, decode, decode_all
 from labelgap.data.left_out import summary
 from labelgap.data.progress import late_progress, say
