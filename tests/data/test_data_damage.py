@@ -281,7 +281,7 @@ def test_parquet_label_missing_or_negative(tmp_path):
     with pytest.raises(DataError, match="row 3 has no label"):
         load(str(tmp_path))
     write_pair(tmp_path, labels=[0, 1, 2, 0, -1, 2])
-    with pytest.raises(DataError, match="row 4 has label -1"):
+    with pytest.raises(DataError, match="row 4 has no label"):
         load(str(tmp_path))
 
 

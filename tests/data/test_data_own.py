@@ -2,10 +2,16 @@
 
 import data_files as files
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from labelgap.core.errors import DataError
 from labelgap.data import Augment, load
+from labelgap.data.contents import in_order
+from labelgap.data.known import KNOWN
 
 
 def write_pair(folder, images, labels, **options):
@@ -86,6 +92,19 @@ def test_folder_leaves_out_what_is_no_image_and_goes_deep(tmp_path):
     assert np.bincount(load(str(tmp_path)).train.labels).tolist() == [3, 2, 2]
 
 
+def test_folder_tells_what_it_leaves_out(tmp_path, capsys):
+    files.write_class_folders(tmp_path, files.pictures(6, 8, 8, 1))
+    for name in ("train/ant/a.heic", "train/bee/b.heic", "test/ant/c.mp4", "train/ant/notes.txt"):
+        (tmp_path / name).write_text("x")
+    load(str(tmp_path))
+    assert capsys.readouterr().err.splitlines() == [
+        "left out: 2 HEIC photographs, e.g. train/ant/a.heic",
+        "left out: 1 video: test/ant/c.mp4",
+    ]
+    load(str(tmp_path))
+    assert capsys.readouterr().err == ""  # it was packed before
+
+
 def one(tmp_path, image, suffix="png", image_size=None, **options):
     """`image` through a folder of its own, next to plain images of the same size."""
     files.write_class_folders(tmp_path, files.pictures(6, 8, 8, 1))
@@ -156,3 +175,133 @@ def test_a_jpeg_decoded_at_reduced_scale_looks_the_same(tmp_path):
     got = one(tmp_path, big, "jpg", image_size=16, quality=95)
     expected = np.asarray(Image.fromarray(big).resize((16, 16), Image.Resampling.BICUBIC))
     assert np.abs(got.astype(int) - expected).max() <= 6
+
+
+def write_split(folder, name, labels, names=None):
+    images = map(files.png, files.pictures(len(labels), 4, 4, 1, seed=len(labels)))
+    files.write_parquet(folder / f"{name}.parquet", images, labels, names=names)
+
+
+def test_class_names_in_another_order_are_mapped_by_name(tmp_path):
+    """04-order: the test file's numbers were taken for the training file's."""
+    write_split(tmp_path, "train", [0, 1, 2, 0, 1, 2], ["cat", "dog", "fox"])
+    write_split(tmp_path, "test", [2, 1, 0], ["fox", "dog", " cat"])
+    task = load(str(tmp_path))
+    assert task.classes == ("cat", "dog", "fox")
+    assert task.test.labels.tolist() == [0, 1, 2]
+
+
+def test_shards_are_compared_too(tmp_path):
+    write_split(tmp_path, "train-00000-of-00002", [0, 1], ["cat", "dog"])
+    write_split(tmp_path, "train-00001-of-00002", [0, 1], ["fox", "cat"])
+    write_split(tmp_path, "test-00000-of-00002", [0, 1], ["fox", "cat"])
+    write_split(tmp_path, "test-00001-of-00002", [0], ["dog"])
+    task = load(str(tmp_path))
+    assert task.classes == ("cat", "dog", "fox")
+    assert task.train.labels.tolist() == [0, 1, 2, 0]
+    assert task.test.labels.tolist() == [2, 0, 1]
+
+
+CONTRADICTIONS = {
+    "a class is missing in the test file": (
+        ["cat", "dog", "fox"], [0, 1, 2], ["dog", "fox"], [0, 1],
+        r"test\.parquet: class 'cat' has no image",
+    ),
+    "a class is in the test file alone": (
+        ["cat", "dog"], [0, 1], ["cat", "dog", "wolf"], [0, 1],
+        r"test\.parquet: class 'wolf' is none of the training files' \(cat, dog\)",
+    ),
+    "one file names its classes": (
+        ["cat", "dog"], [0, 1], None, [0, 1], r"test\.parquet: has numbers .*train\.parquet names",
+    ),
+    "more numbers than names": (
+        ["cat", "dog"], [0, 2], ["cat", "dog"], [0, 1], r"train\.parquet: .*row 1 \(2, where 2",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CONTRADICTIONS)
+def test_contradicting_class_names_are_refused(tmp_path, what):
+    names, labels, test_names, test_labels, message = CONTRADICTIONS[what]
+    write_split(tmp_path, "train", labels, names)
+    write_split(tmp_path, "test", test_labels, test_names)
+    with pytest.raises(DataError, match=message):
+        load(str(tmp_path))
+
+
+def test_a_bad_row_is_named_in_its_own_shard(tmp_path):
+    write_split(tmp_path, "train-00000-of-00002", [0, 1])
+    write_split(tmp_path, "train-00001-of-00002", [0, None])
+    write_split(tmp_path, "test", [0, 1])
+    with pytest.raises(DataError, match=r"train-00001-of-00002\.parquet: row 1 has no label"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("label", [2**62, 10**9, 10**5])
+def test_a_label_of_a_million_classes_is_refused_before_memory_is_taken(tmp_path, label):
+    write_split(tmp_path, "train", [0, 1, label])
+    write_split(tmp_path, "test", [0, 1])
+    with pytest.raises(DataError, match=rf"row 2 .*{label}"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.float64(), pa.uint8(), pa.dictionary(pa.int8(), pa.string())]
+)
+def test_labels_of_every_type(tmp_path, kind):
+    for split in ("train", "test"):
+        write_split(tmp_path, split, [0, 1, 10, 2])
+        table = pq.read_table(tmp_path / f"{split}.parquet")
+        label = pa.array([str(k) for k in (0, 1, 10, 2)])
+        if not pa.types.is_dictionary(kind):
+            label = label.cast(kind)
+        else:
+            label = label.dictionary_encode()
+        table = table.set_column(table.column_names.index("label"), "label", label)
+        keep = table.filter(pc.not_equal(label.cast(pa.string()).cast(pa.float64()), 10.0))
+        pq.write_table(keep, tmp_path / f"{split}.parquet")
+    task = load(str(tmp_path))
+    assert task.classes == ("0", "1", "2")
+    assert task.train.labels.tolist() == [0, 1, 2]
+
+
+def test_folders_named_by_numbers_are_ordered_as_numbers(tmp_path):
+    files.write_class_folders(tmp_path, files.pictures(6, 8, 8, 1), classes=("10", "9", "1"))
+    assert load(str(tmp_path)).classes == ("1", "9", "10")
+
+
+def test_folders_are_compared_without_regard_to_unicode_form(tmp_path):
+    images = files.pictures(4, 8, 8, 1)
+    files.write_class_folders(tmp_path, images, classes=("zürich", "bern"))
+    (tmp_path / "test" / "zürich").rename(tmp_path / "test" / "zu\u0308rich")
+    task = load(str(tmp_path))
+    assert task.classes == ("bern", "zürich")
+    assert task.test.labels.tolist() == [0, 0, 1, 1]
+
+
+def test_a_folder_of_unlabelled_images_is_refused(tmp_path):
+    files.write_class_folders(tmp_path, files.pictures(6, 8, 8, 1), classes=("a", "b", "unlabeled"))
+    with pytest.raises(DataError, match="train/unlabeled: images without a label"):
+        load(str(tmp_path))
+
+
+ORDERS = [
+    ("the same", ("cat", "dog"), [0, 1]),
+    ("another order", ("dog", "cat"), [1, 0]),
+    ("other spelling", ("Cat ", "D-O-G"), [0, 1]),
+    ("another class", ("cat", "cow"), None),
+    ("twice the same", ("cat", "cat"), None),
+    ("one less", ("cat",), None),
+]
+
+
+@pytest.mark.parametrize(("what", "found", "outcome"), ORDERS, ids=[case[0] for case in ORDERS])
+def test_the_names_of_a_built_in_set_are_found_in_any_order(what, found, outcome):
+    assert in_order(found, ("cat", "dog")) == outcome
+
+
+def test_a_misspelling_is_no_other_class():
+    known = KNOWN["cifar100"].classes
+    assert in_order(("aple", *known[1:]), known) == list(range(100))
+    swapped = in_order((known[1], known[0], *known[2:]), known)
+    assert swapped == [1, 0, *range(2, 100)]

@@ -7,7 +7,7 @@ import urllib.request
 
 import numpy as np
 import pytest
-from conftest import QUICK, answer_all, running_server
+from small_project import QUICK, answer_all, running_server
 from starlette.testclient import TestClient
 from test_server import BASE, JSON, OWN, PORT, TOKEN, labelling, send
 from typer.testing import CliRunner

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES, QUICK, make_images, running_server
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from small_project import CLASSES, QUICK, make_images, running_server
 from waiting import until
 
 from labelgap.core.types import QueryItem

@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from conftest import CLASSES, answer_all
+from small_project import CLASSES, answer_all
 from test_commands import labels_of, run
 
 from labelgap.core.errors import ConfigError, FolderError, LabelgapError

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import CLASSES, image_of, make_images
+from small_project import CLASSES, image_of, make_images
 from typer.testing import CliRunner
 
 from labelgap.cli import with_commands

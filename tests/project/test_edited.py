@@ -7,8 +7,8 @@ import os
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import CLASSES, image_of
 from console import call
+from small_project import CLASSES, image_of
 
 from labelgap.project.asking.work import Work
 from labelgap.project.exchange.exchange import import_file

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import CLASSES, image_of, make_images
+from small_project import CLASSES, image_of, make_images
 
 from labelgap.core.errors import FolderError, LedgerError
 from labelgap.data.images import decode

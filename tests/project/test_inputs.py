@@ -8,13 +8,12 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import CLASSES, image_of, make_images
 from PIL import Image
+from small_project import CLASSES, image_of, make_images
 
 from labelgap.core.errors import ConfigError, DataError, FolderError, LabelgapError, UnknownName
 from labelgap.project.exchange.begin import begin
 from labelgap.project.exchange.exchange import import_file
-from labelgap.project.images.manifest import read_table
 from labelgap.project.keep.store import Project
 
 
@@ -191,7 +190,15 @@ def test_every_kind_of_image_is_packed_as_it_looks(tmp_path, kind):
 # name of the file, its contents -> the error and a word of its message
 MANIFESTS = {
     "empty": ("m.csv", "", DataError, "empty"),
-    "no path": ("m.csv", "file,label\na.png,red\n", DataError, "no path"),
+    "no path": ("m.csv", "scan,label\na.png,red\n", DataError, "no column names images"),
+    "no such file": ("m.csv", "path,label\na.png,red\n", DataError, "none of 1 row names a file"),
+    "no rows": ("m.csv", "path,label\n", DataError, "has no rows"),
+    "an empty path": (
+        "m.csv",
+        "path,label\nim0000.png,red\n,red\n",
+        DataError,
+        "no path in line 3",
+    ),
     "too few columns": ("m.csv", "path,label\nim0000.png\n", DataError, "line 2"),
     "too many columns": ("m.csv", "path,label\na,b,c\n", DataError, "line 2"),
     "unclosed quote": ("m.csv", 'path,label\n"im0000.png,red\n', DataError, "m.csv"),
@@ -218,7 +225,7 @@ def test_bad_manifest_is_refused_and_makes_no_project(good, name):
 
 def test_a_manifest_that_is_no_text_is_refused(good):
     (good / "m.csv").write_bytes(b"path,label\n\xff\xfe\x00,red\n")
-    with pytest.raises(DataError, match="UTF-8"):
+    with pytest.raises(DataError, match=r"zero bytes.*UTF-8"):
         begin(good, classes=CLASSES, manifest=good / "m.csv")
 
 
@@ -280,12 +287,12 @@ def test_bad_folders_and_settings_are_refused(tmp_path, good):
 
 
 IMPORTS = {
-    "no column": ("a,b\n1,2\n", "no column path or id"),
-    "no label": ("path,b\nim0000.png,2\n", "no column label"),
-    "nothing matches": ("path,label\nx.png,red\n", "none of 1 rows"),
-    "ids out of range": ("id,label\n99999,red\n", "none of 1 rows"),
-    "negative id": ("id,label\n-1,red\n", "none of 1 rows"),
-    "unknown class": ("path,label\nim0000.png,red\nim0001.png,rde\n", "row 2"),
+    "no column": ("a,label\n1,2\n", "no column names images (found: 'a', 'label'"),
+    "no label": ("path,b\nim0000.png,2\n", "no column of labels (found: 'path', 'b'"),
+    "nothing matches": ("path,label\nx.png,red\n", "none of 1 row"),
+    "ids that are no names": ("id,label\n0,red\n1,red\n", "(column 'id', the first: '0'"),
+    "negative id": ("id,label\n-1,red\n", "none of 1 row"),
+    "unknown class": ("path,label\nim0000.png,red\nim0001.png,rde\n", "line 3 ('rde')"),
 }
 
 
@@ -298,11 +305,3 @@ def test_bad_imports_are_refused_whole(project, tmp_path, name):
         import_file(project, tmp_path / "labels.csv")
     assert word in str(raised.value)
     assert project.ledger.seq == before
-
-
-def test_a_table_is_read_as_text_whatever_is_in_it(tmp_path):
-    (tmp_path / "t.csv").write_text('\ufeffPath, Label \n"a\nb.png",x\n\nc.png,\n')
-    assert read_table(tmp_path / "t.csv") == [
-        {"path": "a\nb.png", "label": "x"},
-        {"path": "c.png", "label": ""},
-    ]

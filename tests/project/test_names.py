@@ -4,9 +4,9 @@ import io
 
 import numpy as np
 import pytest
-from conftest import CLASSES, image_of
 from console import call
 from rich.console import Console
+from small_project import CLASSES, image_of
 
 from labelgap.cli.telling import console
 from labelgap.core.errors import UnknownName
@@ -48,9 +48,11 @@ def test_commands_tell_a_path_that_looks_like_a_tag(tmp_path, capsys):
     assert r"Unknown image 'b\\[/c].png'" in said
 
 
-def test_an_image_is_looked_for_among_all_paths_and_digits_are_ascii(project):
-    for name in ("im0057.pgn", "²"):
+def test_an_image_is_named_by_path_stem_or_contents_and_never_by_a_number_of_ours(project):
+    for name in ("im0057.pgn", "7", "²"):
         with pytest.raises(UnknownName) as raised:
             project.item_of(name)
-        assert ("Did you mean 'im0057.png'" in str(raised.value)) is (name != "²")
-    assert project.item_of("7") == 7
+        assert ("Did you mean 'im0057.png'" in str(raised.value)) is (name[0] == "i")
+    assert project.item_of("im0007.png") == project.item_of("im0007") == 7
+    digest = project.items.get(7).sha256
+    assert project.item_of(digest) == project.item_of(digest[:8]) == 7

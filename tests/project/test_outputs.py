@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import CLASSES, make_images
 from console import call
+from small_project import CLASSES, make_images
 
 from labelgap.core.errors import ConfigError, FolderError, UnknownName
 from labelgap.project.exchange.begin import begin

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import CLASSES, make_images
+from small_project import CLASSES, make_images
 
 from labelgap.core import names
 from labelgap.core.errors import BudgetError, ConfigError, DeviceError, UnknownName

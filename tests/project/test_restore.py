@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import CLASSES, answer_all, make_images
+from small_project import CLASSES, answer_all, make_images
 from test_commands import run
 from typer.testing import CliRunner
 

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from conftest import CLASSES, make_images, running_server
 from disks import small_file_system
+from small_project import CLASSES, make_images, running_server
 from waiting import PATIENCE, until
 
 from labelgap.core.errors import LedgerError

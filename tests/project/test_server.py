@@ -11,8 +11,8 @@ from io import StringIO
 import numpy as np
 import pytest
 import uvicorn
-from conftest import CLASSES, image_of
 from rich.console import Console
+from small_project import CLASSES, image_of
 from starlette.testclient import TestClient
 
 from labelgap.core.loopback import is_loopback

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import CLASSES, QUICK, answer_all, image_of, make_images
+from small_project import CLASSES, QUICK, answer_all, image_of, make_images
 from tolerance import assert_rounded, two_ways
 
 from labelgap.core.errors import BudgetError, LabelgapError

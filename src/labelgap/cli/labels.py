@@ -45,7 +45,7 @@ def predict(
 
 @app.command(name="import")
 def import_(
-    file: Path = typer.Argument(..., help="CSV or JSONL: path or id, label, [annotator]."),
+    file: Path = typer.Argument(..., help="CSV, JSON lines or Parquet: path, label, [annotator]."),
     annotator: str = typer.Option("import", help="Who labelled, where the file does not say."),
     holdout: bool = typer.Option(
         False,
@@ -116,7 +116,9 @@ def export_(
 
 @app.command()
 def undo(
-    image: str | None = typer.Argument(None, help="Path or id; without it the last answer."),
+    image: str | None = typer.Argument(
+        None, help="Path, name or SHA-256; without it the last answer."
+    ),
     annotator: str | None = typer.Option(None, help="Whose answer. [default: anybody's]"),
     project: Path | None = PROJECT,
 ) -> None:

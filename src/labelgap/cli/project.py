@@ -16,6 +16,7 @@ from labelgap.cli.telling import (
     tell_conflicts,
     tell_held_out,
     tell_import,
+    tell_places,
     tell_regions,
     tell_report,
     tell_unpacked,
@@ -27,6 +28,9 @@ from labelgap.core.wording import plain as _plain
 
 if TYPE_CHECKING:
     pass
+
+
+VERBOSE = typer.Option(False, "--verbose", help="List every file that is left out.")
 
 
 @app.command()
@@ -68,6 +72,7 @@ def init(
     ),
     seed: int | None = typer.Option(None, help="Seed of every draw. [default: 0]"),
     set_: list[str] = typer.Option([], "--set", help="key=value of `labelgap config`."),
+    verbose: bool = VERBOSE,
 ) -> None:
     """Make a labelling project of a folder of images."""
     from labelgap.cli.values import tree_of
@@ -109,6 +114,7 @@ def init(
                 "[yellow]one class alone can be labelled, not trained:[/] separate names by "
                 "commas, --classes cat,dog; a class for the rest can be one"
             )
+        tell_places(console, begun.places, verbose)
         tell_report(console, begun.report)
         tell_import(console, begun.labels)
         hint = ""
@@ -123,16 +129,18 @@ def init(
 
 
 @app.command()
-def add(project: Path | None = PROJECT) -> None:
+def add(verbose: bool = VERBOSE, project: Path | None = PROJECT) -> None:
     """Take in new images of the folder; find moved ones; report vanished ones."""
     from labelgap.project.exchange.begin import hold_out_share, keep_labels
     from labelgap.project.keep.store import Project
 
     with Project.open(project) as p:
         console = _console()
-        found = p.find()
+        places = p.look()
+        found = places.found
         report = p.add(found)
         console.print(f"{report.added} new images; {p.items.count()} in all")
+        tell_places(console, places, verbose)
         tell_report(console, report)
         labels = keep_labels(p, found)
         tell_import(console, labels)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from labelgap.core.types import Progress
     from labelgap.project.exchange.exchange import Imported
     from labelgap.project.images.ingest import Report
+    from labelgap.project.images.sources import Places
     from labelgap.project.keep.restore import Restored
     from labelgap.project.keep.store import Project
     from labelgap.project.quality.status import Status
@@ -41,6 +42,14 @@ def network_of(project: "Project") -> str:
         name = (s.network or DEFAULT_BACKBONE).removeprefix("timm:")
         return plain(f"an adapter on frozen {name} features ({Path(s.weights).name})")
     return plain(f"{s.network or 'a small ResNet'} from new weights")
+
+
+def tell_places(console: Any, places: "Places", all_of_them: bool) -> None:
+    """How the images were found, and what lies beside them and is not read."""
+    from labelgap.data.left_out import summary
+
+    for line in (*places.notes, *summary(places.left_out, all_of_them)):
+        console.print(f"[yellow]{plain(line)}[/]" if line[0] != " " else plain(line))
 
 
 def tell_report(console: Any, report: "Report") -> None:
@@ -74,6 +83,8 @@ def tell_report(console: Any, report: "Report") -> None:
 
 
 def tell_import(console: Any, report: "Imported") -> None:
+    for note in report.notes:
+        console.print(f"[yellow]{plain(note)}[/]")
     if report.stored or report.same:
         same = f", {report.same} were there already" if report.same else ""
         console.print(f"{counted(report.stored, 'label')} stored{same}")
@@ -86,6 +97,11 @@ def tell_import(console: Any, report: "Imported") -> None:
         console.print(
             f"[yellow]{counted(len(report.unmatched), 'label')} without an image or class of this "
             f"project[/], e.g. {plain(report.unmatched[0])}"
+        )
+    if report.unclear:
+        console.print(
+            f"[yellow]left out for naming several images: {counted(len(report.unclear), 'row')}"
+            f"[/], e.g. {plain(report.unclear[0])}"
         )
     if report.ambiguous:
         console.print(

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from labelgap.core.errors import DataError
+from labelgap.data.labels import class_order, label_of
+from labelgap.data.left_out import of_files
 from labelgap.data.source import Contents, Item, Raw, Source
 
 _SUFFIXES = frozenset(
@@ -21,8 +23,9 @@ def find_folder(folder: Path) -> Source | None:
 
     A class is a folder inside a split; its images are the files in it, at any depth, with a
     suffix of an image (png, jpg, bmp, gif, webp, tif, ppm, pgm), ordered by path. Names that
-    begin with a dot, and files with other suffixes, are left out. An item's id is its place in
-    that order.
+    begin with a dot, and files with other suffixes, are left out; packing tells of those that
+    somebody may miss. Folders named by numbers are ordered as numbers. An item's id is its place
+    in that order.
     """
     train, test = folder / "train", folder / "test"
     if not train.is_dir() and not test.is_dir():
@@ -33,19 +36,21 @@ def find_folder(folder: Path) -> Source | None:
                 f"{folder} has no folder {split.name!r}.",
                 "Both train/CLASS/* and test/CLASS/* are needed; neither is cut out of the other.",
             )
-    classes = tuple(p.name for p in _visible(train) if p.is_dir())
+    of_train, of_test = _class_folders(train), _class_folders(test)
+    classes = class_order(of_train)
     if not classes:
         raise DataError(
             f"{train} has no folders.", "Put each class's images in a folder of its own."
         )
-    strange = [p.name for p in _visible(test) if p.is_dir() and p.name not in classes]
+    strange = [folders[0] for name, folders in of_test.items() if name not in of_train]
     if strange:
         raise DataError(
-            f"{test / strange[0]} is a class without training images.",
+            f"{strange[0]} is a class without training images.",
             f"Rename or remove it; the classes are those of {train}: {', '.join(classes)}.",
         )
     splits = [
-        [(k, p) for k, c in enumerate(classes) for p in _images(s / c)] for s in (train, test)
+        [(k, p) for k, name in enumerate(classes) for f in of.get(name, ()) for p in _images(f)]
+        for of in (of_train, of_test)
     ]
     files = tuple(path for split in splits for _, path in split)
 
@@ -53,7 +58,28 @@ def find_folder(folder: Path) -> Source | None:
         raws = [_raw(where, split) for where, split in zip((train, test), splits, strict=True)]
         return Contents(classes, raws[0], raws[1])
 
-    return Source("folder-1", folder, files, read)
+    rest = [
+        p for of in (of_train, of_test) for found in of.values() for f in found for p in _all(f)
+    ]
+    return Source("folder-2", folder, files, read, tuple(of_files(rest, folder, _SUFFIXES)))
+
+
+def _class_folders(split: Path) -> dict[str, list[Path]]:
+    """Class name -> its folders, in order: two can differ in Unicode's form alone.
+
+    Raises `DataError` for one whose name says that there is no label.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in (p for p in _visible(split) if p.is_dir()):
+        name = label_of(path.name)
+        if name is None:
+            raise DataError(
+                f"{path}: images without a label, by the folder's name.",
+                "A benchmark answers from the folders: move it away; `labelgap init` makes a "
+                "project of images without labels.",
+            )
+        found.setdefault(name, []).append(path)
+    return found
 
 
 def _raw(where: Path, split: list[tuple[int, Path]]) -> Raw:
@@ -71,10 +97,12 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        return
+    return (path for path in _all(folder) if path.suffix.lower() in _SUFFIXES)
+
+
+def _all(folder: Path) -> Iterator[Path]:
     for path in _visible(folder):
         if path.is_dir():
-            yield from _images(path)
-        elif path.suffix.lower() in _SUFFIXES:
+            yield from _all(path)
+        else:
             yield path

@@ -16,10 +16,12 @@ from jaxtyping import UInt8
 
 from labelgap.core.errors import DataError
 from labelgap.data.cache import content_digest, file_digest, unwritable
+from labelgap.data.contents import checked
 from labelgap.data.images import ColourFound, decode, decode_all
-from labelgap.data.progress import late_progress
+from labelgap.data.left_out import summary
+from labelgap.data.progress import late_progress, say
 from labelgap.data.source import Array, Contents, Source
-from labelgap.data.types import Split, check_labels, fingerprint, statistics
+from labelgap.data.types import Split, fingerprint, statistics
 
 _VERSION = 1  # of the packed layout and of what decoding does; part of every key
 _CHUNK = 4096  # images written at a time
@@ -84,8 +86,9 @@ def load_packed(
     folder = cache / "packed" / key
     if (packed := _open(folder)) is None:
         _check_official(source)
+        say(summary(source.left_out))
         found = source.read()
-        names = _checked_names(found, classes)
+        found, names = checked(found, classes)
         try:
             _make(source, found, names, image_size, shape, folder)
         except OSError as error:
@@ -137,45 +140,6 @@ def _check_official(source: Source) -> None:
             raise DataError(
                 f"{path}: damaged; its MD5 sum is not the published {md5}.", "Get the file anew."
             )
-
-
-def _checked_names(found: Contents, classes: tuple[str, ...] | None) -> tuple[str, ...]:
-    if classes and found.classes and not same_classes(found.classes, classes):
-        raise DataError(
-            f"{found.train.where}: its classes are {', '.join(found.classes[:12])}; those of "
-            f"the data set asked for are {', '.join(classes[:12])}.",
-            "Correct --data-root, or pass the folder itself as the data set.",
-        )
-    names = classes or found.classes
-    if names is None:
-        # Files that do not tell names: as many classes as the training labels show.
-        names = tuple(str(k) for k in range(int(found.train.labels.max(initial=-1)) + 1))
-    if len(names) < 2:
-        raise DataError(
-            f"{found.train.where}: only {len(names)} class(es).", "A task needs at least two."
-        )
-    for raw in (found.train, found.test):
-        check_labels(raw.labels, len(names), raw.where)
-        counts = np.bincount(raw.labels, minlength=len(names))
-        if counts.min() == 0:
-            raise DataError(
-                f"{raw.where}: class {names[int(counts.argmin())]!r} has no image.",
-                "Every class needs at least one in each split; remove the class or add images.",
-            )
-    return names
-
-
-def same_classes(found: tuple[str, ...], known: tuple[str, ...]) -> bool:
-    """Whether names found in a file are the known ones in the same order, spelling aside."""
-
-    def plain(name: str) -> str:
-        return "".join(c for c in name.lower() if c.isalnum())
-
-    if len(found) != len(known):
-        return False
-    equal = sum(plain(a) == plain(b) for a, b in zip(found, known, strict=True))
-    # Published copies contain a misspelling or two.
-    return equal >= 0.9 * len(known)
 
 
 def _make(

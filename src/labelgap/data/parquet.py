@@ -1,23 +1,19 @@
-"""Parquet in the Hugging Face convention: encoded images and integer labels, found by type."""
+"""Parquet in the Hugging Face convention: encoded images and labels, named alike in all files."""
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Int64
 
 from labelgap.core.errors import DataError
+from labelgap.data.columns import class_names, image_column, label_column
+from labelgap.data.labels import Labels, class_order, read_labels
 from labelgap.data.source import Contents, Item, Raw, Source
 
-# Where a table has several columns of the right type, the conventional name decides; CIFAR-100
-# has fine and coarse labels, and the fine ones are its classes.
-_IMAGE_NAMES = ("image", "img")
-_LABEL_NAMES = ("label", "labels", "fine_label")
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
 _BATCH = 512  # rows read at a time
 
@@ -38,7 +34,7 @@ def find_parquet(folder: Path) -> Source | None:
                     f"{base} has no {split}.parquet (nor {split}-*.parquet).",
                     f"Add the {split} split; it is never cut out of the other one.",
                 )
-        return Source("parquet-1", base, (*train, *test), partial(_read, train, test))
+        return Source("parquet-2", base, (*train, *test), partial(_read, train, test))
     return None
 
 
@@ -59,14 +55,55 @@ def _shards(folder: Path, split: str) -> tuple[Path, ...]:
 
 
 def _read(train: tuple[Path, ...], test: tuple[Path, ...]) -> Contents:
-    return Contents(_class_names(train[0]), _split(train), _split(test))
+    found = [(path, _labels(path)) for path in (*train, *test)]
+    names = _merged(found, len(train))
+    return Contents(names, _split(found[: len(train)], names), _split(found[len(train) :], names))
 
 
-def _split(files: tuple[Path, ...]) -> Raw:
-    labels = np.concatenate([_labels(path) for path in files])
-    if not len(labels):
+def _merged(found: Sequence[tuple[Path, Labels]], train: int) -> tuple[str, ...] | None:
+    """The class names of all files, in the order of the first one that declares one; None where
+    all have numbers only. The first `train` files say what classes there are.
+
+    Raises `DataError` where one file names its classes and another does not, and for a class of a
+    test file that no training file has.
+    """
+    named = [path for path, labels in found if labels.names is not None]
+    nameless = [path for path, labels in found if labels.names is None]
+    if not named:
+        return None
+    if nameless:
+        raise DataError(
+            f"{nameless[0]}: has numbers for labels, and {named[0]} names its classes; what the "
+            "numbers mean is not known.",
+            "Write the names into all files, or into none.",
+        )
+    # Declared ones first: their order is meant.
+    of_train = sorted((labels for _, labels in found[:train]), key=lambda x: not x.declared)
+    names = tuple(dict.fromkeys(name for labels in of_train for name in labels.names or ()))
+    if not of_train[0].declared:
+        names = class_order(names)
+    for path, labels in found[train:]:
+        for name in labels.names or ():
+            if name not in names:
+                raise DataError(
+                    f"{path}: class {name!r} is none of the training files' "
+                    f"({', '.join(names[:12])}).",
+                    "Name the classes alike in all files; every one needs training images.",
+                )
+    return names
+
+
+def _split(found: Sequence[tuple[Path, Labels]], names: tuple[str, ...] | None) -> Raw:
+    parts = []
+    for _, labels in found:
+        place = None if names is None else [names.index(name) for name in labels.names or ()]
+        parts.append(labels.values if place is None else np.array([*place, -1])[labels.values])
+    files = tuple(path for path, _ in found)
+    values = np.concatenate(parts)
+    if not len(values):
         raise DataError(f"{files[0]}: has no rows.")
-    return Raw(labels, lambda: _images(files), str(files[0]))
+    sizes = tuple((str(path), len(part)) for path, part in zip(files, parts, strict=True))
+    return Raw(values, lambda: _images(files), str(files[0]), sizes)
 
 
 def _open(path: Path) -> pq.ParquetFile:
@@ -80,23 +117,20 @@ def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: not a readable Parquet file ({error}).", "Get the file anew.")
 
 
-def _labels(path: Path) -> Int64[np.ndarray, " n"]:
+def _labels(path: Path) -> Labels:
     file = _open(path)
-    name = _column(path, file, "integer labels", _LABEL_NAMES, pa.types.is_integer)
+    name = label_column(path, file.schema_arrow)
     try:
         column = file.read([name]).column(name)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from error
-    if column.null_count:
-        row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-        raise DataError(f"{path}: row {row} has no label.", "Remove the row or label it.")
-    return np.asarray(column.to_numpy(), dtype=np.int64)
+    return read_labels(column, str(path), class_names(path, file.schema_arrow, name))
 
 
 def _images(files: tuple[Path, ...]) -> Iterator[Item]:
     for path in files:
         file = _open(path)
-        name = _column(path, file, "image bytes", _IMAGE_NAMES, _holds_image)
+        name = image_column(path, file.schema_arrow)
         nested = pa.types.is_struct(file.schema_arrow.field(name).type)
         row = 0
         try:
@@ -113,50 +147,3 @@ def _images(files: tuple[Path, ...]) -> Iterator[Item]:
                     row += 1
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from error
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _holds_image(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" and _is_bytes(field.type) for field in kind)
-    return _is_bytes(kind)
-
-
-def _column(
-    path: Path,
-    file: pq.ParquetFile,
-    what: str,
-    preferred: tuple[str, ...],
-    fits: Callable[[pa.DataType], bool],
-) -> str:
-    schema = file.schema_arrow
-    found = [field.name for field in schema if fits(field.type)]
-    for name in preferred:
-        if name in found:
-            return name
-    if len(found) == 1:
-        return str(found[0])
-    columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
-    raise DataError(
-        f"{path}: {len(found) or 'no'} columns of {what} ({columns}).",
-        f"Name the one to use {preferred[0]!r}.",
-    )
-
-
-def _class_names(path: Path) -> tuple[str, ...] | None:
-    """The names that Hugging Face's metadata give to the label column's numbers."""
-    file = _open(path)
-    label = _column(path, file, "integer labels", _LABEL_NAMES, pa.types.is_integer)
-    raw = (file.schema_arrow.metadata or {}).get(b"huggingface")
-    if raw is None:
-        return None
-    try:
-        names = json.loads(raw)["info"]["features"][label].get("names")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: its Hugging Face metadata do not describe the column {label!r} ({error!r})."
-        ) from error
-    return tuple(str(name) for name in names) if names else None

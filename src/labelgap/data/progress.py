@@ -1,13 +1,20 @@
 """A progress bar for work that turns out to be long."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import Progress
 
 _PATIENCE = 2.0  # seconds without a sign of life that a person puts up with
+
+
+def say(lines: Iterable[str]) -> None:
+    """Lines on standard error, as they are."""
+    console = Console(stderr=True, soft_wrap=True, emoji=False, markup=False, highlight=False)
+    for line in lines:
+        console.print(line)
 
 
 @contextmanager

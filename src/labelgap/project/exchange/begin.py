@@ -8,6 +8,8 @@ from typing import Any
 
 from labelgap.core.errors import ConfigError, DataError, FolderError, UnknownName
 from labelgap.core.names import TIMM, check_method, check_network
+from labelgap.data.labels import SHOWN, listed
+from labelgap.data.left_out import summary
 from labelgap.project.exchange.exchange import Imported, store_labels
 from labelgap.project.images import sources
 from labelgap.project.images.found import SUFFIXES, Found, Kind, kind_of
@@ -20,6 +22,7 @@ SMALL = 64
 """Images that all have one square size up to this keep it; others are packed at 128 pixels, what
 frozen backbones work on."""
 _PEEKED = 32
+_TRAINING = ("train", "training")
 _SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
 
 
@@ -28,6 +31,7 @@ class Begun:
     """What `init` found."""
 
     project: Project
+    places: sources.Places
     report: Report
     labels: Imported
     held_out: int
@@ -63,10 +67,12 @@ def begin(
     _check_settings(settings)
     listed = manifest_in(root, manifest) if manifest else None
     kind: Kind = "manifest" if listed else kind_of(root)
-    found = sources.find(root, kind, root / listed if listed else None)
+    places = sources.look(root, kind, root / listed if listed else None)
+    found = places.found
     if not found:
+        beside = "".join(f" {line[0].upper()}{line[1:]}." for line in summary(places.left_out))
         raise DataError(
-            f"{root} has no images ({', '.join(sorted(s[1:] for s in SUFFIXES))}).",
+            f"{root} has no images ({', '.join(sorted(s[1:] for s in SUFFIXES))}).{beside}",
             "Put images into it, or give another folder.",
         )
     by_folder = kind == "folder"
@@ -77,9 +83,7 @@ def begin(
         _refuse_splits(root, sources.classes_of(found))
     names = check_classes(classes if classes is not None else sources.classes_of(found))
     if use_labels:
-        for place in found:
-            if place.label is not None and place.label not in names:
-                raise UnknownName("class", place.label, names, place.path)
+        _refuse_unknown(found, names)
     size = image_size or peek_size(root, found)
     made = ProjectSettings(
         classes=names,
@@ -100,23 +104,33 @@ def begin(
     project = Project.create(root, made, given)
     try:
         if (project.settings.source, project.settings.manifest) != (kind, listed):
-            found = project.find()  # a project that is there goes on with its own images
+            places = project.look()  # a project that is there goes on with its own images
+            found = places.found
         report = project.add(found)
         labels = keep_labels(project, found)
         held_out = hold_out_share(project, labels)
     except BaseException:
         project.close()
         raise
-    return Begun(project, report, labels, held_out)
+    return Begun(project, places, report, labels, held_out)
+
+
+def _refuse_unknown(found: Sequence[Found], names: Sequence[str]) -> None:
+    """Raises `UnknownName` with the places of all labels that are no class."""
+    bad = [p for p in found if p.label is not None and p.label not in names]
+    if bad:
+        some = [f"{place.path} ({place.label!r})" for place in bad[:SHOWN]]
+        raise UnknownName("class", str(bad[0].label), names, listed(some, len(bad)))
 
 
 def _refuse_splits(root: Path, names: Sequence[str]) -> None:
     """Raises `ConfigError` where all sub-folders are the parts of a data set, and no classes."""
     if names and all(name.lower() in _SPLITS for name in names):
+        one = next((name for name in names if name.lower() in _TRAINING), names[0])
         raise ConfigError(
             f"The sub-folders {', '.join(names)} of {root} are named as the splits of a data set, "
             "not as classes.",
-            f"Give the folder of one split (`labelgap init {shlex.quote(str(root / names[-1]))}`), "
+            f"Give the folder of one split (`labelgap init {shlex.quote(str(root / one))}`), "
             "or name the classes: --classes a,b,c.",
         )
 

@@ -4,16 +4,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labelgap.core.errors import DataError, UnknownName
+import numpy as np
+
+from labelgap.core.errors import DataError
 from labelgap.core.types import NONE_OF_THESE
+from labelgap.core.wording import counted
+from labelgap.data.labels import known_labels
 from labelgap.ledger.ledger import Ledger
-from labelgap.project.images.found import Unreadable
-from labelgap.project.images.manifest import read_table, relative
+from labelgap.project.images.columns import (
+    annotator_column,
+    hash_column,
+    image_column,
+    need_labels,
+)
+from labelgap.project.images.naming import Finder
+from labelgap.project.images.reading import Table, read_table
 from labelgap.project.images.tables import fused
 from labelgap.project.keep.settings import NONE_LABEL
 from labelgap.project.keep.store import Project
 
-COLUMNS = ("path", "label", "annotator", "time", "round")
+COLUMNS = ("path", "label", "annotator", "time", "round", "sha256")
+"""Of exported labels. sha256 is an image's public id: of its file's bytes, so that an import can
+check it."""
 
 
 @dataclass
@@ -26,7 +38,11 @@ class Imported:
     """Labels that their annotator gave and took back: repeating them stores nothing."""
     without_label: int = 0
     unmatched: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+    """Names that several images have."""
     ambiguous: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a person must know of how the file was read."""
     differing: list[tuple[str, str, str]] = field(default_factory=list)
     """(path, label in force before, imported label)"""
     items: set[int] = field(default_factory=set)
@@ -37,58 +53,109 @@ class Imported:
 
 
 def import_file(project: Project, file: Path, person: str = "import") -> Imported:
-    """Store the labels of a CSV or JSONL file, all of them or none.
+    """Store the labels of a table (`read_table`), all of them or none.
 
-    Columns: path or id, label, and optionally annotator. Repeating an import stores nothing new:
-    a label that its annotator has given already is left alone. Rows that name no image of the
-    project are counted and left out, and so are images that one annotator labels twice.
+    A row's image is what its path names (`Finder`), and its contents' SHA-256 where the table has
+    it: what a path names and has other contents is left out. An `id` is a name like a path, and
+    never a number of this project. Repeating an import stores nothing new: a label that its
+    annotator has given already is left alone. Rows that name no image of the project, or several,
+    are counted and left out, and so are images that one annotator labels twice.
 
     Raises
     ------
-    DataError: no such file, no such columns, or no row that matches.
-    UnknownName: a label that is no class, with its row.
+    DataError: no such file, no such columns, values that are no labels, or no row that matches.
+    UnknownName: labels that are no class, with all their rows.
     """
-    rows = read_table(file)
-    if rows and not {"path", "id"} & rows[0].keys():
-        raise DataError(
-            f"{file}: no column path or id ({', '.join(rows[0])}).", "Name the columns so."
-        )
-    if rows and not any("label" in row for row in rows):
-        raise DataError(f"{file}: no column label.", "Name the columns path, label.")
-    paths = project.items.paths()
-    count = project.items.count()
-    refused = {file.path: file.reason for file in project.items.files("quarantined")}
-    report = Imported()
+    table = read_table(file)
+    report = Imported(notes=list(table.notes))
+    if not table.places:
+        return report
+    image_column(file, table.columns)  # the columns first, then what is in them
+    classes = (*project.classes, NONE_LABEL)
+    labels = known_labels(
+        table.columns[need_labels(file, table.columns)],
+        classes,
+        str(file),
+        table.place,
+        fused if table.spreadsheet else str,
+    )
+    report.without_label = int((labels < 0).sum())
+    rows = np.flatnonzero(labels >= 0).tolist()
+    found = _matched(project, table, rows, report)
+    if rows and not found:
+        raise _no_match(project, table, len(rows), report)
+    people = _annotators(table, person)
     given: dict[str, dict[int, tuple[int, str]]] = {}
     twice: set[tuple[str, int]] = set()
-    for number, row in enumerate(rows, 1):
-        text = fused(row.get("label", ""))
-        name = fused(row.get("path", "")) or row.get("id", "")
-        if not text:
-            report.without_label += 1
-            continue
-        label = _label(project, text, f"{file}, row {number}")
-        item = _item(project.root, row, paths, count)
-        if item is None:
-            why = refused.get(name)
-            report.unmatched.append(f"{name} (quarantined: {why})" if why else name)
-            continue
-        who = fused(row.get("annotator", "")) or person
-        known = given.setdefault(who, {})
+    for row, (item, name) in found.items():
+        label = int(labels[row]) if labels[row] < len(project.classes) else NONE_OF_THESE
+        known = given.setdefault(people[row], {})
         if item in known and known[item][0] != label:
-            twice.add((who, item))
+            twice.add((people[row], item))
             report.ambiguous.append(name)
         known[item] = (label, name)
-    if rows and not given and report.unmatched:
-        raise DataError(
-            f"{file}: none of {len(report.unmatched)} rows names an image of this project "
-            f"(the first: {report.unmatched[0]!r}).",
-            f"Paths are relative to {project.root}.",
-        )
     for who, answers in given.items():
         kept = {i: a for i, a in answers.items() if (who, i) not in twice}
         store_labels(project.ledger, kept, who, project.classes, report)
     return report
+
+
+def _annotators(table: Table, person: str) -> list[str]:
+    column = annotator_column(table.columns)
+    if column is None:
+        return [person] * len(table.places)
+    plain = fused if table.spreadsheet else str
+    return [plain(name).strip() or person for name in table.texts(column)]
+
+
+def _matched(
+    project: Project, table: Table, rows: list[int], report: Imported
+) -> dict[int, tuple[int, str]]:
+    """Row -> item and name, of those that name one image."""
+    column, digests = image_column(table.file, table.columns), hash_column(table.columns)
+    blank = [""] * len(table.places)
+    names = blank if column is None else table.texts(column)
+    sums = blank if digests is None else table.texts(digests)
+    hashes = project.items.known_hashes()
+    finder = Finder(project.root, project.items.paths(), table.spreadsheet)
+    if word := finder.learn(names[row] for row in rows):
+        report.notes.append(word)
+    refused = {file.path: file.reason for file in project.items.files("quarantined")}
+    found: dict[int, tuple[int, str]] = {}
+    for row in rows:
+        name, digest = names[row], sums[row].strip().casefold()
+        items = _items(finder, hashes, name, digest)
+        shown = (fused(name) if table.spreadsheet else name) or digest
+        if len(items) == 1:
+            found[row] = (items.pop(), shown)
+        elif items:
+            report.unclear.append(shown)
+        elif digest and finder.find(name):
+            report.unmatched.append(f"{shown} (has other contents)")
+        else:
+            why = refused.get(shown)
+            report.unmatched.append(f"{shown} (quarantined: {why})" if why else shown)
+    return found
+
+
+def _items(finder: Finder[int], hashes: Mapping[str, int], name: str, digest: str) -> set[int]:
+    """What a row names: by its contents where it says them, else by its path."""
+    if digest:
+        return {hashes[digest]} if digest in hashes else set()
+    return finder.find(name)
+
+
+def _no_match(project: Project, table: Table, rows: int, report: Imported) -> DataError:
+    first = (report.unmatched or report.unclear)[0]
+    several = f", {len(report.unclear)} name several" if report.unclear else ""
+    column = image_column(table.file, table.columns) or hash_column(table.columns)
+    return DataError(
+        f"{table.file}: none of {counted(rows, 'row')} with a label names an image of this project"
+        f"{several} (column {column!r}, the first: {first!r}; all columns: "
+        f"{', '.join(table.columns)}).",
+        f"Give in a column 'path' the paths relative to {project.root}, or names or stems that "
+        "one file has.",
+    )
 
 
 def store_labels(
@@ -132,27 +199,6 @@ def _taken_back(ledger: Ledger, person: str) -> dict[int, int]:
         elif event.kind == "undone" and event.data["undoes"] in given:
             last[event.id] = given[event.data["undoes"]]
     return last
-
-
-def _label(project: Project, text: str, where: str) -> int:
-    if text == NONE_LABEL:
-        return NONE_OF_THESE
-    if text not in project.classes:
-        raise UnknownName("class", text, (*project.classes, NONE_LABEL), where)
-    return project.classes.index(text)
-
-
-def _item(root: Path, row: Mapping[str, str], paths: Mapping[str, int], count: int) -> int | None:
-    path = fused(row.get("path", ""))
-    if path:
-        if path in paths:
-            return paths[path]
-        try:
-            return paths.get(relative(root, path))
-        except (Unreadable, ValueError):
-            return None
-    text = row.get("id", "")
-    return int(text) if text.isascii() and text.isdigit() and int(text) < count else None
 
 
 def name_of(label: int, classes: tuple[str, ...]) -> str:

@@ -22,7 +22,8 @@ from labelgap.project.keep.store import Project
 
 
 def label_rows(project: Project) -> list[Row]:
-    """One row for each label in force, by item: path, label, annotator, time (UTC), round.
+    """One row for each label in force, by item: path, label, annotator, time (UTC), round,
+    sha256; and the item's own number, which no file gets.
 
     Without those of `labels_of_gone`, whose path is another image's.
     """
@@ -49,6 +50,7 @@ def label_rows(project: Project) -> list[Row]:
                 "annotator": source.person,
                 "time": source.time,
                 "round": source.round,
+                "sha256": item.sha256,
                 "id": item.id,
             }
         )

@@ -12,7 +12,7 @@ from labelgap.project.keep.store import Project
 if TYPE_CHECKING:  # torch is not needed to refuse
     from labelgap.project.asking.work import Work
 
-COLUMNS = ("path", "id", "predicted", "probability", "label")
+COLUMNS = ("path", "sha256", "predicted", "probability", "label")
 
 
 def refuse_predictions(project: Project, out: Path) -> str:
@@ -29,7 +29,7 @@ def refuse_predictions(project: Project, out: Path) -> str:
 
 
 def write_predictions(work: "Work", out: Path, probabilities: bool = False) -> int:
-    """Write path, id, predicted, probability, label (empty without one) of every item that
+    """Write path, sha256, predicted, probability, label (empty without one) of every item that
     has pixels; how many.
 
     Not of contents that are gone and whose path has others now.
@@ -52,7 +52,7 @@ def write_predictions(work: "Work", out: Path, probabilities: bool = False) -> i
         k = int(of[item.id].argmax())
         row: Row = {
             "path": item.path,
-            "id": item.id,
+            "sha256": item.sha256,
             "predicted": project.classes[k],
             "probability": round(values[k], 6),
             "label": name_of(labels[item.id], project.classes) if item.id in labels else None,

@@ -2,17 +2,17 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from labelgap.core.errors import DataError
 from labelgap.data.folder import _SUFFIXES
+from labelgap.data.labels import label_of
+from labelgap.data.left_out import LINKED, LeftOut, of_files
 
 Kind = Literal["folder", "manifest", "tables"]
 SUFFIXES = _SUFFIXES | {".avif", ".jfif", ".mpo"}
-UNLABELLED = frozenset({"unlabelled", "unlabeled"})
-"""Sub-folders of these names are no class."""
 MAX_BYTES = 256 << 20
 """A larger file is no photograph."""
 MANIFEST_BYTES = 1 << 30
@@ -28,6 +28,9 @@ class Found:
     mtime_ns: int
     label: str | None = None
     refused: str = ""
+
+    def labelled(self, label: str | None) -> "Found":
+        return replace(self, label=label)
 
 
 class Unreadable(Exception):
@@ -51,6 +54,29 @@ def kind_of(root: Path) -> Kind:
 
 
 def walk_folder(root: Path) -> Iterator[Found]:
+    for folder, _, names in _walk(root):
+        for name in names:
+            if Path(name).suffix.lower() not in SUFFIXES:
+                continue
+            path = Path(folder, name).relative_to(root)
+            top = path.parts[0] if len(path.parts) > 1 else None
+            label = None if top is None else label_of(top)
+            yield stat_file(root, path.as_posix(), label)
+
+
+def left_out(root: Path) -> list[LeftOut]:
+    """What lies in the folder and is not read: links to folders, and files by their kind."""
+    found: list[LeftOut] = []
+    for folder, folders, names in _walk(root):
+        links = (Path(folder, name) for name in folders)
+        found += [(LINKED, p.relative_to(root).as_posix()) for p in links if p.is_symlink()]
+        found += of_files((Path(folder, name) for name in names), root, SUFFIXES)
+    return found
+
+
+def _walk(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Folders, their sub-folders and files, sorted; nothing whose name begins with a dot."""
+
     def complain(error: OSError) -> None:
         raise DataError(
             f"{error.filename}: cannot be read ({error.strerror}).", "Change its permissions."
@@ -59,13 +85,7 @@ def walk_folder(root: Path) -> Iterator[Found]:
     # Links to folders are not followed: they lead out of the folder, or round in a circle.
     for folder, folders, names in os.walk(root, onerror=complain):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for name in sorted(names):
-            if name.startswith(".") or Path(name).suffix.lower() not in SUFFIXES:
-                continue
-            path = Path(folder, name).relative_to(root)
-            top = path.parts[0] if len(path.parts) > 1 else None
-            label = None if top is None or top.lower() in UNLABELLED else top
-            yield stat_file(root, path.as_posix(), label)
+        yield folder, folders, sorted(n for n in names if not n.startswith("."))
 
 
 def stat_file(root: Path, path: str, label: str | None) -> Found:

@@ -1,145 +1,138 @@
-"""Tables of paths and labels as people write them."""
+"""Places that a manifest or tables of images list, with the labels there."""
 
-import csv
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from labelgap.core.errors import DataError
-from labelgap.project.images.found import MANIFEST_BYTES, Found, Unreadable, stat_file
+from labelgap.core.wording import counted
+from labelgap.data.labels import SHOWN, Labels, listed, read_labels
+from labelgap.project.images.columns import image_column, label_column
+from labelgap.project.images.found import Found, Unreadable, stat_file, walk_folder
+from labelgap.project.images.naming import Finder, relative
 from labelgap.project.images.readers import Tables
+from labelgap.project.images.reading import Table, read_table
+from labelgap.project.images.tables import fused
 
-# ------------------------------------------------------------------------------ manifests
 
+def from_manifest(root: Path, manifest: Path) -> tuple[list[Found], list[str]]:
+    """The places that a table lists, by path, and what a person must know of the reading.
 
-def read_table(file: Path) -> list[dict[str, str]]:
-    """Rows of a CSV or JSONL file as text by column name; columns are case-insensitive.
+    A name that is no path of the folder is looked for among its files as `Finder` does.
 
-    Raises `DataError` naming file and line.
+    Raises `DataError` with all bad rows: without a name, with labels that are none, or with two
+    labels of one image; and where no row names a file.
     """
-    try:
-        if file.stat().st_size > MANIFEST_BYTES:
-            raise DataError(f"{file}: larger than 1 GiB.", "Split it.")
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not UTF-8 text ({error}).", "Save it as UTF-8.") from error
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}).", "Check the path.") from error
-    if file.suffix.lower() in (".jsonl", ".ndjson", ".json"):
-        return [_line(file, number, line) for number, line in _lines(text)]
-    return _comma_separated(file, text)
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield number, line
-
-
-def _line(file: Path, number: int, line: str) -> dict[str, str]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
+    table = read_table(manifest)
+    column = image_column(manifest, table.columns)
+    if column is None:
+        raise DataError(f"{manifest}: no column of paths.", "Name it 'path'.")
+    names = table.texts(column)
+    if not names:
+        raise DataError(f"{manifest}: has no rows.", "List one image a line: path, label.")
+    empty = [table.place(i) for i, name in enumerate(names) if not name.strip()]
+    if empty:
         raise DataError(
-            f"{file}, line {number}: not JSON ({error}).", "One JSON object a line."
-        ) from error
-    if not isinstance(row, dict):
-        raise DataError(f"{file}, line {number}: not a JSON object.", "One JSON object a line.")
-    return {str(k).strip().lower(): _text(file, number, k, v) for k, v in row.items()}
+            f"{manifest}: no path in {listed(empty[:SHOWN], len(empty))}.",
+            "Each row names an image in the column path.",
+        )
+    notes = list(table.notes)
+    entries = _located(root, names, table.spreadsheet, notes)
+    if all(entry.refused for entry in entries):
+        raise DataError(
+            f"{manifest}: none of {counted(len(entries), 'row')} names a file of {root} (column "
+            f"{column!r}, the first: {names[0]!r}, {entries[0].refused}).",
+            "Write paths relative to that folder.",
+        )
+    return _labelled(table, entries), notes
 
 
-def _text(file: Path, number: int, key: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        if key.strip().lower() in ("path", "id", "label", "annotator"):
-            raise DataError(
-                f"{file}, line {number}: {key} is {json.dumps(value)[:60]}.", "Give text."
-            )
-        return json.dumps(value)
-    return str(value).strip()
+def _located(root: Path, names: list[str], spreadsheet: bool, notes: list[str]) -> list[Found]:
+    entries = [_stat(root, name, spreadsheet) for name in names]
+    lost = [i for i, entry in enumerate(entries) if entry.refused]
+    if lost:
+        finder = Finder(root, {f.path: f for f in walk_folder(root)}, spreadsheet)
+        if word := finder.learn(names[i] for i in lost):
+            notes.append(word)
+        for i in lost:
+            found = list(finder.find(names[i]))
+            if len(found) == 1:
+                entries[i] = found[0]
+            elif found:
+                entries[i] = Found(names[i], -1, -1, None, "name of several files")
+    return entries
 
 
-def _comma_separated(file: Path, text: str) -> list[dict[str, str]]:
-    if "\0" in text:
-        raise DataError(f"{file}: contains zero bytes; it is no text file.", "Save it as CSV.")
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
-    rows: list[dict[str, str]] = []
-    header: list[str] = []
-    try:
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                continue
-            if not header:
-                header = [cell.strip().lower() for cell in row]
-                if len(header) == 1 and (mark := next((c for c in ";\t" if c in header[0]), "")):
-                    named = "tabs" if mark == "\t" else "semicolons"
-                    raise DataError(
-                        f"{file}: its columns are separated by {named}.", "Separate them by commas."
-                    )
-                if len(set(header)) < len(header):
-                    raise DataError(f"{file}: a column occurs twice ({', '.join(header)}).")
-                continue
-            if len(row) != len(header):
-                raise DataError(
-                    f"{file}, line {reader.line_num}: {len(row)} columns where the header has "
-                    f"{len(header)}.",
-                    "Quote fields that contain commas.",
-                )
-            rows.append(dict(zip(header, (cell.strip() for cell in row), strict=True)))
-    except csv.Error as error:
-        raise DataError(f"{file}, line {reader.line_num}: {error}.", "Correct the line.") from error
-    if not header:
-        raise DataError(f"{file}: is empty.", "The first line names the columns.")
-    return rows
-
-
-def relative(root: Path, path: str) -> str:
-    """A path of a manifest, relative to the folder; absolute ones inside it are accepted.
-
-    Raises `Unreadable` for one that leads out of the folder.
-    """
-    given = Path(path)
-    if given.is_absolute():
-        for base in (root, root.resolve()):
-            if given.is_relative_to(base):
-                return given.relative_to(base).as_posix()
-        raise Unreadable("outside the folder")
-    plain = os.path.normpath(path).replace(os.sep, "/")
-    if plain == ".." or plain.startswith("../"):
-        raise Unreadable("outside the folder")
-    return plain
-
-
-def from_manifest(root: Path, manifest: Path) -> list[Found]:
-    rows = read_table(manifest)
-    found: dict[str, Found] = {}
-    for number, row in enumerate(rows, 1):
-        path, label = row.get("path", ""), row.get("label") or None
-        if not path:
-            raise DataError(f"{manifest}, row {number}: no path.", "The columns are path, label.")
+def _stat(root: Path, name: str, spreadsheet: bool) -> Found:
+    readings = dict.fromkeys((fused(name), name)) if spreadsheet else {name: None}
+    entry = None
+    for reading in readings:
         try:
-            entry = stat_file(root, relative(root, path), label)
-        except Unreadable as error:
-            entry = Found(path, -1, -1, label, error.reason)
+            entry = stat_file(root, relative(root, reading), None)
+        except (Unreadable, ValueError) as error:
+            reason = error.reason if isinstance(error, Unreadable) else "unreadable"
+            entry = Found(reading, -1, -1, None, reason)
+        if not entry.refused:
+            break
+    assert entry is not None
+    return entry
+
+
+def _labelled(table: Table, entries: list[Found]) -> list[Found]:
+    column = label_column(table.file, table.columns)
+    labels: list[str | None] = [None] * len(entries)
+    if column is not None:
+        cells = table.columns[column]
+        labels = read_labels(cells, str(table.file), place=table.place).texts()
+        if table.spreadsheet:
+            labels = [label if label is None else fused(label) for label in labels]
+    found: dict[str, Found] = {}
+    bad = []
+    for i, (entry, label) in enumerate(zip(entries, labels, strict=True)):
         before = found.get(entry.path)
-        if before is not None and before.label and label and before.label != label:
-            raise DataError(
-                f"{manifest}: {entry.path} is labelled {before.label!r} and {label!r}.",
-                "Keep one of the two rows.",
-            )
-        found[entry.path] = before if before is not None and before.label else entry
+        known = before.label if before is not None else None
+        if known and label and known != label:
+            bad.append(f"{table.place(i)} ({entry.path}: {known!r} and {label!r})")
+        found[entry.path] = entry.labelled(known or label)
+    if bad:
+        raise DataError(
+            f"{table.file}: {counted(len(bad), 'row')} with a second label of an image: "
+            f"{listed(bad[:SHOWN], len(bad))}.",
+            "Keep one row of each image.",
+        )
     return sorted(found.values(), key=lambda f: f.path)
 
 
 # --------------------------------------------------------------------------------- tables
 
 
-def from_tables(root: Path) -> Iterator[Found]:
+def from_tables(root: Path) -> tuple[list[Found], list[str]]:
+    """The rows of a folder's tables, and what a person must know of them.
+
+    Raises `DataError` for tables without rows and what `Tables.labels` refuses.
+    """
     tables = Tables(root)
-    for name in tables.names():
+    read = {name: tables.labels(name) for name in tables.names()}
+    _same_kind(root, read)
+    if read and not any(len(labels.values) for labels in read.values()):
+        raise DataError(f"{root / next(iter(read))}: has no rows.", "Give tables of images.")
+    return list(_rows(root, read)), tables.notes
+
+
+def _rows(root: Path, read: dict[str, Labels]) -> Iterator[Found]:
+    for name, labels in read.items():
         state = (root / name).stat()
-        for row, label in enumerate(tables.labels(name)):
+        for row, label in enumerate(labels.texts()):
             yield Found(f"{name}#{row}", state.st_size, state.st_mtime_ns, label)
+
+
+def _same_kind(root: Path, read: dict[str, Labels]) -> None:
+    """Numbers mean nothing beside names: not of which class they are."""
+    some = {name: labels for name, labels in read.items() if (labels.values >= 0).any()}
+    named = [name for name, labels in some.items() if labels.names is not None]
+    numbered = [name for name, labels in some.items() if labels.names is None]
+    if named and numbered:
+        raise DataError(
+            f"{root / numbered[0]}: has numbers for labels, and {root / named[0]} names its "
+            "classes; what the numbers mean is not known.",
+            "Write the names into all files, or into none.",
+        )

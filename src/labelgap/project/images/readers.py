@@ -8,10 +8,13 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelgap.core.errors import DataError
+from labelgap.data.columns import class_names, image_column, named_labels
+from labelgap.data.labels import Labels, read_labels
 from labelgap.project.images.found import KEPT, MAX_BYTES, Unreadable, outside
 
 
@@ -24,6 +27,7 @@ class Tables:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.notes: list[str] = []
         self._mutex = threading.Lock()
         self._groups: OrderedDict[tuple[str, int], Any] = OrderedDict()
         self._bounds: dict[str, list[int]] = {}
@@ -51,17 +55,17 @@ class Tables:
                 found.append(file.relative_to(root).as_posix())
         return found
 
-    def labels(self, name: str) -> list[str | None]:
-        """The class name of each row; None without one."""
-        schema = self._schema(name)
-        column = next((c for c in ("label", "labels", "fine_label") if c in schema.names), None)
+    def labels(self, name: str) -> Labels:
+        """The labels of a table's rows, by the one rule; all −1 where no column has any."""
+        schema, file = self._schema(name), self.root / name
+        column = named_labels(schema)
         if column is None:
-            return [None] * self._count(name)
-        names = _class_names(schema, column)
-        values = self._column(name, column).to_pylist()
-        if names is None:
-            return [None if v is None else str(v) for v in values]
-        return [names[v] if isinstance(v, int) and 0 <= v < len(names) else None for v in values]
+            rest = [f for f in schema if f.name != image_column(file, schema)]
+            if rest:
+                columns = ", ".join(f"{f.name}: {f.type}" for f in rest)
+                self.notes.append(f"{name} has no column 'label' ({columns}): without labels")
+            return Labels(np.full(self._count(name), -1, dtype=np.int64))
+        return read_labels(self._column(name, column), str(file), class_names(file, schema, column))
 
     def read(self, name: str, row: int) -> bytes:
         """The encoded image of a row. Raises `Unreadable`."""
@@ -141,38 +145,6 @@ class Tables:
             self._bounds[name] = bounds
             self._arrow[f"schema {name}"] = self._parquet(name).schema_arrow
         return self._arrow[f"schema {name}"]
-
-
-def image_column(file: Path, schema: Any) -> str:
-    """The column of encoded images. Raises `DataError` where there is none, or several."""
-
-    def holds(kind: Any) -> bool:
-        if pa.types.is_struct(kind):
-            return any(f.name == "bytes" and holds(f.type) for f in kind)
-        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-    names = [field.name for field in schema if holds(field.type)]
-    for name in ("image", "img"):
-        if name in names:
-            return name
-    if len(names) != 1:
-        raise DataError(
-            f"{file}: {len(names) or 'no'} columns of image bytes ({', '.join(schema.names)}).",
-            "Name the one to use 'image'.",
-        )
-    return str(names[0])
-
-
-def _class_names(schema: Any, column: str) -> list[str] | None:
-    raw = (schema.metadata or {}).get(b"huggingface")
-    if raw is None:
-        return None
-    try:
-        feature = json.loads(raw)["info"]["features"][column]
-    except (ValueError, KeyError, TypeError):
-        return None  # other metadata than expected: the numbers themselves are the names
-    names = feature.get("names") if isinstance(feature, dict) else None
-    return [str(name) for name in names] if names else None
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -19,13 +19,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def defused(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula: an apostrophe before = + - @."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Text that a spreadsheet does not take for a formula: an apostrophe before = + - @, and
+    before apostrophes that stand there, so that `fused` gives every text back."""
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
 
 
 def fused(text: str) -> str:
     """What `defused` made harmless, as it was."""
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+    return text[1:] if text.startswith("'") and defused(text) != text else text
 
 
 def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str], format: str) -> None:
@@ -47,10 +48,16 @@ def write_table(path: Path, rows: Sequence[Row], columns: Sequence[str], format:
 
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([defused(c) for c in columns])
+    # Older Pythons quote what ends lines only if it is their own end of a line.
+    plain, quoting = (
+        csv.writer(text, lineterminator="\n", quoting=how)
+        for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+    )
+    plain.writerow([defused(c) for c in columns])
     for row in rows:
-        writer.writerow([_cell(row.get(c)) for c in columns])
+        cells = [_cell(row.get(c)) for c in columns]
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoting if has_return else plain).writerow(cells)
     return text.getvalue().encode()
 
 

@@ -1,6 +1,7 @@
 """A project on the disk: `FOLDER/.labelgap/`, found from anywhere below the folder."""
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,10 +14,10 @@ from labelgap.data.progress import late_progress
 from labelgap.ledger.events import Event
 from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.project.images import sources
-from labelgap.project.images.found import Found, Unreadable
+from labelgap.project.images.found import Found
 from labelgap.project.images.ingest import Report, ingest
 from labelgap.project.images.items import Items
-from labelgap.project.images.manifest import relative
+from labelgap.project.images.naming import Finder
 from labelgap.project.images.pixels import Pixels
 from labelgap.project.images.readers import Reader
 from labelgap.project.keep.settings import (
@@ -32,6 +33,7 @@ from labelgap.project.keep.settings import (
 )
 
 _SNAPSHOTS = 10
+_HASH = re.compile(r"[0-9a-f]{8,64}")
 _NEAR = 20  # paths that an error names
 BESIDE = (
     "If that is `labelgap label`: its page asks for more images (the button “more images”), and "
@@ -171,11 +173,15 @@ class Project:
         self.ledger.add_classes(new)
         self.change(classes=(*self.classes, *new))
 
-    def find(self) -> list[Found]:
-        """Every place where the project's images should be."""
+    def look(self) -> sources.Places:
+        """Every place where the project's images should be, and what lies beside them."""
         s = self.settings
         manifest = self.root / s.manifest if s.manifest else None
-        return sources.find(self.root, s.source, manifest)
+        return sources.look(self.root, s.source, manifest)
+
+    def find(self) -> list[Found]:
+        """Every place where the project's images should be."""
+        return self.look().found
 
     def add(self, found: list[Found] | None = None) -> Report:
         """Take in what is new in the folder, and note what moved or vanished."""
@@ -190,22 +196,23 @@ class Project:
         return [item for item in self.ledger.outstanding() if item.id not in lost]
 
     def item_of(self, name: str) -> int:
-        """The item of a path (relative or absolute) or of an id in digits.
+        """The item of a path, of a file's name or stem, or of the first 8 or more digits of its
+        contents' SHA-256; never of a number of ours.
 
-        Raises `UnknownName` with the nearest path.
+        Raises `UnknownName` with the nearest path, or with all that the name fits.
         """
         paths = self.items.paths()
-        try:
-            plain = relative(self.root, name)
-        except Unreadable:
-            plain = name
-        for text in (plain, name):
-            if text in paths:
-                return paths[text]
-        if name.isascii() and name.isdigit() and int(name) < self.items.count():
-            return int(name)
-        near = get_close_matches(plain, paths, n=_NEAR, cutoff=0.5)
-        raise UnknownName("image", name, near or list(paths)[:_NEAR])
+        finder = Finder(self.root, paths)
+        finder.learn([name])
+        found = finder.find(name)
+        if not found and _HASH.fullmatch(name):
+            hashes = self.items.known_hashes()
+            found = {item for digest, item in hashes.items() if digest.startswith(name)}
+        if len(found) == 1:
+            return found.pop()
+        several = [path for path, item in paths.items() if item in found][:_NEAR]
+        near = get_close_matches(name, paths, n=_NEAR, cutoff=0.5)
+        raise UnknownName("image", name, several or near or list(paths)[:_NEAR])
 
     # -------------------------------------------------------------------------- settings
 

@@ -1,7 +1,7 @@
 // One image at a time: the picture, why it was asked for, the classes.
 
 import { find, imageUrl, make, sharp, sure } from "./dom.js";
-import { matching, meaning } from "./keys.js";
+import { digits, matching, meaning } from "./keys.js";
 
 const FEW = 10;
 const RETRY = 1500;
@@ -13,6 +13,7 @@ export class Single {
     this.answer = answer;
     this.undo = undo;
     this.typing = classes.length > FEW;
+    this.numbers = classes.some((name) => /^[0-9]/.test(name));
     this.recent = [];
     this.item = null;
     this.trained = false;
@@ -86,11 +87,19 @@ export class Single {
     return matching(this.classes, order, this.filter.value);
   }
 
+  // The key of each class that is listed, "" where it has none.
+  keys(listed) {
+    if (this.typing && (this.numbers || this.filter.value)) return listed.map(() => "");
+    return digits(listed.map((k) => this.classes[k]));
+  }
+
   showClasses() {
-    const buttons = this.listed().map((k, place) => {
+    const listed = this.listed();
+    const keys = this.keys(listed);
+    const buttons = listed.map((k, place) => {
       const button = make("button", { type: "button", onclick: () => this.choose(k) });
       button.append(make("span", {}, this.classes[k]));
-      if (place < FEW && !this.filter.value) button.append(make("kbd", {}, String((place + 1) % 10)));
+      if (keys[place]) button.append(make("kbd", {}, keys[place]));
       if (this.item.predicted === k) {
         button.classList.add("predicted");
         button.dataset.sure = `predicted ${sure(this.item)}`;
@@ -125,14 +134,15 @@ export class Single {
     // A focused button is pressed by Space and Enter, as everywhere.
     const onButton = event.target.closest?.("button, select, a");
     if (onButton && (event.key === " " || event.key === "Enter")) return false;
-    const meant = meaning(event, this.typing, this.filter.value);
+    const meant = meaning(event, this.typing, this.filter.value, this.numbers);
     if (meant === null || meant.act === "grid") return false;
     if (meant.act) {
       this.act(meant.act);
       return true;
     }
     if (this.item === null) return false;
-    const k = this.listed()[meant.first ? 0 : meant.digit];
+    const listed = this.listed();
+    const k = listed[meant.first ? 0 : this.keys(listed).indexOf(meant.digit)];
     if (k === undefined || (meant.first && !this.filter.value.trim())) return false;
     this.choose(k);
     return true;
