@@ -251,7 +251,7 @@ def refuse_moved_keys(model: type[Settings], values: Mapping[str, Any], where: s
         new = model.moved[key]
         raise ConfigError(
             f"The key '{key}' of {where} is now '{new}', which both axes read.",
-            f"Give it as `--set {new}=…`; a folder that was begun with the old key needs a new run.",
+            f"Write `{new}`; what was begun with the old key needs a new folder.",
         )
 
 
