@@ -73,7 +73,12 @@ TESTS = {
     "methods/daal": _numeric("daal daal_keys alignment"),
     "learn": ["tests/session", "tests/numeric"],
     "session": ["tests/session", "tests/cli"],
-    "ledger": ["tests/session", "tests/project/test_asking.py", "tests/project/test_classes.py"],
+    "ledger": [
+        *(f"tests/session/test_ledger{name}.py" for name in ("", "_crash", "_file", "_model")),
+        "tests/session/test_ledger_readings.py",
+        "tests/project/test_asking.py",
+        "tests/project/test_classes.py",
+    ],
 }
 DEAD = ("killed", "timeout")
 

@@ -1,0 +1,355 @@
+"""The ledger's file: what it is made of, what its copies leave behind, what its errors advise."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from labelgap.core.errors import LedgerError, StorageError
+from labelgap.core.lock import WriterLock
+from labelgap.ledger import file as _sqlite
+from labelgap.ledger import log as log_module
+from labelgap.ledger.ledger import Ledger
+from labelgap.ledger.log import Log
+
+PAGE = 4096
+
+
+def begun(path: Path, labels: int = 2) -> Path:
+    """A closed ledger with some labels."""
+    with Ledger.open(path) as ledger:
+        ledger.set_classes(3)
+        ledger.answers({id: id % 3 for id in range(labels)})
+    return path
+
+
+def names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()}
+
+
+def setting(ledger: Log, pragma: str) -> object:
+    database = ledger._database
+    assert database is not None
+    return database.execute(f"PRAGMA {pragma}").fetchone()[0]
+
+
+# ---------------------------------------------------------------------- what it is
+
+
+def test_the_file_says_what_it_is_to_every_later_version(tmp_path: Path) -> None:
+    """These bytes are in every ledger that people have: neither may change."""
+    head = begun(tmp_path / "ledger.sqlite").read_bytes()[:100]
+    assert head[68:72] == b"lgap"
+    assert int.from_bytes(head[60:64]) == 1
+
+
+def test_another_programs_transaction_is_waited_for(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        assert setting(ledger, "busy_timeout") == 1000 * _sqlite.TIMEOUT >= 5000
+
+
+def test_a_ledger_in_memory_is_for_all_threads() -> None:
+    errors: list[BaseException] = []
+
+    def answer(ledger: Ledger) -> None:
+        try:
+            ledger.answer(1, 2)
+        except BaseException as error:  # noqa: BLE001  (handed to the main thread)
+            errors.append(error)
+
+    with Ledger.open() as ledger:
+        ledger.set_classes(3)
+        thread = threading.Thread(target=answer, args=(ledger,))
+        thread.start()
+        thread.join()
+        assert errors == []
+        assert ledger.labels == {1: 2}
+
+
+def test_a_reader_that_came_first_sees_a_later_writer(tmp_path: Path) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+    with Ledger.open(path, read_only=True) as reader:
+        assert reader.labels == {0: 0, 1: 1}
+        with Ledger.open(path) as writer:
+            writer.answer(7, 2)
+            assert reader.labels == {0: 0, 1: 1, 7: 2}
+
+
+def test_on_a_medium_that_takes_no_file_only_the_ledger_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+    (tmp_path / "ledger.sqlite.lock").unlink()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    for _ in range(2):
+        with Ledger.open(path, read_only=True) as reader:
+            assert reader.labels == {0: 0, 1: 1}
+            assert names(tmp_path) == {"ledger.sqlite"}
+    # A log beside it holds what the file does not: then that is read too.
+    with Ledger.open(path) as writer:
+        writer.answer(7, 2)
+        with Ledger.open(path, read_only=True) as reader:
+            assert reader.labels == {0: 0, 1: 1, 7: 2}
+
+
+def test_a_path_may_have_any_signs(tmp_path: Path) -> None:
+    folder = tmp_path / "a ?mode=ro&#%20é"
+    folder.mkdir()
+    path = begun(folder / "my %41?.sqlite")
+    with Ledger.open(path, read_only=True) as reader:
+        assert reader.labels == {0: 0, 1: 1}
+    assert names(folder) <= {f"my %41?.sqlite{end}" for end in ("", ".lock", "-wal", "-shm")}
+
+
+def test_a_ledger_of_a_network_file_system_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+    monkeypatch.setattr(log_module, "network_file_system", lambda path: "nfs4")
+    with Ledger.open(path, read_only=True) as reader:
+        assert reader.labels == {0: 0, 1: 1}
+
+
+# ---------------------------------------------------------------------- beginning
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+def test_a_log_that_may_hold_labels_is_kept_and_an_empty_one_is_no_log(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    log = tmp_path / f"ledger.sqlite{suffix}"
+    log.write_bytes(b"x")
+    with pytest.raises(LedgerError, match=rf"its log ledger\.sqlite{suffix} is there"):
+        Ledger.open(path)
+    assert log.read_bytes() == b"x"
+    assert not path.exists()
+    log.write_bytes(b"")
+    with Ledger.open(path) as ledger:
+        assert ledger.seq == 0
+
+
+def test_what_is_not_there_yet_is_made_under_the_lock_also_without_asking_for_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    held = WriterLock(path)
+    with pytest.raises(LedgerError, match="in use by this process"):
+        Ledger.open(path, lock=False)
+    assert not path.exists()
+    held.release()
+    with Ledger.open(path, lock=False), Ledger.open(path) as second:  # its lock is free again
+        second.set_classes(3)
+    with Ledger.open(path), Ledger.open(path, lock=False) as beside:
+        assert beside.classes == {"num_classes": 3, "none_of_these": False}
+
+
+def test_a_ledger_is_pending_until_it_is_there_and_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    assert _sqlite.pending(path)
+    begun(path)
+    assert not _sqlite.pending(path)
+    monkeypatch.setattr(_sqlite, "MIGRATIONS", (*_sqlite.MIGRATIONS, "CREATE TABLE t (x);"))
+    assert _sqlite.pending(path)
+
+
+def test_all_steps_that_are_missing_are_taken_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+    steps = ("CREATE TABLE a (x);", "ALTER TABLE a RENAME TO b;", "INSERT INTO b VALUES (7);")
+    monkeypatch.setattr(_sqlite, "MIGRATIONS", (*_sqlite.MIGRATIONS, *steps))
+    for opened in (path, tmp_path / "new.sqlite"):  # an old one, and one that begins
+        with Ledger.open(opened) as ledger:
+            database = ledger._database
+            assert database is not None
+            assert database.execute("SELECT x FROM b").fetchall() == [(7,)]
+            assert _sqlite.version_of(database) == len(_sqlite.MIGRATIONS)
+    with Ledger.open(path, read_only=True) as ledger:
+        assert ledger.labels == {0: 0, 1: 1}
+    assert (tmp_path / "ledger.v1.sqlite").exists()
+    assert not (tmp_path / "new.v1.sqlite").exists()
+
+
+# ---------------------------------------------------------------------- checked
+
+
+@pytest.mark.parametrize("lost", [1, 512, PAGE - 512])
+def test_a_last_page_that_is_cut_anywhere_is_found(tmp_path: Path, lost: int) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+    whole = path.read_bytes()
+    assert len(whole) % PAGE == 0
+    path.write_bytes(whole[:-lost])
+    with pytest.raises(LedgerError, match="its last page is cut"):
+        Ledger.open(path)
+    # With a log beside it the rest may be in there: then SQLite is the judge.
+    (tmp_path / "ledger.sqlite-wal").write_bytes(b"")
+    said = ""
+    try:
+        _sqlite.check(path)
+    except LedgerError as error:
+        said = error.cause
+    assert "its last page is cut" not in said
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(StorageError, match="cannot be read: Permission denied") as caught:
+        _sqlite.check(path)
+    assert str(path) in caught.value.cause
+
+
+def test_a_check_tells_the_version(tmp_path: Path) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+    before = path.read_bytes()
+    assert _sqlite.check(path) == len(_sqlite.MIGRATIONS)
+    assert path.read_bytes() == before
+
+
+# ---------------------------------------------------------------------- copies
+
+
+def test_a_copy_takes_a_free_name_beside_a_stranger(tmp_path: Path) -> None:
+    stranger = tmp_path / "copy.sqlite"
+    stranger.write_text("mine")
+    with Ledger.open() as ledger:
+        ledger.set_classes(3)
+        for number in (2, 3):
+            made = ledger.snapshot(stranger, beside=True)
+            assert made == tmp_path / f"copy-{number}.sqlite"
+            made.write_text("a stranger too")
+        assert ledger.snapshot(tmp_path / "new.sqlite", beside=True).name == "new.sqlite"
+        with pytest.raises(LedgerError, match="not an older snapshot") as caught:
+            ledger.snapshot(stranger)
+        assert str(stranger) in caught.value.cause
+    assert stranger.read_text() == "mine"
+
+
+def test_a_copy_is_one_file_that_any_program_can_read(tmp_path: Path) -> None:
+    (tmp_path / "copies").mkdir()
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        ledger.set_classes(3)
+        for label in (1, 2):  # the second replaces the first
+            ledger.answer(5, label)
+            copy = ledger.snapshot(tmp_path / "copies" / "copy.sqlite")
+            assert names(copy.parent) == {"copy.sqlite"}
+            assert copy.read_bytes()[18:20] == b"\x01\x01"  # no write-ahead log
+    with closing(sqlite3.connect(copy)) as database:
+        rows = database.execute("SELECT label FROM events WHERE id = 5 ORDER BY seq")
+        assert rows.fetchall() == [(1,), (2,)]
+
+
+def test_an_empty_ledgers_copy_is_replaced_by_a_fuller_one(tmp_path: Path) -> None:
+    with Ledger.open() as ledger:
+        copy = ledger.snapshot(tmp_path / "copy.sqlite")
+        ledger.set_classes(3)
+        assert ledger.snapshot(copy) == copy
+    with Ledger.open(copy, read_only=True) as again:
+        assert again.seq == 1
+
+
+def test_names_are_free_in_their_order_and_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.sqlite"
+    found = []
+    for _ in range(3):
+        found.append(_sqlite.unused(path).name)
+        (tmp_path / found[-1]).touch()
+    assert found == ["a.sqlite", "a-2.sqlite", "a-3.sqlite"]
+    assert _sqlite.unused(path, ".v1").name == "a.v1.sqlite"
+    seen: list[str] = []
+
+    def taken(self: Path) -> bool:
+        seen.append(self.name)
+        return len(seen) < 9_999
+
+    monkeypatch.setattr(Path, "exists", taken)
+    assert _sqlite.unused(path).name == "a-9999.sqlite"
+    monkeypatch.setattr(Path, "exists", lambda self: True)
+    with pytest.raises(LedgerError, match="Ten thousand"):
+        _sqlite.unused(path)
+
+
+def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    target = tmp_path / "copy.sqlite"
+    temporary = f".copy.sqlite.{os.getpid()}.tmp"
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        (tmp_path / f"{temporary}{suffix}").write_bytes(b"half of something" * 100)
+    with Ledger.open() as ledger:
+        ledger.set_classes(3)
+        ledger.snapshot(target)
+    assert names(tmp_path) == {"copy.sqlite"}
+    with Ledger.open(target, read_only=True) as copy:
+        assert copy.seq == 1
+
+
+def test_a_copy_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        done.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")
+        fsync(descriptor)
+
+    def renamed(old: Path, new: Path) -> None:
+        done.append("rename")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    with _sqlite.replacing(tmp_path / "file") as new:
+        assert new.parent == tmp_path
+        new.write_bytes(b"content")
+        assert not (tmp_path / "file").exists()
+    assert done == ["file", "rename", "folder"]
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+# ---------------------------------------------------------------------- advice
+
+
+def failing(error: Exception, path: Path | None) -> StorageError:
+    with pytest.raises(StorageError) as caught, _sqlite.named_errors(path, "written"):
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("database or disk is FULL", "Free some disk space"),
+        ("No space left on device", "Free some disk space"),
+        ("attempt to write a readonly database", "writable"),
+        ("Read-only file system", "writable"),
+        ("Permission denied", "writable"),
+        ("database is locked", "Another program"),
+        ("Device or resource busy", "Another program"),
+        ("database disk image is malformed", "Restore a snapshot"),
+        ("file is not a database", "Restore a snapshot"),
+        ("disk I/O error", "Check the disk"),
+    ],
+)
+@pytest.mark.parametrize("kind", [sqlite3.OperationalError, OSError])
+def test_the_cure_is_that_of_the_cause(
+    text: str, cure: str, kind: Callable[[str], Exception]
+) -> None:
+    error = failing(kind(text), Path("x.sqlite"))
+    assert error.cause == f"x.sqlite could not be written: {text}."
+    assert cure in error.cure
+    assert failing(kind(text), None).cause.startswith("The ledger in memory could not be")
