@@ -219,8 +219,8 @@ def departures(config: Mapping[str, Any]) -> list[Departure]:
     found = []
     for part, model in models.items():
         for row in describe(model):
-            value = config[part].get(row["key"])
-            if row["paper"] and value != row["paper"][0]:
+            value = config.get(part, {}).get(row["key"])
+            if row["paper"] and value not in (None, row["paper"][0]):
                 found.append(Departure(f"{part}.{row['key']}", value, *row["paper"]))
     return found
 
