@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from labelgap.bench.grid.grid import current_config
+from labelgap.bench.grid.grid import current_config, file_grid
 from labelgap.check.case import INITIAL, Case, tiny_task
 from labelgap.core.config import RunConfig
 from labelgap.core.device import machine
@@ -190,3 +190,18 @@ def test_the_querys_own_critic_obeys_the_table(monkeypatch: pytest.MonkeyPatch) 
         session.fit()
         session.ask(5)
         assert seen == [(7, session.training.network.feature_dim)] * 2
+
+
+def test_an_arm_of_a_grid_sets_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "grid.toml"
+    file.write_text(
+        'methods = ["random", {name = "spherical", method = "daal", '
+        'mixture = {covariance = "spherical"}}]\n'
+        'objectives = [{name = "z alone", objective = "daal", critic = {statistics = false}}]\n'
+    )
+    arms = {cell.arm: cell.config for cell in file_grid(file).cells}
+    assert arms["spherical"].mixture["covariance"] == "spherical"
+    assert arms["z alone + random"].critic["statistics"] is False
+    file.write_text(file.read_text().replace("mixture = {covariance", "objective = {covariance"))
+    with pytest.raises(ConfigError, match=r"grid.toml, line 1: .*now 'mixture.covariance'"):
+        file_grid(file)

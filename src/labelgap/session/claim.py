@@ -41,7 +41,7 @@ def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
             write_text(file, json.dumps(facts, indent=1))
             return []
         if difference:
-            refuse_moved(saved["config"], str(folder))
+            refuse_moved(saved.get("config", {}), str(folder))
             key, (old, new) = next(iter(difference.items()))
             raise FolderError(
                 f"{folder} belongs to another configuration: {key} is {old!r} there and {new!r} "

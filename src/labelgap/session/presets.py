@@ -213,14 +213,14 @@ def departures(config: Mapping[str, Any]) -> list[Departure]:
     """
     if config["preset"] != "paper":
         return []
-    known = {"objective": OBJECTIVES, "acquisition": ACQUISITIONS}
+    known: dict[str, Mapping[str, Any]] = {"objective": OBJECTIVES, "acquisition": ACQUISITIONS}
     classes = {a: c for a in known if (c := known[a].get(config[f"{a}_name"]))}
-    models = {axis: cls.Options for axis, cls in classes.items()} | tables_of(*classes.values())
+    models = tables_of(*classes.values()) | {axis: cls.Options for axis, cls in classes.items()}
     found = []
     for part, model in models.items():
         for row in describe(model):
-            value = config[part].get(row["key"])
-            if row["paper"] and value != row["paper"][0]:
+            value = config.get(part, {}).get(row["key"])
+            if row["paper"] and value not in (None, row["paper"][0]):
                 found.append(Departure(f"{part}.{row['key']}", value, *row["paper"]))
     return found
 

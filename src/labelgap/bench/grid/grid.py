@@ -7,7 +7,8 @@ imbalance, another budget). A grid's file:
     base = "cpu"                          # the preset of `labelgap run` that cells start from
     datasets = ["fashion-mnist"]          # or {name = "cifar10", settings = {...}}
     methods = ["random", "daal", "cross-entropy+margin", "./mine.py",
-               {name = "no DA", method = "daal", objective = {align = false}}]
+               {name = "no DA", method = "daal", objective = {align = false}},
+               {name = "spherical", method = "daal", mixture = {covariance = "spherical"}}]
     objectives = ["cross-entropy", {name = "Reg", objective = "daal", options = {align = false}}]
     acquisitions = ["random", "margin"]   # objectives × acquisitions are further arms
     cross = "diagonal"                    # or "full": see `_crossed`
