@@ -13,7 +13,7 @@ from labelgap.core.errors import LedgerError, StorageError
 from labelgap.core.lock import WriterLock
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger import log as log_module
-from labelgap.ledger.ledger import Ledger
+from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.ledger.log import Log
 
 PAGE = 4096
@@ -41,8 +41,9 @@ def setting(ledger: Log, pragma: str) -> object:
 
 
 def test_the_file_says_what_it_is_to_every_later_version(tmp_path: Path) -> None:
-    """These bytes are in every ledger that people have: neither may change."""
-    head = begun(tmp_path / "ledger.sqlite").read_bytes()[:100]
+    """Name and bytes are those of every ledger that people have: they may not change."""
+    head = begun(tmp_path / LEDGER).read_bytes()[:100]
+    assert names(tmp_path) == {"ledger.sqlite", "ledger.sqlite.lock"}
     assert head[68:72] == b"lgap"
     assert int.from_bytes(head[60:64]) == 1
 
@@ -279,9 +280,12 @@ def test_names_are_free_in_their_order_and_end(
 
     monkeypatch.setattr(Path, "exists", taken)
     assert _sqlite.unused(path).name == "a-9999.sqlite"
-    monkeypatch.setattr(Path, "exists", lambda self: True)
+    seen.clear()
+    monkeypatch.setattr(Path, "exists", lambda self: not seen.append(self.name))
     with pytest.raises(LedgerError, match="Ten thousand"):
         _sqlite.unused(path)
+    assert seen[0] == "a.sqlite"
+    assert seen[-1] == "a-9999.sqlite"
 
 
 def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path: Path) -> None:
@@ -295,6 +299,13 @@ def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path: Path) -> None:
     assert names(tmp_path) == {"copy.sqlite"}
     with Ledger.open(target, read_only=True) as copy:
         assert copy.seq == 1
+    left = [tmp_path / f"{temporary}{suffix}" for suffix in ("", "-journal", "-wal", "-shm")]
+    for file in left:
+        file.touch()
+    with _sqlite.replacing(target) as new:
+        assert new == left[0]
+        assert not any(file.exists() for file in left)
+        new.touch()
 
 
 def test_a_copy_is_on_the_disk_before_it_has_its_name(
@@ -333,16 +344,16 @@ def failing(error: Exception, path: Path | None) -> StorageError:
 @pytest.mark.parametrize(
     ("text", "cure"),
     [
-        ("database or disk is FULL", "Free some disk space"),
-        ("No space left on device", "Free some disk space"),
-        ("attempt to write a readonly database", "writable"),
-        ("Read-only file system", "writable"),
-        ("Permission denied", "writable"),
-        ("database is locked", "Another program"),
-        ("Device or resource busy", "Another program"),
-        ("database disk image is malformed", "Restore a snapshot"),
-        ("file is not a database", "Restore a snapshot"),
-        ("disk I/O error", "Check the disk"),
+        ("database or disk is FULL", "Free some disk space and try again"),
+        ("No space left on device", "Free some disk space and try again"),
+        ("attempt to write a readonly database", "Make the file and its folder writable"),
+        ("Read-only file system", "Make the file and its folder writable"),
+        ("Permission denied", "Make the file and its folder writable"),
+        ("database is locked", "Another program is writing"),
+        ("Device or resource busy", "Another program is writing"),
+        ("database disk image is malformed", "Restore a snapshot."),
+        ("file is not a database", "Restore a snapshot."),
+        ("disk I/O error", "Check the disk and the folder"),
     ],
 )
 @pytest.mark.parametrize("kind", [sqlite3.OperationalError, OSError])
@@ -351,5 +362,6 @@ def test_the_cure_is_that_of_the_cause(
 ) -> None:
     error = failing(kind(text), Path("x.sqlite"))
     assert error.cause == f"x.sqlite could not be written: {text}."
-    assert cure in error.cure
+    assert error.cure.startswith(cure)
+    assert error.cure.endswith(".")
     assert failing(kind(text), None).cause.startswith("The ledger in memory could not be")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,24 @@ def test_ids_are_whole_from_0_up_to_62_bits() -> None:
             ledger.answer(1, 1, round=-1)
         with pytest.raises(LedgerError, match="round -1 is out of range"):
             ledger.asked(-1, items(5))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda ledger: ledger.asked(0, items(-3)),
+        lambda ledger: ledger.answer(-3, 1),
+        lambda ledger: ledger.answers({-3: 1}),
+        lambda ledger: ledger.skip(-3),
+        lambda ledger: ledger.undo(-3),
+        lambda ledger: ledger.hold_out([-3]),
+    ],
+)
+def test_an_id_below_0_is_named_as_one(write: Callable[[Ledger], object]) -> None:
+    with begun() as ledger:
+        with pytest.raises(LedgerError, match="The item id -3 is out of range"):
+            write(ledger)
+        assert ledger.seq == 1
 
 
 def test_a_score_is_a_float_and_finite_or_absent() -> None:
@@ -228,11 +247,13 @@ def test_a_retry_must_be_the_same_in_all_that_it_says() -> None:
             "person": lambda: ledger.skip(1, "unsure", person="bert", request="s"),
             "data": lambda: ledger.skip(1, "skip", person="anna", request="s"),
             "label": lambda: ledger.answer(2, 4, person="anna", request="a"),
-            "kind": lambda: ledger.note("fit", {}, round=1, request="a"),
+            "kind 'labelled'": lambda: ledger.skip(2, "skip", person="anna", request="a"),
+            "kind 'skipped'": lambda: ledger.answer(1, 3, person="anna", request="s"),
+            "kind 'undone'": lambda: ledger.note("fit", {}, round=1, request="u"),
             "round": lambda: ledger.note("fit", {}, round=2, request="n"),
         }
         for name, other in others.items():
-            with pytest.raises(LedgerError, match=f"with {name} .* and now comes with"):
+            with pytest.raises(LedgerError, match=f"with {name}.* and now comes with"):
                 other()
         with pytest.raises(LedgerError, match="with person 'anna'"):
             ledger.undo(2, person="bert", request="u")
@@ -256,6 +277,10 @@ def test_an_undo_takes_back_ones_own_last_answer() -> None:
         assert ledger.opinions(1) == {"anna": 1}
         assert ledger.labels == {1: 1}
         assert ledger.opinions(np.int64(2)) == {}
+    with Ledger.open() as ledger:  # an event of any number may be another's
+        ledger.skip(1, person="bert")
+        with pytest.raises(LedgerError, match="An answer about item 1 by 'anna' cannot be undone"):
+            ledger.undo(1, person="anna")
 
 
 # ---------------------------------------------------------------------- readings

@@ -118,7 +118,7 @@ def test_the_initial_set_is_uniform_from_a_stream_of_its_own() -> None:
 class Recorder(Acquisition):
     """Sees what it declares and asks for the first candidates."""
 
-    def __init__(self, needs: set[str], uses: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    def __init__(self, needs: set[str], uses: set[str]) -> None:
         self.needs, self.uses = frozenset(needs), frozenset(uses)
         self.name = "recorder"
 
@@ -130,9 +130,11 @@ def fitted(method: str = "random", **values: Any) -> Session:
     return Case(METHODS[method]).fitted(**values)
 
 
-def seen(session: Session, needs: set[str], uses: set[str] = frozenset(), round: int = 1) -> PoolView:  # type: ignore[assignment]  # fmt: skip
+def seen(
+    session: Session, needs: set[str], uses: set[str] | None = None, round: int = 1
+) -> PoolView:
     return look(
-        session.training, session.objective, Recorder(needs, uses), session.learner,
+        session.training, session.objective, Recorder(needs, uses or set()), session.learner,
         session.pool, session.config, round,
     )  # fmt: skip
 
