@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -365,3 +366,66 @@ def test_the_cure_is_that_of_the_cause(
     assert error.cure.startswith(cure)
     assert error.cure.endswith(".")
     assert failing(kind(text), None).cause.startswith("The ledger in memory could not be")
+
+
+# ---------------------------------------------------------------------- opened, closed, forked
+
+
+def test_a_ledger_that_cannot_be_opened_lets_its_lock_and_its_file_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+    made: list[sqlite3.Connection] = []
+    connect = _sqlite.connect
+
+    def watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        made.append(connect(*arguments, **options))
+        return made[-1]
+
+    def fails(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        if options == {"read_only": True}:  # the check before
+            return connect(*arguments, **options)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(_sqlite, "connect", fails)
+    with pytest.raises(StorageError, match=r"could not be opened: disk I/O error"):
+        Ledger.open(path)
+    monkeypatch.setattr(_sqlite, "connect", connect)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(
+            "INSERT INTO events (time, kind, id, round, person, data)"
+            " VALUES ('', 'undone', 77, 0, '', '{\"undoes\": 1}')"
+        )
+        database.commit()
+    monkeypatch.setattr(_sqlite, "connect", watched)
+    for _ in range(2):  # the lock is free again, or the second would say so
+        with pytest.raises(StorageError, match="contradicts the events before it"):
+            Ledger.open(path)
+    for database in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            database.execute("SELECT 1")
+
+
+def test_another_process_may_neither_read_nor_close_what_this_one_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+    ledger = Ledger.open(path)
+    database, this = ledger._database, os.getpid()
+    assert database is not None
+    monkeypatch.setattr(os, "getpid", lambda: this + 1)  # as in a forked worker
+    said = f"was opened by process {this} and this one is its fork"
+    with pytest.raises(StorageError, match=said):
+        ledger.note("fit", {})
+    with pytest.raises(StorageError, match=said):
+        _ = ledger.labels
+    ledger.close()
+    assert database.execute("SELECT count(*) FROM events").fetchone() == (3,)
+    monkeypatch.undo()
+    database.close()
+    again = Ledger.open(path)
+    database = again._database
+    assert database is not None
+    again.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        database.execute("SELECT 1")
