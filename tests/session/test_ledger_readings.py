@@ -76,6 +76,11 @@ def test_a_score_is_a_float_and_finite_or_absent() -> None:
         finite(math.inf, "score", 3)
 
 
+def test_a_kind_that_is_no_text_is_named() -> None:
+    with begun() as ledger, pytest.raises(LedgerError, match=r"The kind .* is not valid text"):
+        ledger.note("\ud800", {})
+
+
 def test_what_is_no_json_is_refused() -> None:
     assert json.loads(encode({"a": [1, "ü"]})) == {"a": [1, "ü"]}
     for value in (math.nan, {1, 2}):
@@ -201,7 +206,10 @@ def test_the_round_of_an_answer_is_that_of_its_item() -> None:
         assert ledger.answer(1, 1).round == 2
         assert ledger.answer(51, 1).round == 5
         assert ledger.skip(52).round == 5
+        assert ledger.answer(52, 1).round == 5
+        assert ledger.labelled_ids().tolist() == [50, 1, 51, 52]
         assert ledger.answer(1, 2, round=7).round == 7
+        assert ledger.labelled_in_round(2).tolist() == [1]
         assert ledger.undo(1).round == 7
         assert ledger.answer(50, 2).round == 0
         assert [e.round for e in ledger.answers({60: 1, 61: 1}, round=3)] == [3, 3]
@@ -302,6 +310,10 @@ def test_what_is_handed_out_changes_nothing_inside() -> None:
 
 def test_the_order_of_training_follows_every_change() -> None:
     with begun() as ledger:
+        assert ledger.labelled_ids().tolist() == []
+        ledger.answer(8, 1, round=3)
+        assert ledger.labelled_ids().tolist() == [8]  # after a single event about an item
+        ledger.undo(8)
         ledger.asked(0, items(5, 3, 4))
         ledger.answers({3: 1, 4: 2})
         assert ledger.labelled_ids().tolist() == [3, 4]
@@ -419,6 +431,19 @@ def test_a_lease_lasts_as_long_as_it_was_given_for_ten_minutes_unless_told() -> 
         assert ledger.outstanding_ids("cleo").tolist() == [3, 1, 2]
 
 
+def test_what_one_has_on_lease_comes_in_its_rank_however_it_was_taken() -> None:
+    now = [0.0]
+    with begun() as ledger:
+        ledger._leases.monotonic = lambda: now[0]
+        ledger.asked(0, items(9, 8, 7, 6))
+        ledger.lease(2, "bert", 5)
+        assert ids_of(ledger.lease(1, "anna", 50)) == [7]
+        now[0] = 10.0
+        assert sorted(ids_of(ledger.lease(3, "anna", 50))) == [7, 8, 9]
+        assert ids_of(ledger.lease(3, "anna", 50)) == [9, 8, 7]
+        assert ids_of(ledger.lease(3, "anna", 50)) == ids_of(ledger.lease(4, "anna"))[:3]
+
+
 def test_a_lease_is_renewed_for_what_is_taken_again_alone() -> None:
     now = [0.0]
     with begun() as ledger:
@@ -475,7 +500,20 @@ def test_a_read_only_ledger_says_so_by_its_path(tmp_path: Path) -> None:
         memory.note("fit", {})
 
 
+def test_a_database_that_fails_is_told_by_what_was_tried() -> None:
+    ledger = begun()
+    assert ledger._database is not None
+    ledger._database.close()  # as a disk that is gone
+    with pytest.raises(StorageError, match="The ledger in memory could not be read: "):
+        ledger.queries(0)
+    with pytest.raises(StorageError, match="The ledger in memory could not be written: "):
+        ledger.answer(1, 1)
+
+
 def test_times_are_in_universal_time() -> None:
+    with begun() as ledger:
+        ledger._now = lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        assert ledger.answer(1, 1).time == "2026-01-02T03:04:05.000000+00:00"  # all of one length
     with begun() as ledger:
         then = datetime.fromisoformat(ledger.answer(1, 1).time)
     assert then.utcoffset() == timedelta(0)
