@@ -75,7 +75,7 @@ TESTS = {
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust"
     ),
     "methods/daal": _numeric("daal daal_keys alignment"),
-    "learn": ["tests/session", "tests/numeric"],
+    "learn": _session("continue face learner streams training_steps traps"),
     "session": [
         *_session("claim continue face learner metrics pool presets registry session_verbs source"),
         *_session("tables traps weights_file"),
