@@ -74,7 +74,7 @@ TESTS = {
         "draws_by_distance kcenter_steps kmeans_steps linear_solvers mixing_terms "
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust"
     ),
-    "methods/daal": _numeric("daal daal_keys alignment"),
+    "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("tables")],
     "learn": _session("continue face learner streams training_steps traps"),
     "session": [
         *_session("claim continue face learner metrics pool presets registry session_verbs source"),
