@@ -429,3 +429,52 @@ def test_another_process_may_neither_read_nor_close_what_this_one_opened(
     again.close()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         database.execute("SELECT 1")
+
+
+class Stubborn(sqlite3.Connection):
+    """Reads nothing, as SQLite where a killed writer's log must be mended before."""
+
+    said = "attempt to write a readonly database"
+
+    def execute(self, *_: Any) -> sqlite3.Cursor:
+        raise sqlite3.OperationalError(self.said)
+
+
+def test_a_log_that_must_be_mended_is_opened_for_writing_and_nothing_else_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+    connect, made = _sqlite.connect, []
+
+    def first(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+        if not read_only:
+            return connect(path)
+        made.append(sqlite3.connect(path, factory=Stubborn))
+        return made[-1]
+
+    monkeypatch.setattr(_sqlite, "connect", first)
+    assert _sqlite.check(path) == 1
+    with closing(_sqlite._readable(path)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert database.execute("SELECT count(*) FROM events").fetchone() == (3,)
+    monkeypatch.setattr(Stubborn, "said", "disk I/O error")
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        _sqlite._readable(path)
+    assert len(made) == 3
+    for database in made:  # closed
+        with pytest.raises(sqlite3.ProgrammingError):
+            database.total_changes  # noqa: B018
+
+
+def test_a_ledger_that_cannot_be_begun_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(database: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(_sqlite, "_migrate", fails)
+    path = tmp_path / "ledger.sqlite"
+    with pytest.raises(StorageError, match=r"ledger\.sqlite could not be created: .* is full"):
+        Ledger.open(path)
+    assert names(tmp_path) == {"ledger.sqlite.lock"}
