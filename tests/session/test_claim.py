@@ -16,7 +16,7 @@ from labelgap._version import __version__
 from labelgap.check.case import tiny_task
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine
-from labelgap.core.errors import FolderError
+from labelgap.core.errors import ConfigError, FolderError
 from labelgap.data.types import Split, Task
 from labelgap.session import claim
 from labelgap.session.presets import resolve
@@ -85,6 +85,7 @@ def test_a_start_that_was_refused_leaves_the_folder_free(tmp_path: Path) -> None
     (folder / ".config.json.abc").touch()  # of a process that was killed while it wrote
     assert claim.prepare(folder, config(seed=3), PLACE) == []
     assert claim.read_config(folder).seed == 3
+    assert (folder / "config.json").read_text().startswith('{\n "config"')
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -159,6 +160,16 @@ def test_differences_are_named_by_their_path() -> None:
     assert claim.differing(new, new) == {}
 
 
+def test_keys_of_before_are_looked_for_on_both_axes() -> None:
+    for axis in ("objective", "acquisition"):
+        tree = {f"{axis}_name": "daal", axis: {"critic_lr": 1.0}}
+        with pytest.raises(
+            ConfigError, match=rf"'critic_lr' of {axis} in mine is now 'critic\.lr'"
+        ):
+            claim.refuse_moved(tree, "mine")
+    claim.refuse_moved({"objective_name": "daal", "acquisition_name": "a user's own"}, "mine")
+
+
 # ---------------------------------------------------------------------- the task
 
 
@@ -174,14 +185,16 @@ def test_a_folder_is_of_one_task_from_its_first_answer_on(tmp_path: Path) -> Non
     claim.claim_task(folder, tiny_task())  # nothing was done with the other one
     known = facts(folder)
     assert known["task"] == tiny_task().fingerprint
+    assert (folder / "config.json").read_text().startswith('{\n "config"')
     assert known["config"] == config().model_dump(mode="json")
     (folder / "ledger.sqlite").touch()
     before = (folder / "config.json").stat().st_mtime_ns
     claim.claim_task(folder, tiny_task())
     assert (folder / "config.json").stat().st_mtime_ns == before
     said = re.escape(f"{folder} was begun with other data than these of 'tiny'")
-    with pytest.raises(FolderError, match=said):
+    with pytest.raises(FolderError, match=said) as caught:
         claim.claim_task(folder, other_task())
+    assert caught.value.cure == "Choose another folder, or give the data that it was begun with."
     assert facts(folder) == known
 
 

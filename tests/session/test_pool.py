@@ -161,6 +161,14 @@ def test_a_view_holds_what_is_declared_row_by_row() -> None:
     assert torch.equal(view.inputs(IDS), clean)
 
 
+def test_a_look_tells_how_far_it_is() -> None:
+    session, calls = fitted(), []
+    session.progress = lambda *facts: calls.append(facts)
+    session.acquisition = Recorder({"features"}, set())
+    session.view(1)
+    assert calls == [("predict", 96, 96)]
+
+
 def test_only_what_is_declared_is_computed() -> None:
     session = fitted()
     view = seen(session, set(), {"critic"})

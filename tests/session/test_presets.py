@@ -193,6 +193,11 @@ def test_what_cannot_be_meant_is_named_with_the_nearest(values: dict[str, Any], 
         resolve(values, where="mine")
 
 
+def test_what_has_no_file_is_called_the_configuration() -> None:
+    with pytest.raises(ConfigError, match=r"^configuration\.network = 3: a table"):
+        resolve({"network": 3})
+
+
 def test_an_unknown_preset_is_told_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"Unknown preset 'smok'.*'smoke'"):
         resolve({}, preset="smok")

@@ -17,10 +17,12 @@ from torch import nn
 from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.check.case import INITIAL, Case, tiny_task
+from labelgap.core.config import NetworkSettings
 from labelgap.core.device import Machine
 from labelgap.core.errors import (
     BudgetError,
     ConfigError,
+    DataError,
     FolderError,
     LabelgapError,
     LedgerError,
@@ -32,6 +34,8 @@ from labelgap.ledger import Ledger
 from labelgap.loop.oracle import Oracle
 from labelgap.methods import METHODS
 from labelgap.networks.mlp import MLP
+from labelgap.session import predicting
+from labelgap.session.arguments import given_task, whole_budget
 from labelgap.session.presets import resolve
 from labelgap.session.session import Session
 from labelgap.session.weights import (
@@ -124,6 +128,21 @@ def test_a_session_that_cannot_begin_lets_its_ledger_go(tmp_path: Path) -> None:
             "none_of_these": False,
             "names": ["x", "y"],
         }
+
+
+def test_what_is_handed_over_is_a_task_and_a_whole_number() -> None:
+    task = vectors()
+    assert given_task(task) is task
+    with pytest.raises(DataError, match="this is of type list") as caught:
+        given_task([1])
+    assert caught.value.cure == (
+        "Make one: `labelgap.Task.from_arrays(x, y)`, `.from_dataset(…)` or `labelgap.load`."
+    )
+    found = [whole_budget(n) for n in (1, np.int64(2), True)]
+    assert found == [1, 2, 1]
+    assert type(found[1]) is int
+    with pytest.raises(BudgetError, match="0 items asked for"):
+        whole_budget(0)
 
 
 def test_pairs_and_inputs_that_do_not_fit_are_refused() -> None:
@@ -429,6 +448,46 @@ def test_evaluation_counts_the_test_images_and_leaves_the_network_alone() -> Non
     assert weights_hash(made.training.network) == before
     assert p.dtype == np.float32
     assert np.allclose(p.sum(axis=1), 1.0, atol=1e-6)
+
+
+def test_images_go_through_the_frozen_backbone_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, images = fitted(), np.zeros((4, 9, 9, 3), np.uint8)
+    network, seen = made.training.network, []
+    features = made.task.test.inputs[:4]
+
+    def features_of(*given: Any, **options: Any) -> Any:
+        seen.append((given, options))
+        return features
+
+    monkeypatch.setattr(predicting, "features_of", features_of)
+    told: list[Any] = []
+
+    def progress(*facts: Any) -> None:
+        told.append(facts)
+
+    def ask(inputs: Any, name: str, freeze: bool) -> Any:
+        settings = NetworkSettings(name=name, freeze=freeze)
+        return predicting.probabilities(inputs, network, made.learner, settings, progress)
+
+    found = ask(images, "timm:mine", True)
+    ((given, options),) = seen
+    assert given[0] is images
+    assert given[1:] == (NetworkSettings(name="timm:mine", freeze=True), PLACE)
+    assert options == {"progress": progress}
+    assert told == [("predict", 4, 4)]
+    assert np.array_equal(found, made.predict(features))
+    assert np.array_equal(ask(features, "timm:mine", True), found)  # features are taken as such
+    said = r"The inputs are uint8 \[4, 9, 9, 3\].*items of 'points' have the shape \[5\]"
+    for name, freeze in (("timm:mine", False), ("embedding", True)):
+        with pytest.raises(DataError, match=said) as caught:
+            ask(images, name, freeze)
+        assert caught.value.cure == "Give float32 [n, 5]."
+    assert len(seen) == 1
+    with pytest.raises(DataError, match=r"^The inputs "):
+        ask(np.zeros((3, 4, 4), np.uint8), "mlp", False)
+    nothing = ask(features[:0], "mlp", False)
+    assert nothing.shape == (0, 3)
+    assert nothing.dtype == np.float32
 
 
 # ---------------------------------------------------------------------- weights
