@@ -265,6 +265,8 @@ def test_departures_are_of_the_axes_that_are_there_and_known() -> None:
     # A user's own half is not looked at: nothing of it is the paper's.
     assert [d.key for d in departures(tree | {"objective_name": "mine"})] == ["mixture.temperature"]
     assert departures(tree | {"preset": "cpu"}) == []
+    before = {part: values for part, values in tree.items() if part != "mixture"}
+    assert [d.key for d in departures(before)] == ["objective.reg_start"]
 
 
 def test_a_configuration_is_its_own_resolution() -> None:

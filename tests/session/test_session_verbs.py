@@ -158,8 +158,9 @@ def test_a_whole_configuration_stands_alone() -> None:
     said = r"a whole configuration and seed, preset besides"
     with pytest.raises(ConfigError, match=said):
         Session(vectors(), config, seed=1, preset="cpu")
-    machine = Session(vectors(), config.model_copy(update={"precision": "bfloat16"})).machine
-    assert machine.precision == "bfloat16"
+    for precision in ("bfloat16", "float32"):
+        made = Session(vectors(), config.model_copy(update={"precision": precision}))
+        assert made.machine.precision == precision
 
 
 def test_a_folder_is_opened_as_it_was_left(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_a_folder_is_opened_as_it_was_left(tmp_path: Path) -> None:
     ) as again:
         assert again.config == config
         assert again.machine is PLACE
-        assert again.fitted_round == again.round == 0
+        assert again.fitted_round == again.round == again.training.round == 0
         assert np.array_equal(again.predict(again.task.test.inputs), expected)
         assert calls == [("predict", 9, 9)]
     with pytest.raises(FolderError, match="is no run of labelgap"):
@@ -404,11 +405,49 @@ def test_weights_are_restored_of_the_latest_fit_or_not_at_all(tmp_path: Path) ->
         assert not again.training.network.training
         assert len(again.training.labelled_ids) == 25  # what is known by now
         assert again.training.round == 1
-    weights_file(folder, 0).unlink()
+        again.fit()
+    with session(folder=folder) as again:
+        assert again.restore()
+        assert again.fitted_round == 1
+    weights_file(folder, 1).unlink()
     with session(folder=folder) as again:
         assert not again.restore()
         assert not again.trained.is_there
     assert not fitted().restore()  # there is no folder
+
+
+class Stopped(Exception):
+    """Ctrl-C."""
+
+
+def test_older_weights_do_not_stand_in_for_a_training_that_was_interrupted(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with session(method="margin", folder=folder) as made:
+        answer(made, 20)
+        made.fit()
+        answer(made, 5)
+
+    def stop(stage: str, step: int, of: int) -> None:
+        raise Stopped
+
+    with session(method="margin", folder=folder, progress=stop) as again:
+        with pytest.raises(Stopped):
+            again.fit()
+        assert again.fitted_round == -1
+        with pytest.raises(LabelgapError, match="The training of round 1 was interrupted"):
+            again.choose(3, 2)
+        assert weights_file(folder, 0).exists()
+
+
+def test_a_clock_is_read_when_the_device_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(Machine, "synchronise", lambda self: seen.append("done"))
+    made = fitted()
+    assert seen == ["done"]  # once a stage
+    clock = time.perf_counter
+    monkeypatch.setattr(time, "perf_counter", lambda: seen.append("clock") or clock())
+    made.choose(3, 1)
+    assert seen == ["done", "clock", "done", "clock", "clock"]
 
 
 # ---------------------------------------------------------------------- tell, evaluate, predict
@@ -510,6 +549,7 @@ def test_a_hash_of_weights_is_of_names_and_bytes_in_the_order_of_names() -> None
 def test_a_hash_of_ids_is_of_their_numbers_in_their_order() -> None:
     ids = np.array([3, 1, 2], dtype=np.int64)
     assert ids_hash(ids) == hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
+    assert ids_hash(ids.astype(">i8")) == ids_hash(ids)  # whatever the machine's order of bytes
     assert ids_hash(np.arange(6, dtype=np.int64)[::2]) == ids_hash(np.array([0, 2, 4]))
 
 
@@ -531,7 +571,7 @@ def test_weights_are_kept_by_player_and_come_back_in_evaluation_mode(tmp_path: P
     for name, module in {"network": other.network, **other.modules}.items():
         assert weights_hash(module) == weights_hash(players[name])
         assert not any(part.training for part in module.modules())
-    with pytest.warns(UserWarning, match="are not those that the last fit noted"):
+    with pytest.warns(UserWarning, match=r"anew: they are not those that the last fit noted\."):
         assert not load_weights(file, made.new_training(1), "0" * 64)
     file.write_bytes(b"damaged")
     with pytest.warns(UserWarning, match=r"weights-3\.safetensors are not used.*[^.]\.$"):
