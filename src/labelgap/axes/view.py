@@ -54,7 +54,9 @@ class PoolView:
         history: Mapping[int, Ids] | None = None,
         preset: str = "",
         memory: Mapping[int, Mapping[str, NDArray[Any]]] | None = None,
+        calibrate: Callable[[], float] | None = None,
     ) -> None:
+        self._calibrate = calibrate
         self.memory = memory or {}
         self.round, self.num_classes, self.preset = round, num_classes, preset
         self.labelled_ids, self.labels, self.candidate_ids = labelled_ids, labels, candidate_ids
@@ -105,6 +107,15 @@ class PoolView:
     def pseudo_labels(self) -> Int64[Tensor, " n"]:
         """The network's class of each candidate."""
         return self.candidates("logits").argmax(dim=1)
+
+    def temperature(self) -> float:
+        """What the network's logits are to be divided by for probabilities that hold.
+
+        Found when it is first asked for, by labels that a network was not trained on, which costs
+        about one more training. 1 in views made from arrays alone: their logits are taken as they
+        are.
+        """
+        return self._calibrate() if self._calibrate else 1.0
 
     @torch.no_grad()
     def head(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:

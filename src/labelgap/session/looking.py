@@ -1,5 +1,6 @@
 """How a query looks at the pool: the declared arrays, filled in one pass of the frozen network."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ def look(
     pool: Pool,
     config: RunConfig,
     round: int,
+    calibrate: Callable[[], float],
     progress: Progress | None = None,
 ) -> PoolView:
     """The arrays that the acquisition declared, of the labelled and the candidate ids."""
@@ -73,6 +75,7 @@ def look(
         history={r: ledger.labelled_in_round(r) for r in range(ledger.round + 1)},
         preset=config.preset,
         memory=_memory(ledger),
+        calibrate=calibrate,
     )
 
 

@@ -24,6 +24,7 @@ from labelgap.ledger import LEDGER, Ledger
 from labelgap.networks import build as networks
 from labelgap.networks.network import Network
 from labelgap.session.arguments import given_task, whole_budget
+from labelgap.session.calibrating import calibrated
 from labelgap.session.claim import prepare, read_config
 from labelgap.session.looking import check_query, look, provided
 from labelgap.session.metrics import metrics
@@ -277,6 +278,7 @@ class Session:
             self.pool,
             self.config,
             round,
+            lambda: calibrated(self.trained, self.progress).temperature,
             self.progress,
         )
 
