@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labelgap.data import apart, images
+from labelgap.data import images
 from labelgap.project.images import look
 
 
@@ -40,9 +40,7 @@ def decode(item, channels, shape, image_size):
 
 
 def stacked(chunk, channels, shape, image_size):
-    for item in chunk:
-        _meet(item[1])
-    return apart.stacked(chunk, channels, shape, image_size)
+    return np.stack([decode(item, channels, shape, image_size) for item in chunk])
 
 
 def picture(data, longest):

@@ -92,7 +92,7 @@ def test_no_more_processes_than_allowed_and_the_idle_ones_are_ended(pool):
 
 def test_a_process_that_cannot_be_started_is_no_fault_of_the_image(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(LabelgapError, match="cannot be started: .*nowhere"):
+    with pytest.raises(LabelgapError, match=r"cannot be started: .*nowhere"):
         Decoders(1).run(abs, -1)
 
 
