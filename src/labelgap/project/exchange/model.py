@@ -166,9 +166,18 @@ def export_model(work: Work, out: Path, format: str) -> None:
         raise FolderError(f"{out} is not an empty folder.", "Choose another --out.")
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     data = save(state, {"classes": json.dumps(facts["classes"])})
-    write_atomically(out / TENSORS, lambda file: file.write(data))
-    write_text(out / FACTS, json.dumps(facts, indent=1))
-    write_text(out / "load.py", LOADER)
+    fresh = not out.exists()
+    try:
+        write_atomically(out / TENSORS, lambda file: file.write(data))
+        write_text(out / FACTS, json.dumps(facts, indent=1))
+        write_text(out / "load.py", LOADER)
+    except BaseException:
+        # It was empty: half of a model would be in the way of the next export.
+        for name in (TENSORS, FACTS, "load.py"):
+            (out / name).unlink(missing_ok=True)
+        if fresh and out.exists():
+            out.rmdir()
+        raise
 
 
 def _onnx(model: Classifier, facts: dict[str, Any], out: Path) -> None:
