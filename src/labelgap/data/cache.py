@@ -17,8 +17,8 @@ from labelgap.data.progress import late_progress
 # soon after the last change (seconds) is not kept. FAT has the coarsest clock, 2 s.
 _RACY = 3.0
 CURE = (
-    "Free some disk space and run the same again, or set LABELGAP_CACHE to a folder on a disk with"
-    " room that you may write."
+    "Make room there and run the same again, or set LABELGAP_CACHE to a folder that you may write,"
+    " on a disk with room."
 )
 """Of a cache folder that the disk refuses to write."""
 
@@ -92,4 +92,4 @@ def write_record(path: Path, content: bytes) -> None:
 
 def unwritable(folder: Path, error: OSError) -> DiskError:
     """The error of a cache folder that the disk refuses to write."""
-    return refused(error, f"{folder}", "written", CURE)
+    return refused(error, f"The cache folder {folder}", "written", CURE)
