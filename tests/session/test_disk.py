@@ -8,12 +8,16 @@ import sqlite3
 import numpy as np
 import pytest
 from disks import fill, read_only, small_file_system
+from PIL import Image
 
 from labelgap.core import disk
 from labelgap.core.disk import disk_error, not_the_disk, told, trouble
 from labelgap.core.errors import DiskError, FolderError, LedgerError, StorageError
 from labelgap.core.files import write_text
 from labelgap.core.tensors import read_tensors
+from labelgap.data import load, parquet
+from labelgap.data.idx import read_idx
+from labelgap.frozen.rows import CHUNK, stored
 from labelgap.ledger.file import check
 from labelgap.ledger.ledger import Ledger
 from labelgap.session.claim import read_json
@@ -208,3 +212,68 @@ def test_what_is_damaged_is_still_called_so(tmp_path):
         check(path)
     assert not isinstance(caught.value, DiskError)
     assert "Restore" in caught.value.cure
+
+
+def test_features_on_a_full_disk_are_kept_and_go_on(small):
+    """What was computed before the disk was full is not computed again, nor called damaged."""
+    cache, calls = small / "cache", []
+    shape = (2 * CHUNK + 10, 8)
+
+    def compute(start, stop):
+        calls.append(start)
+        return np.full((stop - start, 8), start, dtype=np.float32)
+
+    def get():
+        return stored(cache / "features" / "k", cache, shape, compute, lambda n: None, {})
+
+    ballast = fill(small)
+    with ballast.open("r+b") as file:
+        file.truncate(ballast.stat().st_size - CHUNK * 8 * 4 - 24_000)
+    with pytest.raises(DiskError, match="the disk is full") as caught:
+        get()
+    assert "LABELGAP_CACHE" in caught.value.cure
+    ballast.unlink()
+    before = len(calls)
+    assert get().features[-1, 0] == 2 * CHUNK
+    assert 0 not in calls[before:]  # its chunk was whole
+    ballast, before = fill(small), len(calls)
+    assert get().features[0, 0] == 0
+    assert len(calls) == before
+    ballast.unlink()
+
+
+def test_packing_on_a_full_disk_goes_on_with_room(small, tmp_path, monkeypatch):
+    for split in ("train", "test"):
+        for k in range(2):
+            folder = tmp_path / "set" / split / f"c{k}"
+            folder.mkdir(parents=True)
+            for i in range(20):
+                pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    for leave in (0, 30_000, 90_000):
+        ballast = fill(small)
+        with ballast.open("r+b") as file:
+            file.truncate(ballast.stat().st_size - leave)
+        with pytest.raises(DiskError, match="the disk is full") as caught:
+            load(str(tmp_path / "set"), cache=small / "cache")
+        assert "LABELGAP_CACHE" in caught.value.cure
+        ballast.unlink()
+    assert len(load(str(tmp_path / "set"), cache=small / "cache").train.labels) == 40
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_data_set_that_the_disk_does_not_give_is_not_called_damaged(
+    tmp_path, monkeypatch, number
+):
+    file = tmp_path / "train.parquet"
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number), str(file))
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", refuse)
+    with pytest.raises(DiskError, match=NUMBERS[number]) as caught:
+        parquet._open(file)
+    assert "anew" not in caught.value.cure
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(DiskError, match=NUMBERS[number]):
+        read_idx(tmp_path / "labels", 1)

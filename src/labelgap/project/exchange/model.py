@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import ConfigError, DataError, FolderError
 from labelgap.core.files import write_atomically, write_text
 from labelgap.core.tensors import mismatch, read_tensors
@@ -96,6 +97,7 @@ def load(folder: Path) -> tuple[Classifier, dict[str, Any]]:
     try:
         facts = json.loads((folder / FACTS).read_text())
     except (OSError, ValueError) as error:
+        not_the_disk(error, folder / FACTS)
         raise DataError(f"{folder / FACTS} cannot be read ({error}).", _CURE) from error
     try:
         return rebuild(facts, read_tensors(folder / TENSORS)), facts
