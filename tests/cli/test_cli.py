@@ -143,7 +143,7 @@ def test_an_output_folder_that_cannot_be_written(
     blocked.write_text("")
     status, text = call(capsys, "run", "--out", str(blocked / "run"), *SMALL)
     assert status == 2
-    assert "Cannot write" in text
+    assert "could not be written: Not a directory" in text
 
 
 def test_a_foreign_folder_is_not_touched(

@@ -15,6 +15,7 @@ from labelgap._version import __version__
 from labelgap.axes.registry import ACQUISITIONS, OBJECTIVES
 from labelgap.core.config import RunConfig, build, refuse_moved_keys
 from labelgap.core.device import Machine
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import FolderError
 from labelgap.core.files import write_text
 from labelgap.data.types import Task
@@ -138,6 +139,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError) as error:
+        not_the_disk(error, file)
         raise FolderError(
             f"{file} cannot be read: {error}.", "Remove the folder and run again."
         ) from error

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from labelgap.bench.grid.grid import Cell, current_config
+from labelgap.core.disk import told
 from labelgap.core.errors import FolderError
 from labelgap.core.files import write_atomically, write_text
 from labelgap.core.lock import WriterLock
@@ -99,7 +100,8 @@ class Store:
         FolderError: the folder holds something else.  InUse: another program has the lock.
         """
         self._refuse_other()
-        self.root.mkdir(parents=True, exist_ok=True)
+        with told(self.root, "made"):
+            self.root.mkdir(parents=True, exist_ok=True)
         return WriterLock(self.root / GRID)
 
     def _refuse_other(self) -> None:
@@ -150,8 +152,9 @@ class Store:
         folder, number = self.folder(cell), 1
         while (target := self.root / "quarantine" / f"{folder.name}-{number}").exists():
             number += 1
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(folder, target)
+        with told(target, "moved there"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(folder, target)
         return target
 
 

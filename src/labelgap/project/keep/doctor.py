@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from labelgap.core.errors import DataError, LabelgapError
+from labelgap.core.errors import DataError, DiskError, LabelgapError
 from labelgap.core.lock import network_file_system
 from labelgap.core.wording import counted
-from labelgap.data.images import decode
+from labelgap.data.apart import decode_apart
 from labelgap.data.progress import late_progress
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger.ledger import LEDGER
@@ -40,12 +40,12 @@ class Finding:
 
 def examine(root: Path) -> list[Finding]:
     """Every check that can be made; one damaged part does not hide the others."""
-    found = [_settings(root), *_ledger(root / HOME)]
+    found = [_settings(root), *_ledger(root / HOME), *_disk(root / HOME)]
     if any(f.state == "error" for f in found):
         return found
     try:
         with Project.open(root, "read") as project:
-            found += [*_items(project), *_files(project), *_disk(project)]
+            found += [*_items(project), *_files(project)]
     except LabelgapError as error:
         found.append(Finding("project", "error", error.cause, error.cure))
     return found
@@ -69,6 +69,8 @@ def _ledger(home: Path) -> Iterator[Finding]:
     try:
         _sqlite.check(file)
         yield Finding("ledger", "ok", "the file is sound")
+    except DiskError as error:  # not damage: nothing is to be restored
+        yield Finding("ledger", "error", error.cause, error.cure)
     except LabelgapError as error:
         newest = newest_sound(home)
         cure = "`labelgap doctor --restore FILE`, with ledger.sqlite of a backup."
@@ -88,8 +90,12 @@ def _ledger(home: Path) -> Iterator[Finding]:
 def _items(project: Project) -> Iterator[Finding]:
     state = project.items.check()
     n = project.items.count()
-    yield Finding("items", "ok" if state == "ok" else "error", f"{counted(n, 'item')}; {state}",
-                  "" if state == "ok" else "Restore a backup.")  # fmt: skip
+    if state != "ok":
+        yield Finding("items", "error", f"{counted(n, 'item')}; {state}", "Restore a backup.")
+    elif n:
+        yield Finding("items", "ok", f"{counted(n, 'item')}; ok")
+    else:
+        yield _no_items(project)
     labels = project.ledger.labels
     strange = [i for i in labels if i >= n]
     if strange:
@@ -114,6 +120,21 @@ def _items(project: Project) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("pixels", "ok", f"{size / 1e6:.0f} MB for {counted(n, 'image')}")
+
+
+def _no_items(project: Project) -> Finding:
+    """A project without an image: there is nothing to ask about."""
+    bad = project.items.files("quarantined")
+    why = "the folder has no image"
+    if bad:
+        why = f"none of {counted(len(bad), 'file')} is a usable image, e.g. {bad[0].path}: "
+        why += bad[0].reason
+    return Finding(
+        "items",
+        "error",
+        f"0 items: {why}; there is nothing to ask about",
+        f"Put images into {project.root} and run `labelgap add`.",
+    )
 
 
 def _files(project: Project) -> Iterator[Finding]:
@@ -160,8 +181,12 @@ def _files(project: Project) -> Iterator[Finding]:
         yield Finding("conflicts", "warning", text, "labelgap status --conflicts")
 
 
-def _disk(project: Project) -> Iterator[Finding]:
-    free = shutil.disk_usage(project.home).free
+def _disk(home: Path) -> Iterator[Finding]:
+    try:
+        free = shutil.disk_usage(home).free
+    except OSError as error:
+        yield Finding("disk", "error", f"{home} cannot be asked for its room ({error.strerror})")
+        return
     state = "ok" if free > _LOW else "warning"
     yield Finding("disk", state, f"{free / 1e9:.1f} GB free", "" if state == "ok" else "Free some.")
 
@@ -186,7 +211,9 @@ def repack(project: Project) -> tuple[int, list[str]]:
                 data = project.reader.read(item.path)
                 if not item.has_content(data):
                     raise Unreadable("other contents")
-                ready[item.id] = decode((item.path, data), CHANNELS, None, project.pixels.side)
+                ready[item.id] = decode_apart(
+                    (item.path, data), CHANNELS, None, project.pixels.side
+                )
             except (Unreadable, DataError):
                 failed.append(item.path)
                 if not _has_pixels(project, item.id):
