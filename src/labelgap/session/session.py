@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -14,22 +14,28 @@ from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.core.config import RunConfig
-from labelgap.core.device import Machine, machine
-from labelgap.core.errors import BudgetError, ConfigError, LabelgapError
+from labelgap.core.device import Machine
+from labelgap.core.errors import BudgetError, LabelgapError
 from labelgap.core.streams import Streams
-from labelgap.core.types import Answer, Ids, Metrics, Progress, Query
+from labelgap.core.types import Ids, Metrics, Progress, Query
 from labelgap.data.types import Task
 from labelgap.learn.learner import Learner
 from labelgap.ledger import LEDGER, Ledger
 from labelgap.networks import build as networks
 from labelgap.networks.network import Network
-from labelgap.session.arguments import given_task, whole_budget
+from labelgap.session.answers import as_answers, check_told
+from labelgap.session.arguments import (
+    configuration,
+    default_machine,
+    given_task,
+    whole_budget,
+)
 from labelgap.session.claim import prepare, read_config
 from labelgap.session.looking import check_query, look, provided
 from labelgap.session.metrics import metrics
 from labelgap.session.pool import Pool
 from labelgap.session.predicting import probabilities
-from labelgap.session.presets import pair_of, resolve
+from labelgap.session.presets import pair_of
 from labelgap.session.trained import Trained
 from labelgap.session.weights import ids_hash
 
@@ -75,9 +81,9 @@ class Session:
         **values: Any,
     ) -> None:
         self.task = task = given_task(task)
-        self.config = _configuration(config, preset, values)
+        self.config = configuration(config, preset, values)
         self.folder = Path(folder) if folder is not None else None
-        self.machine = machine or _default_machine(self.config)
+        self.machine = machine or default_machine(self.config)
         self.progress = progress
         self.streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
@@ -101,6 +107,8 @@ class Session:
         self.ledger = ledger
         subset = self.config.loop.pool_subset
         self.pool = Pool(task, ledger, self.streams, frozenset(without), subset)
+        if (strange := self.pool.strange()) is not None:
+            warnings.warn(str(strange), stacklevel=2)
         if not ledger.classes:
             try:
                 ledger.set_classes(task.num_classes, none_of_these=self.config.data.open_set > 0)
@@ -215,6 +223,7 @@ class Session:
         NumericalError: a score is NaN or infinite.
         """
         number = whole_budget(n)
+        self.pool.check()
         waiting = self.ledger.outstanding(limit=number)
         missing = number - len(waiting)
         if not missing:
@@ -232,7 +241,8 @@ class Session:
         return Query.of([*waiting, *self.ledger.asked(round, query.items())])
 
     def start_with(self, ids: Ids) -> Query:
-        """Record a given initial set instead of a uniform one."""
+        """Record a given initial set of the pool's items instead of a uniform one."""
+        check_told(np.asarray(ids).tolist(), self.task.pool, self.task, True)
         self.ledger.asked(0, Query(ids).items())
         return Query.of(self.ledger.outstanding())
 
@@ -282,18 +292,43 @@ class Session:
 
     # ------------------------------------------------------------------ tell, evaluate
 
-    def tell(self, answers: Iterable[Answer] | Mapping[int, int]) -> None:
+    def tell(self, answers: Any, labels: Any = None, *, allow_unasked: bool = False) -> None:
         """Store answers, all of them or none; never trains.
 
         Partial, late, skipped and corrected ones are normal.
+
+        Parameters
+        ----------
+        answers: {id: label}, pairs (id, label), or `Answer`s, which can skip an item. With
+            `labels`: a query, or ids [n].
+        labels: [n], one for each of them, in their order.
+        allow_unasked: take items of the pool that were never asked, for labels from elsewhere.
+
+        A label is the number of a class (3, 3.0) or its name.
+
+        Raises
+        ------
+        LedgerError: an id that was never asked, or is not in the pool; a number of no class.
+        UnknownName: a name of no class. DataError: what is no id, no label or no pair.
         """
-        if isinstance(answers, Mapping):
-            answers = [Answer(id, label) for id, label in answers.items()]
-        self.ledger.tell(answers)
+        given = as_answers(answers, labels, self.task.classes)
+        check_told([a.id for a in given], self.ledger.asked_ids(), self.task, allow_unasked)
+        self.ledger.tell(given)
+
+    def set_aside_unknown(self) -> list[int]:
+        """Take ids that no item has out of the ledger's state; returns them.
+
+        Older versions stored whatever id was told. The log keeps every event: that they are set
+        aside is one more.
+        """
+        ids = self.ledger.beyond(len(self.task.train))
+        self.ledger.set_aside(ids, f"no item of {self.task.name} has this id")
+        return ids
 
     def evaluate(self) -> Metrics:
         """Accuracy on the test split, or on the held-out labels where there is none."""
         task, network = self.task, self.training.network
+        self.pool.check()
         if len(task.test):
             ids = np.arange(len(task.test))
             split, truth = task.test, task.test.labels
@@ -319,21 +354,3 @@ class Session:
         """
         network, settings = self.training.network, self.config.network
         return probabilities(images, network, self.learner, settings, self.progress)
-
-
-def _configuration(
-    config: RunConfig | None, preset: str | None, values: Mapping[str, Any]
-) -> RunConfig:
-    if config is None:
-        return resolve(values, preset=preset or "smoke")
-    given = [*values, *(["preset"] if preset is not None else [])]
-    if given:
-        raise ConfigError(
-            f"Session was given a whole configuration and {', '.join(given)} besides.",
-            "Put them into the configuration (`resolve({...})`), or give keywords alone.",
-        )
-    return config
-
-
-def _default_machine(config: RunConfig) -> Machine:
-    return machine("auto", config.precision)
