@@ -71,9 +71,9 @@ WRONG_LABELS = [
     ("a column", LABELS[:, None], r"\[12, 1\].*y\[:, 0\]"),
     ("names", np.array(list("abcabcabcabc")), "np.unique"),
     ("NaN", np.where(LABELS == 1, np.nan, 0.0), "row 1 is nan"),
-    ("halves", LABELS / 2, "whole numbers"),
+    ("halves", LABELS / 2, r"row 1 \(0.5, a fraction\)"),
     ("too few", LABELS[:5], "12 inputs but 5 labels"),
-    ("below −1", LABELS - 2, "row 0 has label -2"),
+    ("below −1", LABELS - 2, r"row 0 \(-2\)"),
     ("rows of several lengths", [[0], [1, 2]], "y cannot be made an array"),
 ]  # fmt: skip
 

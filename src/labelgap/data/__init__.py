@@ -23,7 +23,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(
-    name: str,
+    name: str | Path,
     *,
     root: str | Path | None = None,
     image_size: int | None = None,
@@ -50,6 +50,13 @@ def load(
     Raises `UnknownName` for a name that is neither; `DataError` for files that are missing
     or damaged, labels out of range and images of several sizes.
     """
+    if not isinstance(name, (str, Path)):
+        raise DataError(
+            f"A data set is loaded by its name or path; this is {name!r}.",
+            f"Give one of {', '.join(names())}, or the path of a folder; arrays become a task by "
+            "`labelgap.Task.from_arrays(x, y)`.",
+        )
+    name = str(name)
     folder = cache_folder(None if cache is None else Path(cache))
     if image_size is not None and image_size < 1:
         raise DataError(f"image_size is {image_size}.", "Give at least 1 pixel.")

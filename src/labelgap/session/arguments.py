@@ -22,9 +22,9 @@ def given_task(task: Any) -> Task:
 
 
 def whole_budget(n: object) -> int:
-    """A number of items as an int. Raises `BudgetError` for 0, −3, 2.5."""
+    """A number of items as an int. Raises `BudgetError` for 0, −3, 2.5, True."""
     try:
-        number = operator.index(n)  # type: ignore[arg-type]
+        number = 0 if isinstance(n, bool) else operator.index(n)  # type: ignore[arg-type]
     except TypeError:
         number = 0
     if number < 1:
