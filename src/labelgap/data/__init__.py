@@ -14,12 +14,31 @@ from labelgap.data.parquet import find_parquet
 from labelgap.data.source import Source
 from labelgap.data.types import Augment, Split, Task
 
-__all__ = ["Augment", "Split", "Task", "load", "names"]
+__all__ = ["Augment", "Split", "Task", "load", "names", "one_name"]
 
 
 def names() -> tuple[str, ...]:
     """The built-in data sets; `digits` needs no files."""
     return ("digits", *KNOWN)
+
+
+def one_name(name: str) -> str:
+    """The one name of a data set, however its path was typed: `data`, `./data/`, `../here/data`
+    and a link to it are the same folder.
+
+    Below the current folder it is the path from there, which another machine can have too; else
+    the whole path. Names of `names()`, and what is no folder, stay as they are.
+    """
+    if name in names():
+        return name
+    path = Path(name).expanduser()
+    if not name.strip() or not path.is_dir():
+        return name
+    found, here = path.resolve(), Path.cwd().resolve()
+    if not found.is_relative_to(here):
+        return found.as_posix()
+    below = found.relative_to(here).as_posix()
+    return f"./{below}" if below in names() else below
 
 
 def load(

@@ -89,7 +89,7 @@ class State:
     def _forget(self, id: int) -> None:
         """Take an item out of every standing. A round's ranks go on behind its own."""
         for held in (self.labels, self.skipped, self.asked, self.place, self.opinions):
-            held.pop(id, None)  # type: ignore[attr-defined]
+            held.pop(id, None)
         for marked in (self.held_out, self.outstanding, self.shared):
             marked.discard(id)
 

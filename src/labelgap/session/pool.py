@@ -49,6 +49,12 @@ class Pool:
         if (error := self.strange()) is not None:
             raise error
 
+    def set_aside_unknown(self) -> list[int]:
+        """Take ids that no item has out of the ledger's state, by `Ledger.set_aside`."""
+        ids = self.ledger.beyond(len(self.task.train))
+        self.ledger.set_aside(ids, f"no item of {self.task.name} has this id")
+        return ids
+
     def labelled(self) -> tuple[Ids, Int64[np.ndarray, " n"]]:
         """Ids to train on, ascending, and their labels; held-out items, "none" and ids without
         an input left out. Raises as `check`."""

@@ -15,7 +15,7 @@ from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine
-from labelgap.core.errors import BudgetError, LabelgapError
+from labelgap.core.errors import BudgetError, ConfigError, LabelgapError
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids, Metrics, Progress, Query
 from labelgap.data.types import Task
@@ -30,11 +30,11 @@ from labelgap.session.arguments import (
     given_task,
     whole_budget,
 )
-from labelgap.session.claim import prepare, read_config
+from labelgap.session.claim import read_config
 from labelgap.session.looking import check_query, look, provided
-from labelgap.session.metrics import metrics
+from labelgap.session.own_data import claimed
 from labelgap.session.pool import Pool
-from labelgap.session.predicting import probabilities
+from labelgap.session.predicting import evaluated, probabilities
 from labelgap.session.presets import pair_of
 from labelgap.session.trained import Trained
 from labelgap.session.weights import ids_hash
@@ -55,6 +55,7 @@ class Session:
     ledger: an open ledger instead of the folder's own (a labelling project has one).
     without: ids that have a row and no input (their file is lost): their labels are kept and not
         used; the pool must not have them either.
+    extend: the folder's data grew: ids stay what they are, new rows come behind them.
     preset: what the keywords are laid over; "smoke" unless given.
     keywords: method, seed, and trees such as training={"steps": 100}.
 
@@ -63,7 +64,7 @@ class Session:
     ConfigError: a configuration is given and keywords (or a preset) too.
     PairError: the acquisition needs an output that nobody provides.
     DataError: `task` is no Task.
-    FolderError: the folder belongs to another configuration.
+    FolderError: the folder belongs to another configuration, or other data (what differs is said).
     """
 
     def __init__(
@@ -77,10 +78,11 @@ class Session:
         progress: Progress | None = None,
         build: Callable[[], Network] | None = None,
         without: Collection[int] = (),
+        extend: bool = False,
         preset: str | None = None,
         **values: Any,
     ) -> None:
-        self.task = task = given_task(task)
+        task = given_task(task)
         self.config = configuration(config, preset, values)
         self.folder = Path(folder) if folder is not None else None
         self.machine = machine or default_machine(self.config)
@@ -94,16 +96,16 @@ class Session:
                 "vectors.",
                 "Use another objective, or a network on images.",
             )
+        if self.folder is not None and ledger is None:
+            task = claimed(self.folder, self.config, self.machine, task, extend)
+        elif extend:
+            raise ConfigError("extend=True is for a session's own folder.", "Give `folder=` too.")
+        self.task = task
         self.learner = Learner(
             task, self.config.training, self.streams, self.machine, self.config.preset
         )
         if ledger is None:
-            where: Path | str = ":memory:"
-            if self.folder is not None:
-                for warning in prepare(self.folder, self.config, self.machine):
-                    warnings.warn(warning, stacklevel=2)
-                where = self.folder / LEDGER
-            ledger = Ledger.open(where)
+            ledger = Ledger.open(":memory:" if self.folder is None else self.folder / LEDGER)
         self.ledger = ledger
         subset = self.config.loop.pool_subset
         self.pool = Pool(task, ledger, self.streams, frozenset(without), subset)
@@ -316,33 +318,15 @@ class Session:
         self.ledger.tell(given)
 
     def set_aside_unknown(self) -> list[int]:
-        """Take ids that no item has out of the ledger's state; returns them.
+        """Take ids that no item has, which older versions stored, out of the ledger's state.
 
-        Older versions stored whatever id was told. The log keeps every event: that they are set
-        aside is one more.
+        Returns them. The log keeps every event: that they are set aside is one more.
         """
-        ids = self.ledger.beyond(len(self.task.train))
-        self.ledger.set_aside(ids, f"no item of {self.task.name} has this id")
-        return ids
+        return self.pool.set_aside_unknown()
 
     def evaluate(self) -> Metrics:
         """Accuracy on the test split, or on the held-out labels where there is none."""
-        task, network = self.task, self.training.network
-        self.pool.check()
-        if len(task.test):
-            ids = np.arange(len(task.test))
-            split, truth = task.test, task.test.labels
-        else:
-            ids = np.sort(self.ledger.labelled_ids("held-out"))
-            labels = self.ledger.labels
-            split, truth = task.train, np.array([labels[int(i)] for i in ids], dtype=np.int64)
-        if len(ids) == 0:
-            raise LabelgapError(
-                "There is nothing to evaluate on: no test images and no held-out labels.",
-                "Label a held-out share first.",
-            )
-        out = self.learner.predict(network, ids, {"logits"}, split=split, progress=self.progress)
-        return metrics(out["logits"].argmax(dim=1).numpy(), truth, task.num_classes)
+        return evaluated(self.training.network, self.learner, self.pool, self.progress)
 
     def predict(self, images: Any) -> Float32[np.ndarray, "n k"]:
         """Probabilities of the task's classes, in the order of `task.classes`, for any images.
