@@ -247,7 +247,9 @@ def test_a_folder_with_ids_of_no_item_says_so_and_is_repaired_by_an_event(tmp_pa
         labels = s.ledger.labels
     stored_by_an_older_version(folder / LEDGER)
     told = r"4 ids of no item.*66666, 77777, 88888, 99999.*set_aside_unknown"
-    with pytest.warns(UserWarning, match=told), session(folder=folder) as s:
+    with pytest.warns(UserWarning, match=told):
+        opened = session(folder=folder)
+    with opened as s:
         for use in (s.fit, lambda: s.ask(3), s.labelled):
             with pytest.raises(LedgerError, match=told):
                 use()
