@@ -130,7 +130,13 @@ def as_labels(
         check_label_kind(array, where)
     if len(array) != n:
         raise DataError(f"{where}: {n} inputs but {len(array)} labels.", "Give one for each.")
-    return read_labels(pa.array(array), where, names).values
+    if names is None and set(np.unique(array).tolist()) == {-1, 1}:
+        raise DataError(
+            f"{where} are −1 and 1: two classes, or none and one.",
+            "Give `(y > 0).astype(int)` for two classes; `classes=` where −1 is no label.",
+        )
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)  # Arrow takes no other
+    return read_labels(pa.array(native), where, names).values
 
 
 def check_label_kind(labels: NDArray[Any], where: str) -> None:

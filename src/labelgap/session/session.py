@@ -136,6 +136,7 @@ class Session:
         machine: Machine | None = None,
         progress: Progress | None = None,
         build: Callable[[], Network] | None = None,
+        extend: bool = False,
     ) -> "Session":
         """Continue the session of a folder: its configuration, ledger and last weights."""
         session = cls(
@@ -145,6 +146,7 @@ class Session:
             machine=machine,
             progress=progress,
             build=build,
+            extend=extend,
         )
         session.restore()
         return session
