@@ -190,7 +190,7 @@ def test_arrays_become_a_task_as_they_are() -> None:
     assert as_labels([0.0, 2.0], 2, "y").tolist() == [0, 2]
     assert as_labels(np.array([2, 0], ">i4"), 2, "y").tolist() == [2, 0]
     assert as_labels([True, False], 2, "y").tolist() == [1, 0]
-    with pytest.raises(DataError, match="two classes, or none and one.*classes="):
+    with pytest.raises(DataError, match=r"two classes, or none and one.*classes="):
         as_labels([1, -1], 2, "y")
     assert as_labels([1, -1], 2, "y", ("cat", "dog")).tolist() == [1, -1]
 

@@ -240,3 +240,9 @@ def test_features_are_known_by_the_data_that_they_are_of(tmp_path: Path) -> None
     config = resolve({**RUN, "method": "margin"})
     with Session(seen, config, folder=tmp_path, machine=machine("cpu", "float32")) as s:
         assert s.restore()  # who opens a run's folder gives what its network sees
+    (tmp_path / DATA).unlink()  # as an older version left it
+    Session(seen, config, folder=tmp_path, machine=machine("cpu", "float32")).close()
+    with pytest.raises(FolderError, match="other data"):
+        Session(task(), config, folder=tmp_path, machine=machine("cpu", "float32"))
+    with pytest.warns(UserWarning, match="kept no record"):
+        assert loop_run(tmp_path, seen, data_as_loaded=task()) == first

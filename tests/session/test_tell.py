@@ -1,17 +1,20 @@
 """What a person tells is what is stored, or nothing is and the reason is said."""
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
 
 from labelgap.core.errors import DataError, LabelgapError, LedgerError
-from labelgap.core.types import Answer, Query
+from labelgap.core.types import Answer, Query, QueryItem
 from labelgap.data.types import Task
 from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.session.session import Session
@@ -280,3 +283,52 @@ def test_what_is_set_aside_can_be_asked_and_answered_anew() -> None:
         assert event.kind == "labelled"
         assert ledger.labels == {5: 0}
         assert ledger.labelled_ids().tolist() == [5]
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["ask", "answer", "skip", "hold", "undo", "aside"]),
+        st.integers(0, 3),
+        st.integers(0, 2),
+        st.sampled_from(["anna", "ben"]),
+    ),
+    max_size=25,
+)
+
+
+def replayed(events: list[tuple[str, int, int, str]]) -> tuple[Any, ...]:
+    """What stands after the events; those that are refused are left out."""
+    with Ledger.open() as ledger:
+        ledger.set_classes(3)
+        for kind, id, label, person in events:
+            with contextlib.suppress(LedgerError):
+                if kind == "ask":
+                    ledger.asked(0, [QueryItem(id)])
+                elif kind == "answer":
+                    ledger.answer(id, label, person=person)
+                elif kind == "skip":
+                    ledger.skip(id, person=person)
+                elif kind == "hold":
+                    ledger.hold_out([id])
+                elif kind == "undo":
+                    ledger.undo(id, person=person)
+                else:
+                    ledger.set_aside([id], "a test")
+        late = set(ledger.held_out_late()) if ledger.held_out else set()
+        return (
+            ledger.labels,
+            ledger.skipped,
+            ledger.held_out,
+            sorted(ledger.outstanding_ids().tolist()),
+            sorted(ledger.asked_ids().tolist()),
+            {id: ledger.opinions(id) for id in range(4)},
+            sorted(ledger.conflicts()),
+            late <= ledger.held_out,
+        )
+
+
+@given(EVENTS)
+def test_an_item_set_aside_stands_as_if_nothing_had_been_before(events: Any) -> None:
+    last = {id: i for i, (kind, id, _, _) in enumerate(events) if kind == "aside"}
+    later = [event for i, event in enumerate(events) if i > last.get(event[1], -1)]
+    assert replayed(events) == replayed(later)

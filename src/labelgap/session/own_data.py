@@ -16,7 +16,7 @@ from labelgap.core.files import write_text
 from labelgap.data.difference import Difference, difference, extended, in_order
 from labelgap.data.identity import Record, record_of
 from labelgap.data.types import Task
-from labelgap.session.claim import CONFIG, DATA, begun, prepare, read_json
+from labelgap.session.claim import CONFIG, DATA, begun, other_data, prepare, read_json
 
 NO_RECORD = (
     "This folder is of a version that kept no record of its data: these are taken for the ones it "
@@ -70,7 +70,14 @@ def own_data(folder: Path, task: Task, *, extend: bool = False) -> Opened:
 def claimed(folder: Path, config: RunConfig, machine: Machine, task: Task, extend: bool) -> Task:
     """A session's folder made or recognised, and its data (`own_data`); warns of what changed."""
     notices = prepare(folder, config, machine)
-    opened = own_data(folder, task, extend=extend)
+    seen = _trained_on(folder)
+    if seen is not None and not (folder / DATA).exists() and begun(folder):
+        # An older run's: what it was loaded from is not known here, and the run will record it.
+        if seen != task.fingerprint:
+            raise other_data(folder, task)
+        opened = Opened(task)
+    else:
+        opened = own_data(folder, task, extend=extend)
     for notice in (*notices, *opened.notices):
         warnings.warn(notice, stacklevel=3)
     return opened.task
