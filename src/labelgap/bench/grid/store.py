@@ -5,6 +5,7 @@ DIR/results.parquet    the compact results: a finished cell is finished by its r
 DIR/report/            figures, tables, page
 DIR/own/               the files of users' own methods, as they ran
 DIR/cells/NAME/        one run's folder each (not committed)
+DIR/data/              what the data of own folders are (not committed)
 DIR/round0/  failed/  quarantine/  logs/  (not committed)
 """
 
@@ -24,7 +25,7 @@ from labelgap.session.claim import read_json
 SCHEMA = 1
 GRID = "grid.json"
 RESULTS = "results.parquet"
-_PRIVATE = ("cells/", "round0/", "failed/", "quarantine/", "logs/", "*.lock")
+_PRIVATE = ("cells/", "data/", "round0/", "failed/", "quarantine/", "logs/", "*.lock")
 
 
 class Store:
@@ -123,6 +124,11 @@ class Store:
     @property
     def round0(self) -> Path:
         return self.root / "round0"
+
+    @property
+    def data(self) -> Path:
+        """Where it is kept what the data of own folders are."""
+        return self.root / "data"
 
     @property
     def logs(self) -> Path:

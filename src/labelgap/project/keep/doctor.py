@@ -12,6 +12,7 @@ from labelgap.core.errors import DataError, DiskError, LabelgapError
 from labelgap.core.lock import network_file_system
 from labelgap.core.wording import counted
 from labelgap.data.apart import decode_apart
+from labelgap.data.labels import listed
 from labelgap.data.progress import late_progress
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger.ledger import LEDGER
@@ -96,15 +97,16 @@ def _items(project: Project) -> Iterator[Finding]:
         yield Finding("items", "ok", f"{counted(n, 'item')}; ok")
     else:
         yield _no_items(project)
-    labels = project.ledger.labels
-    strange = [i for i in labels if i >= n]
-    if strange:
+    if strange := project.ledger.beyond(n):
         yield Finding(
-            "labels", "error", f"{counted(len(strange), 'label')} of items that do not exist",
-            "items.sqlite and ledger.sqlite are of different backups; restore both from one.",
+            "labels", "error",
+            f"labels, skips or questions of {counted(len(strange), 'item')} that "
+            f"{'does' if len(strange) == 1 else 'do'} not exist: {listed(list(map(str, strange)))}",
+            "If items.sqlite and ledger.sqlite are of different backups, restore both from one; "
+            "else `labelgap doctor --set-aside` takes these out (the log keeps them).",
         )  # fmt: skip
     else:
-        yield Finding("labels", "ok", counted(len(labels), "label"))
+        yield Finding("labels", "ok", counted(len(project.ledger.labels), "label"))
     size = project.pixels.file.stat().st_size if project.pixels.file.exists() else 0
     if size < n * project.pixels.row:
         have = size // project.pixels.row
@@ -189,6 +191,16 @@ def _disk(home: Path) -> Iterator[Finding]:
         return
     state = "ok" if free > _LOW else "warning"
     yield Finding("disk", state, f"{free / 1e9:.1f} GB free", "" if state == "ok" else "Free some.")
+
+
+def set_aside(project: Project) -> list[int]:
+    """Take what was said about items that do not exist out of the ledger's state; their ids.
+
+    The log keeps every event, and has one more for each of them.
+    """
+    strange = project.ledger.beyond(project.items.count())
+    project.ledger.set_aside(strange, "no item of the project has this id")
+    return strange
 
 
 def repack(project: Project) -> tuple[int, list[str]]:
