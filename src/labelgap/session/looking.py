@@ -10,8 +10,7 @@ from labelgap.axes import STANDARD_OUTPUTS, Acquisition, Objective
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.core.config import RunConfig
-from labelgap.core.errors import LabelgapError
-from labelgap.core.types import Ids, Progress, Query
+from labelgap.core.types import Ids, Progress
 from labelgap.data.types import Task
 from labelgap.frozen.embedding import embedding, has_embedding
 from labelgap.learn.learner import Learner
@@ -74,26 +73,6 @@ def look(
         preset=config.preset,
         memory=_memory(ledger),
     )
-
-
-def check_query(query: object, view: PoolView, n: int, name: str) -> None:
-    """A benchmark is worth what this is worth: n distinct candidates, always.
-
-    Raises `LabelgapError` naming the acquisition.
-    """
-    if not isinstance(query, Query):
-        raise LabelgapError(
-            f"Acquisition {name!r} returned a {type(query).__name__}.",
-            "Return `labelgap.Query(ids)`, its ids taken from `view.candidate_ids`.",
-        )
-    ids = np.asarray(query.ids)
-    distinct, known = len(np.unique(ids)), np.isin(ids, view.candidate_ids)
-    if len(ids) != n or distinct != n or not known.all():
-        raise LabelgapError(
-            f"Acquisition {name!r} returned {len(ids)} ids, {distinct} distinct, "
-            f"{int(known.sum())} of them candidates; {n} distinct candidates were asked for.",
-            "This is a defect of the acquisition.",
-        )
 
 
 def _outputs(

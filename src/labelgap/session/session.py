@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from labelgap.axes import check_pair
+from labelgap.axes.acquisition import check_query
 from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
@@ -25,7 +26,7 @@ from labelgap.networks import build as networks
 from labelgap.networks.network import Network
 from labelgap.session.arguments import given_task, whole_budget
 from labelgap.session.claim import prepare, read_config
-from labelgap.session.looking import check_query, look, provided
+from labelgap.session.looking import look, provided
 from labelgap.session.metrics import metrics
 from labelgap.session.pool import Pool
 from labelgap.session.predicting import probabilities
