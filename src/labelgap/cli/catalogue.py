@@ -22,7 +22,8 @@ def _needs(method: "Method") -> list[str]:
     """What must be there: outputs, the network beside its outputs, images rather than vectors."""
     from labelgap.methods import ACQUISITIONS, OBJECTIVES
 
-    acquisition = ACQUISITIONS[method.acquisition]
+    cls = ACQUISITIONS[method.acquisition]
+    acquisition = cls(cls.Options())  # one that is made of others needs what its parts need
     found = sorted(acquisition.needs)
     if acquisition.needs_network:
         found.append("the network itself")
