@@ -4,6 +4,8 @@ Every item belongs to its nearest centre. The next centre is the farthest member
 whose squared distances sum to most: a far item among few is passed over for a crowd.
 """
 
+import heapq
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
@@ -33,8 +35,8 @@ def largest_clusters(
         and sum are infinite.
     ties: among equally far members the smaller draw comes first. When every item coincides with
         a centre the rest follows in the order of the draws.
-    block: columns of distances computed together; changes speed only. Besides the farthest
-        member of the largest cluster, those of the next clusters are likely to be picked soon.
+    block: columns of distances computed together, of the pick and of what is likely to be picked
+        soon; changes speed only.
 
     Exact but for the rounding of distances, which is that of `geometry`'s ladder.
 
@@ -60,8 +62,7 @@ def largest_clusters(
         masses = state.masses()
         pick = state.farthest(int(masses.argmax()), ties)
         if pick not in columns:
-            order = np.argsort(-masses, kind="stable")[:block]
-            at = [state.farthest(int(j), ties) for j in order if masses[j] > 0]
+            at = state.likely(masses, block, ties)
             found = distances(items, items.z[torch.tensor(at, device=z.device)])
             columns = dict(zip(at, found, strict=True))
         picks.append(pick)
@@ -118,3 +119,22 @@ class _Clusters:
         away = self.away[members]
         equals = members[away == away.max()]
         return int(equals[ties[equals].argmin()])
+
+    def likely(
+        self, masses: Float[np.ndarray, " k"], number: int, ties: Float[np.ndarray, " n"]
+    ) -> list[int]:
+        """The next picks, if each new centre attracted nobody but itself; the first is the next."""
+        heap = [(-mass, j) for j, mass in enumerate(masses.tolist()) if mass > 0]
+        heapq.heapify(heap)
+        queues: dict[int, list[int]] = {}
+        found: list[int] = []
+        while heap and len(found) < number:
+            mass, j = heapq.heappop(heap)
+            if j not in queues:
+                members = np.flatnonzero(self.cluster == j)
+                far = np.lexsort((ties[members], -self.away[members]))[:number]
+                queues[j] = members[far[::-1]].tolist()
+            if queues[j]:
+                found.append(queues[j].pop())
+                heapq.heappush(heap, (mass + float(self.away[found[-1]]), j))
+        return found
