@@ -35,6 +35,10 @@ class PoolView:
     passes: function (ids, number) -> stochastic logits [n, t, k]; None without dropout.
     memory: round -> what earlier queries of the run asked to have back (`Query.memory`), and
         the "ids" of its rows.
+    later: items of this round that will be asked for once this query has been answered; 0 but in
+        the loop of a benchmark, for an acquisition that asks in portions.
+    judge: test accuracy of a training with the true labels of these ids beside the labelled ones;
+        None but for a benchmark's upper line.
     """
 
     def __init__(
@@ -55,7 +59,10 @@ class PoolView:
         history: Mapping[int, Ids] | None = None,
         preset: str = "",
         memory: Mapping[int, Mapping[str, NDArray[Any]]] | None = None,
+        later: int = 0,
+        judge: Callable[[Ids], float] | None = None,
     ) -> None:
+        self.later, self.judge = later, judge
         self.memory = memory or {}
         self.round, self.num_classes, self.preset = round, num_classes, preset
         self.labelled_ids, self.labels, self.candidate_ids = labelled_ids, labels, candidate_ids

@@ -54,6 +54,8 @@ def methods() -> None:
         console.print(f"\n[bold]{title}[/]")
         table = Table.grid(padding=(0, 2))
         for name in sorted(classes):
+            if getattr(classes[name], "upper_line", False):
+                continue  # no method
             first = (classes[name].__doc__ or "").splitlines()[0]
             table.add_row(f"[bold]{name}[/]", escape(first))
         console.print(table)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Int64
 
-from labelgap.axes.acquisition import Acquisition, check_query
+from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.errors import ConfigError, LabelgapError
 from labelgap.core.types import Query
-from labelgap.methods.parts import part, take_over
+from labelgap.methods.parts import asked, part, take_over
 from labelgap.select.top import check_budget
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Refine(Acquisition):
                 "Choose others: `--set acquisition.members=...`.",
             )
         chooses = self._part(o.final, view.preset)
-        query = _asked(chooses, view.subset(left, "refine/final"), n)
+        query = asked(chooses, view.subset(left, "refine/final"), n, "refine")
         notes: dict[str, float | int | str] = {"left": len(left), **query.notes}
         if failed:
             notes["left_out"] = "; ".join(f"{name}: {why}" for name, why in failed.items())
@@ -147,7 +147,7 @@ class Refine(Acquisition):
                 rows = np.sort(rng.permutation(left)[:seen])
                 some = view.subset(rows, f"refine/{level}/{name}", i)
                 try:
-                    ids = _asked(member, some, n).ids
+                    ids = asked(member, some, n, "refine").ids
                 except LabelgapError as error:
                     if o.failing == "refuse":
                         raise
@@ -160,20 +160,6 @@ class Refine(Acquisition):
         if len(kept) > max(n, o.most):
             kept = np.sort(rng.permutation(kept)[: max(n, o.most)])
         return kept if len(kept) else left
-
-
-def _asked(member: Acquisition, view: "PoolView", n: int) -> Query:
-    """A member's own query, checked; whatever goes wrong in it is told with its name."""
-    try:
-        query = member.select(view, n)
-        check_query(query, view, n, member.name)
-    except Exception as error:
-        raise LabelgapError(
-            f"{member.name!r}, a part of `refine`, failed in round {view.round}: "
-            f"{type(error).__name__}: {error}",
-            "Take it out of `acquisition.members`, or set `acquisition.failing=leave-out`.",
-        ) from error
-    return query
 
 
 method(

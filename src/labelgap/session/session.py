@@ -80,6 +80,7 @@ class Session:
         self.folder = Path(folder) if folder is not None else None
         self.machine = machine or _default_machine(self.config)
         self.progress = progress
+        self.judge: Callable[[Ids], float] | None = None  # a benchmark's upper line has one
         self.streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
         check_pair(self.objective, self.acquisition, provided(self.config, task))
@@ -204,11 +205,16 @@ class Session:
 
     # ------------------------------------------------------------------ ask
 
-    def ask(self, n: SupportsIndex) -> Query:
+    def ask(self, n: SupportsIndex, *, later: int = 0) -> Query:
         """The next `n` items to label: outstanding ones first, then new ones.
 
         The query is in the ledger before it is returned. Without any label it is the initial
         set: uniform, from a stream of its own. It changes no parameter and no buffer.
+
+        Parameters
+        ----------
+        later: items of the same round that are asked for after this query's answers, for an
+            acquisition that reads them (`Acquisition.portion`); `ask_more` asks for these.
 
         Raises
         ------
@@ -229,15 +235,37 @@ class Session:
                 f"of {len(self.task.pool)} in the pool.",
                 "Lower `--budget`, `--rounds` or `--initial`, or raise `--pool-subset`.",
             )
-        query = Query(self.pool.initial(missing)) if first else self.choose(missing, round)
+        if first:
+            query = Query(self.pool.initial(missing))
+        else:
+            query = self.choose(missing, round, later=later)
         return Query.of([*waiting, *self.ledger.asked(round, query.items())])
+
+    def ask_more(self, n: int, *, later: int = 0) -> Query:
+        """`n` further items of the latest round, chosen by the network that chose the others and
+        by the answers to them.
+
+        Raises
+        ------
+        LabelgapError: the network has seen answers of this round, or is gone.
+        """
+        if not self.trained.is_there:
+            self.restore()
+        if self.fitted_round != self.round - 1:
+            raise LabelgapError(
+                f"Round {self.round} is half asked, and the network that chose its first half "
+                f"(of round {self.round - 1}) is not there.",
+                "Put its weights back into the folder, or run in another one.",
+            )
+        query = self.choose(n, self.round, later=later)
+        return Query.of(self.ledger.asked(self.round, query.items()))
 
     def start_with(self, ids: Ids) -> Query:
         """Record a given initial set instead of a uniform one."""
         self.ledger.asked(0, Query(ids).items())
         return Query.of(self.ledger.outstanding())
 
-    def choose(self, n: int, round: int) -> Query:
+    def choose(self, n: int, round: int, *, later: int = 0) -> Query:
         """n candidates by the acquisition, checked and noted as in `ask`, but not yet asked.
 
         For callers that put other questions in between: they record the whole batch themselves
@@ -252,6 +280,7 @@ class Session:
             self.restore()
         started = time.perf_counter()
         view = self.view(round)
+        view.later, view.judge = later, self.judge
         self.machine.synchronise()
         scored = time.perf_counter()
         query: Query = self.acquisition.select(view, n)
