@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from labelgap.core.errors import LabelgapError
 from labelgap.core.types import Ids
 from labelgap.loop.oracle import Oracle
 from labelgap.session.metrics import metrics
@@ -31,8 +32,23 @@ def finish_round(session: Session, oracle: Oracle) -> None:
     if portion is None or session.round < 1:
         return
     while (missing := budget - len(session.ledger.queries(session.round))) > 0:
-        session.ask_more(min(portion, missing), later=max(0, missing - portion))
+        _ask_more(session, min(portion, missing), max(0, missing - portion))
         answer(session, oracle)
+
+
+def _ask_more(session: Session, n: int, later: int) -> None:
+    """`n` further items of the latest round, by the network that chose its first ones."""
+    chose = session.round - 1
+    if session.fitted_round != chose:
+        session.restore()
+    if session.fitted_round != chose:
+        raise LabelgapError(
+            f"Round {session.round} is half asked, and the network that chose its first half "
+            f"(of round {chose}) is not there.",
+            "Put its weights back into the folder, or run in another one.",
+        )
+    query = session.choose(n, session.round, later=later)
+    session.ledger.asked(session.round, query.items())
 
 
 def give_judge(session: Session, oracle: Oracle) -> None:

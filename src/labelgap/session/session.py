@@ -214,7 +214,7 @@ class Session:
         Parameters
         ----------
         later: items of the same round that are asked for after this query's answers, for an
-            acquisition that reads them (`Acquisition.portion`); `ask_more` asks for these.
+            acquisition that reads them (`Acquisition.portion`).
 
         Raises
         ------
@@ -240,25 +240,6 @@ class Session:
         else:
             query = self.choose(missing, round, later=later)
         return Query.of([*waiting, *self.ledger.asked(round, query.items())])
-
-    def ask_more(self, n: int, *, later: int = 0) -> Query:
-        """`n` further items of the latest round, chosen by the network that chose the others and
-        by the answers to them.
-
-        Raises
-        ------
-        LabelgapError: the network has seen answers of this round, or is gone.
-        """
-        if not self.trained.is_there:
-            self.restore()
-        if self.fitted_round != self.round - 1:
-            raise LabelgapError(
-                f"Round {self.round} is half asked, and the network that chose its first half "
-                f"(of round {self.round - 1}) is not there.",
-                "Put its weights back into the folder, or run in another one.",
-            )
-        query = self.choose(n, self.round, later=later)
-        return Query.of(self.ledger.asked(self.round, query.items()))
 
     def start_with(self, ids: Ids) -> Query:
         """Record a given initial set instead of a uniform one."""
