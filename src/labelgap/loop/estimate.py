@@ -72,7 +72,9 @@ def estimate(config: RunConfig, task: Task, machine: Machine) -> Cost:
                 )
                 seconds[not stage.supervised] += cost
         pool = min(loop.pool_subset or len(task.pool), len(task.pool))
-        scored = pool * loop.rounds if session.acquisition.needs else 0
+        # Each portion of a round looks at the pool anew.
+        looks = loop.rounds * math.ceil(loop.budget / (session.acquisition.portion or loop.budget))
+        scored = pool * looks if session.acquisition.needs else 0
         predict = per_item * (scored + len(task.test) * (loop.rounds + 1))
     return Cost(sum(seconds.values()) + predict, seconds[False], seconds[True], predict)
 
