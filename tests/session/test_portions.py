@@ -11,6 +11,7 @@ from labelgap.core.device import machine
 from labelgap.core.errors import LabelgapError
 from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.loop import run as loop
+from labelgap.loop.estimate import estimate, looks
 from labelgap.loop.oracle import Oracle
 from labelgap.loop.result import QUERIES
 from labelgap.methods import METHODS
@@ -49,6 +50,11 @@ def test_portions_are_one_round(name, tmp_path):
         assert [e.round for e in ledger.notes("fitted")] == [0, 1, 2]
         assert [e.round for e in ledger.notes("scored")] == [1, 1, 1, 2, 2, 2]
         assert [item.rank for item in ledger.queries(1)] == list(range(1, 9))
+        choosing = [e.data["seconds"]["select"] for e in ledger.notes("scored") if e.round == 2]
+    assert result["rounds"][2]["seconds"]["select"] == pytest.approx(sum(choosing))
+    loop_ = config(name).loop
+    assert looks(loop_, 3) == 6  # as many as the notes say
+    assert looks(loop_, None) == 2
 
 
 def test_the_pool_offered_is_that_of_every_other_method(tmp_path):
@@ -99,3 +105,8 @@ def test_without_a_benchmark_a_query_is_a_round():
         session.fit()
         assert np.unique(session.ask(8).ids).size == 8
         assert session.round == 2
+
+
+def test_a_run_in_portions_can_be_estimated():
+    cost = estimate(config("direct"), tiny_task(), PLACE)
+    assert cost.total >= cost.predict > 0
