@@ -24,7 +24,7 @@ from labelgap.core.types import Progress
 from labelgap.data import simulate
 from labelgap.data.types import Task
 from labelgap.ledger.ledger import LEDGER, Ledger
-from labelgap.loop import round0
+from labelgap.loop import asking, round0
 from labelgap.loop.oracle import Oracle
 from labelgap.loop.result import QUERIES, RESULT, make_result, noted, queries_text, round_entry
 from labelgap.session.claim import (
@@ -116,7 +116,9 @@ def run(
                 session.start_with(oracle.balanced(loop.initial_per_class, order))
             else:
                 session.ask(loop.initial)
-        _answer(session, oracle)
+        asking.answer(session, oracle)
+        asking.give_judge(session, oracle)
+        asking.finish_round(session, oracle)
         while True:
             round, last = session.round, session.round >= loop.rounds
             if not noted(session, "evaluated", round):
@@ -130,8 +132,7 @@ def run(
                 break
             if session.fitted_round != round and not _restored(session, round):
                 _fit(session, last, shared)  # the cached weights are gone: train them again
-            session.ask(loop.budget)
-            _answer(session, oracle)
+            asking.ask_round(session, oracle)
         result = make_result(session, task, machine)
         write_text(folder / QUERIES, queries_text(session))
         write_text(folder / RESULT, json.dumps(result, indent=1))
@@ -183,12 +184,6 @@ def simulates(config: RunConfig) -> bool:
     """Whether the pool or the oracle is not what the data say."""
     plain = DataSettings(name=config.data.name, image_size=config.data.image_size)
     return config.data != plain
-
-
-def _answer(session: Session, oracle: Oracle) -> None:
-    waiting = session.ledger.outstanding()
-    if waiting:
-        session.tell(oracle.answer(session.ask(len(waiting))))
 
 
 def _restored(session: Session, round: int) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from labelgap.axes import check_pair
+from labelgap.axes.acquisition import check_query
 from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
@@ -30,9 +31,8 @@ from labelgap.session.arguments import (
     given_task,
     whole_budget,
 )
-from labelgap.session.calibrating import calibrated
 from labelgap.session.claim import read_config
-from labelgap.session.looking import check_query, look, provided
+from labelgap.session.looking import look, provided
 from labelgap.session.own_data import claimed
 from labelgap.session.pool import Pool
 from labelgap.session.predicting import evaluated, probabilities
@@ -88,6 +88,7 @@ class Session:
         self.folder = Path(folder) if folder is not None else None
         self.machine = machine or default_machine(self.config)
         self.progress = progress
+        self.judge: Callable[[Ids], float] | None = None  # a benchmark's upper line has one
         self.streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
         check_pair(self.objective, self.acquisition, provided(self.config, task))
@@ -216,11 +217,16 @@ class Session:
 
     # ------------------------------------------------------------------ ask
 
-    def ask(self, n: SupportsIndex) -> Query:
+    def ask(self, n: SupportsIndex, *, later: int = 0) -> Query:
         """The next `n` items to label: outstanding ones first, then new ones.
 
         The query is in the ledger before it is returned. Without any label it is the initial
         set: uniform, from a stream of its own. It changes no parameter and no buffer.
+
+        Parameters
+        ----------
+        later: items of the same round that are asked for after this query's answers, for an
+            acquisition that reads them (`Acquisition.portion`).
 
         Raises
         ------
@@ -242,7 +248,10 @@ class Session:
                 f"of {len(self.task.pool)} in the pool.",
                 "Lower `--budget`, `--rounds` or `--initial`, or raise `--pool-subset`.",
             )
-        query = Query(self.pool.initial(missing)) if first else self.choose(missing, round)
+        if first:
+            query = Query(self.pool.initial(missing))
+        else:
+            query = self.choose(missing, round, later=later)
         return Query.of([*waiting, *self.ledger.asked(round, query.items())])
 
     def start_with(self, ids: Ids) -> Query:
@@ -251,7 +260,7 @@ class Session:
         self.ledger.asked(0, Query(ids).items())
         return Query.of(self.ledger.outstanding())
 
-    def choose(self, n: int, round: int) -> Query:
+    def choose(self, n: int, round: int, *, later: int = 0) -> Query:
         """n candidates by the acquisition, checked and noted as in `ask`, but not yet asked.
 
         For callers that put other questions in between: they record the whole batch themselves
@@ -266,6 +275,7 @@ class Session:
             self.restore()
         started = time.perf_counter()
         view = self.view(round)
+        view.later, view.judge = later, self.judge
         self.machine.synchronise()
         scored = time.perf_counter()
         query: Query = self.acquisition.select(view, n)
@@ -284,17 +294,7 @@ class Session:
 
     def view(self, round: int) -> PoolView:
         """The arrays that the acquisition declared, filled in one pass of the frozen network."""
-        return look(
-            self.training,
-            self.objective,
-            self.acquisition,
-            self.learner,
-            self.pool,
-            self.config,
-            round,
-            lambda: calibrated(self.trained, self.progress).temperature,
-            self.progress,
-        )
+        return look(self.trained, self.acquisition, self.config, round, self.progress)
 
     # ------------------------------------------------------------------ tell, evaluate
 
