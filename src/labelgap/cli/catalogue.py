@@ -22,7 +22,8 @@ def _needs(method: "Method") -> list[str]:
     """What must be there: outputs, the network beside its outputs, images rather than vectors."""
     from labelgap.methods import ACQUISITIONS, OBJECTIVES
 
-    acquisition = ACQUISITIONS[method.acquisition]
+    cls = ACQUISITIONS[method.acquisition]
+    acquisition = cls(cls.Options())  # one that is made of others needs what its parts need
     found = sorted(acquisition.needs)
     if acquisition.needs_network:
         found.append("the network itself")
@@ -53,6 +54,8 @@ def methods() -> None:
         console.print(f"\n[bold]{title}[/]")
         table = Table.grid(padding=(0, 2))
         for name in sorted(classes):
+            if getattr(classes[name], "upper_line", False):
+                continue  # no method
             first = (classes[name].__doc__ or "").splitlines()[0]
             table.add_row(f"[bold]{name}[/]", escape(first))
         console.print(table)

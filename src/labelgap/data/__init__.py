@@ -14,7 +14,7 @@ from labelgap.data.parquet import find_parquet
 from labelgap.data.source import Source
 from labelgap.data.types import Augment, Split, Task
 
-__all__ = ["Augment", "Split", "Task", "load", "names"]
+__all__ = ["Augment", "Split", "Task", "load", "names", "one_name"]
 
 
 def names() -> tuple[str, ...]:
@@ -22,8 +22,27 @@ def names() -> tuple[str, ...]:
     return ("digits", *KNOWN)
 
 
+def one_name(name: str) -> str:
+    """The one name of a data set, however its path was typed: `data`, `./data/`, `../here/data`
+    and a link to it are the same folder.
+
+    Below the current folder it is the path from there, which another machine can have too; else
+    the whole path. Names of `names()`, and what is no folder, stay as they are.
+    """
+    if name in names():
+        return name
+    path = Path(name).expanduser()
+    if not name.strip() or not path.is_dir():
+        return name
+    found, here = path.resolve(), Path.cwd().resolve()
+    if not found.is_relative_to(here):
+        return found.as_posix()
+    below = found.relative_to(here).as_posix()
+    return f"./{below}" if below in names() else below
+
+
 def load(
-    name: str,
+    name: str | Path,
     *,
     root: str | Path | None = None,
     image_size: int | None = None,
@@ -50,6 +69,13 @@ def load(
     Raises `UnknownName` for a name that is neither; `DataError` for files that are missing
     or damaged, labels out of range and images of several sizes.
     """
+    if not isinstance(name, (str, Path)):
+        raise DataError(
+            f"A data set is loaded by its name or path; this is {name!r}.",
+            f"Give one of {', '.join(names())}, or the path of a folder; arrays become a task by "
+            "`labelgap.Task.from_arrays(x, y)`.",
+        )
+    name = str(name)
     folder = cache_folder(None if cache is None else Path(cache))
     if image_size is not None and image_size < 1:
         raise DataError(f"image_size is {image_size}.", "Give at least 1 pixel.")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 from labelgap.data.columns import class_names, image_column, label_column
 from labelgap.data.labels import Labels, class_order, read_labels
@@ -114,6 +115,7 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
+    not_the_disk(error, path)
     return DataError(f"{path}: not a readable Parquet file ({error}).", "Get the file anew.")
 
 

@@ -103,7 +103,7 @@ class Cdal(Acquisition):
     def __init__(self, options: Settings) -> None:
         super().__init__(options)
         if self.options.variant == "rl":
-            self.deterministic = False  # type: ignore[misc]
+            self.deterministic = False
 
     def select(self, view: "PoolView", n: int) -> Query:
         check_budget(n, len(view.candidate_ids))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Int64
 from torch import Tensor
 
 from labelgap.axes.acquisition import Acquisition
@@ -44,6 +45,11 @@ class ProbCoverOptions(Settings):
     )
 
 
+def to_cover(view: "PoolView", sample: int) -> Int64[np.ndarray, " m"]:
+    """Rows of the candidates that are to be covered: all, or so many drawn uniformly."""
+    return np.sort(np.argsort(view.ties(), kind="stable")[:sample]).astype(np.int64)
+
+
 @acquisition("probcover")
 class ProbCover(Acquisition):
     """Again and again the candidate whose ball holds the most candidates that no ball covers yet.
@@ -68,10 +74,8 @@ class ProbCover(Acquisition):
         delta = o.delta
         if delta is None:
             delta = purity_radius(both, view.num_classes, o.purity, view.rng("delta"))
-        points = z
-        if size > o.sample:
-            rows = np.argsort(view.ties(), kind="stable")[: o.sample]
-            points = z[torch.from_numpy(np.sort(rows))]
+        rows = to_cover(view, o.sample)
+        points = z if len(rows) == size else z[torch.from_numpy(rows)]
         covers = balls(z, points, delta)
         covered = np.zeros(covers.shape[1], dtype=np.uint8)
         if len(known):

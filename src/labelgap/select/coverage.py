@@ -50,7 +50,7 @@ def purity_radius(
         nearest = torch.minimum(nearest, d2.amin(1))
     if not bool(torch.isfinite(nearest).all()):
         raise LabelgapError(
-            "The radius of ProbCover cannot be found: the embedding is a single cluster.",
+            "The radius of the balls cannot be found: the embedding is a single cluster.",
             "Give it: `--set acquisition.delta=0.5`.",
         )
     return float(np.quantile(nearest.sqrt().cpu().numpy(), 1.0 - purity, method="lower"))

@@ -59,7 +59,11 @@ class Euclidean:
         return len(self.z)
 
     def pairs(self, rows: Int64[Tensor, " r"], cols: Int64[Tensor, " c"]) -> Float[Tensor, "r c"]:
-        return accurate(self.z[rows], self.z[cols], self.mean)
+        return self.to(rows, self.z[cols])
+
+    def to(self, rows: Int64[Tensor, " r"], few: Float[Tensor, "c d"]) -> Float[Tensor, "r c"]:
+        """Squared distances of a few items to a few points, float64, 0 where they coincide."""
+        return accurate(self.z[rows], few, self.mean)
 
     def nearest(self, cols: Int64[Tensor, " c"]) -> Float[Tensor, " n"]:
         out = self.norms + lowest([Factor(self.x, -2.0 * self.x[cols])], self.norms[cols])
