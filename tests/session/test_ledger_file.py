@@ -1,16 +1,17 @@
 """The ledger's file: what it is made of, what its copies leave behind, what its errors advise."""
 
+import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labelgap.core.errors import LedgerError, StorageError
+from labelgap.core.disk import FULL
+from labelgap.core.errors import DiskError, LedgerError, StorageError
 from labelgap.core.lock import WriterLock
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger import log as log_module
@@ -209,9 +210,9 @@ def test_a_file_that_may_not_be_read_is_named(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", refuse)
-    with pytest.raises(StorageError, match="cannot be read: Permission denied") as caught:
+    with pytest.raises(DiskError) as caught:
         _sqlite.check(path)
-    assert str(path) in caught.value.cause
+    assert caught.value.cause == f"{path} could not be read: permission denied."
 
 
 def test_a_check_tells_the_version(tmp_path: Path) -> None:
@@ -336,36 +337,50 @@ def test_a_copy_is_on_the_disk_before_it_has_its_name(
 # ---------------------------------------------------------------------- advice
 
 
-def failing(error: Exception, path: Path | None) -> StorageError:
+def failing(error: Exception, path: Path | None = Path("x.sqlite")) -> StorageError:
     with pytest.raises(StorageError) as caught, _sqlite.named_errors(path, "written"):
         raise error
     return caught.value
 
 
+def numbered(code: int) -> sqlite3.Error:
+    error = sqlite3.OperationalError("so it is")
+    error.sqlite_errorcode = code
+    return error
+
+
 @pytest.mark.parametrize(
-    ("text", "cure"),
+    ("code", "cure"),
     [
-        ("database or disk is FULL", "Free some disk space and try again"),
-        ("No space left on device", "Free some disk space and try again"),
-        ("attempt to write a readonly database", "Make the file and its folder writable"),
-        ("Read-only file system", "Make the file and its folder writable"),
-        ("Permission denied", "Make the file and its folder writable"),
-        ("database is locked", "Another program is writing"),
-        ("Device or resource busy", "Another program is writing"),
-        ("database disk image is malformed", "Restore a snapshot."),
-        ("file is not a database", "Restore a snapshot."),
-        ("disk I/O error", "Check the disk and the folder"),
+        (sqlite3.SQLITE_BUSY, "Another program is writing or reading; close it and try again."),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, "Another program is writing or reading; close it and"),
+        (sqlite3.SQLITE_LOCKED, "Another program is writing or reading; close it and try again."),
+        (sqlite3.SQLITE_CORRUPT, "Restore a snapshot."),
+        (sqlite3.SQLITE_CORRUPT_INDEX, "Restore a snapshot."),
+        (sqlite3.SQLITE_NOTADB, "Restore a snapshot."),
+        (sqlite3.SQLITE_ERROR, "Check the disk and the folder; what was stored before is safe."),
+        (0, "Check the disk and the folder; what was stored before is safe."),
     ],
 )
-@pytest.mark.parametrize("kind", [sqlite3.OperationalError, OSError])
-def test_the_cure_is_that_of_the_cause(
-    text: str, cure: str, kind: Callable[[str], Exception]
-) -> None:
-    error = failing(kind(text), Path("x.sqlite"))
-    assert error.cause == f"x.sqlite could not be written: {text}."
+def test_the_cure_is_that_of_the_databases_number(code: int, cure: str) -> None:
+    error = failing(numbered(code))
+    assert error.cause == "x.sqlite could not be written: so it is."
     assert error.cure.startswith(cure)
-    assert error.cure.endswith(".")
-    assert failing(kind(text), None).cause.startswith("The ledger in memory could not be")
+    assert not isinstance(error, DiskError)
+    plain = failing(sqlite3.ProgrammingError("it is closed"), None)
+    assert plain.cause == "The ledger in memory could not be written: it is closed."
+    assert plain.cure.startswith("Check the disk and the folder")
+
+
+def test_what_the_disk_refuses_is_told_as_such() -> None:
+    full = failing(numbered(sqlite3.SQLITE_FULL))
+    assert isinstance(full, DiskError)
+    assert full.cause == "x.sqlite could not be written: the disk is full (so it is)."
+    assert (full.cure, full.trouble) == (FULL.cure, FULL)
+    full = failing(OSError(errno.ENOSPC, "No space left on device"))
+    assert isinstance(full, DiskError)
+    assert full.cause == "x.sqlite could not be written: the disk is full."
+    assert failing(OSError("odd"), None).cause == "The ledger in memory could not be written: odd."
 
 
 # ---------------------------------------------------------------------- opened, closed, forked
@@ -454,13 +469,13 @@ def test_a_log_that_must_be_mended_is_opened_for_writing_and_nothing_else_is(
 
     monkeypatch.setattr(_sqlite, "connect", first)
     assert _sqlite.check(path) == 1
-    with closing(_sqlite._readable(path)) as database:
+    with closing(_sqlite.readable(path)) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert database.execute("PRAGMA synchronous").fetchone() == (2,)
         assert database.execute("SELECT count(*) FROM events").fetchone() == (3,)
     monkeypatch.setattr(Stubborn, "said", "disk I/O error")
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
-        _sqlite._readable(path)
+        _sqlite.readable(path)
     assert len(made) == 3
     for database in made:  # closed
         with pytest.raises(sqlite3.ProgrammingError):

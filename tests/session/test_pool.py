@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.acquisition import Acquisition, check_query
 from labelgap.axes.view import PoolView
 from labelgap.check.case import Case, tiny_task
 from labelgap.core.errors import LabelgapError
@@ -18,7 +18,7 @@ from labelgap.core.types import NONE_OF_THESE, Query, QueryItem
 from labelgap.data.types import Augment, Split, Task
 from labelgap.ledger import Ledger
 from labelgap.methods import METHODS
-from labelgap.session.looking import check_query, look, provided
+from labelgap.session.looking import look, provided
 from labelgap.session.pool import Pool
 from labelgap.session.session import Session
 
@@ -133,10 +133,8 @@ def fitted(method: str = "random", **values: Any) -> Session:
 def seen(
     session: Session, needs: set[str], uses: set[str] | None = None, round: int = 1
 ) -> PoolView:
-    return look(
-        session.training, session.objective, Recorder(needs, uses or set()), session.learner,
-        session.pool, session.config, round,
-    )  # fmt: skip
+    recorder = Recorder(needs, uses or set())
+    return look(session.trained, recorder, session.config, round)
 
 
 def test_a_view_holds_what_is_declared_row_by_row() -> None:
