@@ -75,10 +75,12 @@ TESTS = {
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust"
     ),
     "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("tables")],
-    "learn": _session("continue face learner streams training_steps traps"),
+    "learn": _session("calibration continue face learner streams training_steps traps"),
     "session": [
-        *_session("claim continue face learner metrics pool presets registry session_verbs source"),
-        *_session("tables traps weights_file"),
+        *_session(
+            "calibration claim continue face learner metrics own_data pool portions presets registry"
+        ),
+        *_session("session_verbs source tables tell traps weights_file"),
         "tests/cli/test_paper.py",
     ],
     "ledger": [

@@ -118,6 +118,15 @@ def test_windows_are_of_one_endless_sequence_of_shuffled_passes(
         assert found.tolist() == np.concatenate(passes)[start : start + size].tolist()
 
 
+def test_a_window_goes_on_into_the_next_passes() -> None:
+    ids = np.array([7, 8, 9])
+    passes = [ids[Streams(SEED).numpy("x", 0, k).permutation(3)] for k in range(4)]
+    whole = np.concatenate(passes).tolist()
+    endless = Endless(ids, Streams(SEED), "x", 0)
+    for start, size in ((1, 9), (0, 1), (2, 2), (4, 1), (5, 4), (3, 3)):
+        assert endless.window(start, size).tolist() == whole[start : start + size]
+
+
 def test_a_pass_is_drawn_once_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     streams, drawn = Streams(SEED), []
     numpy = streams.numpy
@@ -154,7 +163,8 @@ def test_inputs_are_raw_clean_or_augmented_by_kind() -> None:
     for kind, images in expected.items():
         assert torch.equal(inputs.augmented(ids, rng(), kind), normal(images)), kind
     # Crop and flip can be off; a strong view is another view all the same.
-    bare = Inputs(task, PLACE, augments=False)
+    bare = learner(task, augment=False).inputs
+    assert learner(task).inputs == inputs
     assert torch.equal(bare.augmented(ids, rng(), "weak"), normal(raw))
     for kind in ("strong", "warped"):
         plain = strong(raw, Augment(), rng(), geometry=kind == "warped")
@@ -399,6 +409,28 @@ def test_optimisers_are_those_of_torch_with_what_is_said() -> None:
         }  # fmt: skip
 
 
+def test_kernels_are_fused_where_torch_has_them() -> None:
+    run = runner()
+    (phase,) = run.stage.phases
+    assert run.optimisers[0].defaults["fused"] is True
+    for kind, fused in (("cpu", True), ("cuda", True), ("mps", False)):
+        run.training.device = torch.device(kind)
+        assert run._optimiser(phase).defaults["fused"] is fused
+
+
+def test_a_phase_takes_no_longer_step_than_its_clip() -> None:
+    def clipped(made: Training) -> Stage:
+        stage = supervised_stage(made)
+        spec = Optimiser(lr=1.0, momentum=0.0)
+        return replace(stage, phases=(replace(stage.phases[0], clip=1e-3, optimiser=spec),))
+
+    run = runner(clipped)
+    before = torch.cat([p.detach().flatten().clone() for p in run.params[0]])
+    run.step(0)
+    after = torch.cat([p.detach().flatten() for p in run.params[0]])
+    assert 0.5e-3 < float((after - before).norm()) < 1.01e-3
+
+
 def test_all_groups_take_the_rate() -> None:
     one, two = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
     sgd = torch.optim.SGD([{"params": [one]}, {"params": [two], "lr": 9.0}], lr=1.0)
@@ -517,8 +549,9 @@ def test_stages_follow_each_other_and_are_told_and_timed(monkeypatch: pytest.Mon
 def test_a_checkpoint_holds_the_stage_the_step_and_the_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, clock, times = tmp_path / "c.pt", [0.0], []
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    file, clock, times = tmp_path / "c.pt", [1000.0], []
+    for name in ("monotonic", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: clock[0])
 
     def progress(stage: str, step: int, of: int) -> None:
         clock[0] += 40.0
@@ -530,9 +563,8 @@ def test_a_checkpoint_holds_the_stage_the_step_and_the_seconds(
     assert times[2] == times[3] != times[4]
     state = torch.load(file, weights_only=True)
     assert set(state) == {"players", "optimisers", "stage", "step", "seconds", "identity"}
-    assert (state["stage"], state["step"], list(state["seconds"])) == (0, 4, ["one"])
-    clock[0] = 0.0
-    fit(learner(), ("one",), tmp_path / "never.pt", progress=lambda *_: clock.append(0))
+    assert (state["stage"], state["step"], state["seconds"]) == (0, 4, {"one": 160.0})
+    fit(learner(), ("one",), tmp_path / "never.pt")  # in no time
     assert not (tmp_path / "never.pt").exists()
 
 
@@ -540,32 +572,46 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.parametrize("death", ["one", "two"])
 def test_a_training_goes_on_in_its_stage_with_the_seconds_of_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, death: str
 ) -> None:
-    file = tmp_path / "c.pt"
+    file, stages = tmp_path / "c.pt", ("one", "two")
     monkeypatch.setattr(learning, "CHECKPOINT_SECONDS", -1.0)
-    whole, _ = fit(learner(), ("one", "two"))
+    whole, _ = fit(learner(), stages)
 
     def stop(stage: str, step: int, of: int) -> None:
-        if (stage, step) == ("two", 4):
+        if (stage, step) == (death, 4):
             raise Stopped
 
     with pytest.raises(Stopped):
-        fit(learner(), ("one", "two"), file, progress=stop)
+        fit(learner(), stages, file, progress=stop)
     state = torch.load(file, weights_only=True)
-    assert (state["stage"], state["step"]) == (1, 3)
-    state["seconds"] = {"one": 100.0, "two": 50.0}
+    assert (state["stage"], state["step"]) == (stages.index(death), 3)
+    state["seconds"] = {"one": 100.0, "two": 50.0} if death == "two" else {"one": 100.0}
     torch.save(state, file)
     calls: list[tuple[str, int, int]] = []
-    made, seconds = fit(
-        learner(), ("one", "two"), file, progress=lambda *facts: calls.append(facts)
-    )
-    assert calls == [("two", 4, 5), ("two", 5, 5)]
-    assert seconds["one"] == 100.0
-    assert 50.0 < seconds["two"] < 90.0
+    made, seconds = fit(learner(), stages, file, progress=lambda *facts: calls.append(facts))
+    every = [(stage, step, 5) for stage in stages for step in range(1, 6)]
+    assert calls == every[every.index((death, 4, 5)) :]
+    if death == "two":
+        assert seconds["one"] == 100.0
+        assert 50.0 < seconds["two"] < 90.0
+    else:
+        assert 100.0 < seconds["one"] < 140.0
+        assert seconds["two"] < 40.0
     for key, value in whole.network.state_dict().items():
         assert torch.equal(made.network.state_dict()[key], value)
+
+
+def test_a_stage_has_ended_when_the_device_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(Machine, "synchronise", lambda self: seen.append("done"))
+    fit(
+        learner(), ("one", "two"), on_stage=lambda stage: seen.append(stage.name),
+        progress=lambda stage, step, of: seen.append("last") if step == of else None,
+    )  # fmt: skip
+    assert seen == ["last", "done", "one", "last", "done", "two"]
 
 
 def test_players_rest_in_evaluation_mode_after_a_fit() -> None:
