@@ -77,10 +77,8 @@ TESTS = {
     "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("tables")],
     "learn": _session("calibration continue face learner streams training_steps traps"),
     "session": [
-        *_session(
-            "calibration claim continue face learner metrics own_data pool portions presets registry"
-        ),
-        *_session("session_verbs source tables tell traps weights_file"),
+        *_session("calibration claim continue face learner metrics own_data pool portions"),
+        *_session("presets registry session_verbs source tables tell traps weights_file"),
         "tests/cli/test_paper.py",
     ],
     "ledger": [
