@@ -493,3 +493,26 @@ def test_a_ledger_that_cannot_be_begun_is_not_there(
     with pytest.raises(StorageError, match=r"ledger\.sqlite could not be created: .* is full"):
         Ledger.open(path)
     assert names(tmp_path) == {"ledger.sqlite.lock"}
+
+
+def test_a_disk_that_fails_says_nothing_of_whose_the_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Ledger.open() as ledger:
+        copy = ledger.snapshot(tmp_path / "copy.sqlite")
+
+        def fails(path: Path) -> int:
+            raise DiskError(f"{path} could not be read: so it is.", "", None)
+
+        monkeypatch.setattr(_sqlite, "check", fails)
+        with pytest.raises(DiskError, match="could not be read: so it is"):
+            ledger.snapshot(copy)
+
+
+def test_a_database_is_made_where_that_is_asked_for_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new.sqlite"
+    with pytest.raises(sqlite3.OperationalError):
+        _sqlite.connect(path)
+    assert not path.exists()
+    _sqlite.connect(path, create=True).close()
+    assert path.exists()

@@ -89,7 +89,8 @@ def test_what_is_no_json_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["labelled", "corrected", "skipped", "asked", "undone", "held-out", "classes"]
+    "kind",
+    ["labelled", "corrected", "skipped", "asked", "undone", "held-out", "set-aside", "classes"],
 )
 def test_a_note_has_no_kind_of_the_ledgers_own(kind: str) -> None:
     with begun() as ledger:
@@ -518,3 +519,56 @@ def test_times_are_in_universal_time() -> None:
         then = datetime.fromisoformat(ledger.answer(1, 1).time)
     assert then.utcoffset() == timedelta(0)
     assert abs(datetime.now(UTC) - then) < timedelta(minutes=5)
+
+
+# ---------------------------------------------------------------------- set aside
+
+
+def test_what_is_set_aside_is_in_no_standing_and_may_come_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.open(path) as ledger:
+        ledger.set_classes(10)
+        ledger.asked(2, items(1, 2, 3, 4))
+        ledger.answer(1, 5, person="anna")
+        ledger.answer(1, 6, person="bert")
+        ledger.skip(2)
+        ledger.hold_out([3, 90])
+        ledger.answer(70, 1)
+        assert ledger.beyond(4) == [4, 70, 90]
+        assert ledger.beyond(70) == [70, 90]
+        assert ledger.beyond(91) == []
+        seq = ledger.seq
+        ledger.set_aside([2, 1, 3, 90, 3, 55], "no such items")
+        events = list(ledger.events(seq))
+        assert [(e.kind, e.id, e.round, e.person, e.data) for e in events] == [
+            ("set-aside", id, 2, "", {"reason": "no such items"}) for id in (2, 1, 3, 90)
+        ]
+    with Ledger.open(path) as ledger:
+        assert (ledger.labels, ledger.skipped, ledger.held_out) == ({70: 1}, {}, frozenset())
+        assert ledger.outstanding_ids().tolist() == [4]
+        assert ledger.asked_ids().tolist() == [4]
+        assert ledger.labelled_ids("all").tolist() == [70]
+        assert ledger.conflicts() == {}
+        assert ledger.opinions(1) == {}
+        assert ledger.beyond(0) == [4, 70]
+        ledger.set_aside([1], "again")  # which is not known any more
+        assert ledger.seq == seq + 4
+        with pytest.raises(LedgerError, match="cannot be undone"):
+            ledger.undo(1, person="anna")
+        (item,) = ledger.asked(2, items(1))
+        assert item.rank == 5
+        assert ledger.answer(1, 7).kind == "labelled"
+        assert ledger.labels == {70: 1, 1: 7}
+    with begun() as ledger:
+        ledger.hold_out([3])
+        ledger.set_aside([3], "before any round")
+        assert list(ledger.events())[-1].round == 0
+
+
+def test_late_marks_are_of_what_is_still_held_out() -> None:
+    with begun() as ledger:
+        first, second = ledger.answer(1, 1).seq, ledger.answer(2, 1).seq
+        ledger.hold_out([1, 2])
+        assert ledger.held_out_late() == {1: (first, 4), 2: (second, 5)}
+        ledger.set_aside([1], "no such item")
+        assert ledger.held_out_late() == {2: (second, 5)}
