@@ -462,6 +462,7 @@ def test_keys_of_before_are_told_where_they_are_now() -> None:
         assert old.removeprefix("critic_") == key
         for axis, cls in (("objective", Daal), ("acquisition", DaalAcquisition)):
             assert cls.Options.moved[old] == new, axis
+    assert MixtureSettings(temperature=2.0).temperature_in(64) == 2.0  # as the key of before did
 
 
 def test_more_than_the_pool_cannot_be_asked_for() -> None:
