@@ -516,3 +516,45 @@ def test_a_database_is_made_where_that_is_asked_for_alone(tmp_path: Path) -> Non
     assert not path.exists()
     _sqlite.connect(path, create=True).close()
     assert path.exists()
+
+
+def test_a_check_tells_what_the_disk_refuses_from_what_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = begun(tmp_path / "ledger.sqlite")
+
+    def fails(code: int) -> None:
+        def readable(path: Path) -> sqlite3.Connection:
+            raise numbered(code)
+
+        monkeypatch.setattr(_sqlite, "readable", readable)
+
+    fails(sqlite3.SQLITE_FULL)
+    with pytest.raises(DiskError) as refused:
+        _sqlite.check(path)
+    assert refused.value.cause == f"{path} could not be read: the disk is full."
+    fails(sqlite3.SQLITE_CORRUPT)
+    with pytest.raises(LedgerError) as damaged:
+        _sqlite.check(path)
+    assert damaged.value.cause == f"{path} is damaged: so it is."
+    assert not isinstance(damaged.value, StorageError)
+
+
+def test_a_database_that_cannot_be_set_up_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no database at all, but long enough to be looked at" * 20)
+    made: list[sqlite3.Connection] = []
+    open_ = sqlite3.connect
+
+    def watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        made.append(open_(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", watched)
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        _sqlite.connect(path)
+    (database,) = made
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        database.execute("SELECT 1")
