@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -370,6 +371,15 @@ def test_the_cure_is_that_of_the_databases_number(code: int, cure: str) -> None:
     plain = failing(sqlite3.ProgrammingError("it is closed"), None)
     assert plain.cause == "The ledger in memory could not be written: it is closed."
     assert plain.cure.startswith("Check the disk and the folder")
+
+
+def test_the_place_is_asked_where_the_database_does_not_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = SimpleNamespace(f_flag=0, f_bavail=0, f_frsize=4096, f_files=0, f_favail=0)
+    monkeypatch.setattr(os, "statvfs", lambda place: full)
+    error = failing(numbered(sqlite3.SQLITE_IOERR), tmp_path / "x.sqlite")
+    assert error.cause.endswith("could not be written: the disk is full (so it is).")
 
 
 def test_what_the_disk_refuses_is_told_as_such() -> None:

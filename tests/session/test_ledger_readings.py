@@ -58,6 +58,7 @@ def test_ids_are_whole_from_0_up_to_62_bits() -> None:
         lambda ledger: ledger.skip(-3),
         lambda ledger: ledger.undo(-3),
         lambda ledger: ledger.hold_out([-3]),
+        lambda ledger: ledger.set_aside([-3], "no item"),
     ],
 )
 def test_an_id_below_0_is_named_as_one(write: Callable[[Ledger], object]) -> None:
