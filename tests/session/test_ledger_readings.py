@@ -310,6 +310,18 @@ def test_what_is_handed_out_changes_nothing_inside() -> None:
         assert ledger.opinions(1) == {"": 1}
 
 
+def test_a_round_has_all_that_was_answered_in_it_also_what_no_training_sees() -> None:
+    with begun(none_of_these=True) as ledger:
+        ledger.answer(8, 1)
+        assert ledger.labelled_ids().tolist() == [8]  # the first reading of all
+        ledger.asked(1, items(5, 3, 4))
+        ledger.hold_out([3])
+        ledger.answers({4: 2, 3: 1, 5: -1})
+        assert ledger.labelled_in_round(1).tolist() == [5, 3, 4]
+        assert ledger.labelled_in_round(0).tolist() == [8]
+        assert ledger.labelled_in_round(2).tolist() == []
+
+
 def test_the_order_of_training_follows_every_change() -> None:
     with begun() as ledger:
         assert ledger.labelled_ids().tolist() == []
