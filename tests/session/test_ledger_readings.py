@@ -68,6 +68,17 @@ def test_an_id_below_0_is_named_as_one(write: Callable[[Ledger], object]) -> Non
         assert ledger.seq == 1
 
 
+def test_a_label_or_an_id_that_is_no_whole_number_is_shown() -> None:
+    half = np.array(0.5)  # which says that it can be an index, and cannot
+    with begun() as ledger:
+        with pytest.raises(LedgerError, match=r"The label of item 3 is array\(0\.5\)") as caught:
+            ledger.answer(3, half)
+        assert caught.value.cure == "Give a whole number."
+        with pytest.raises(LedgerError, match=r"The item id is array\(0\.5\)"):
+            ledger.skip(half)
+        assert ledger.seq == 1
+
+
 def test_a_score_is_a_float_and_finite_or_absent() -> None:
     assert finite(None, "score", 3) is None
     found = finite(np.float64(0.5), "score", 3)
