@@ -458,10 +458,17 @@ def test_answers_are_told_in_either_form() -> None:
     made = session(data={"open_set": 0.5})
     made.start_with(np.array([1, 2, 3, 4], dtype=np.int64))
     made.tell({1: 2, 2: 0})
-    made.tell([Answer(3, None, "unsure", person="anna"), Answer(4, NONE_OF_THESE)])
+    made.tell([Answer(3, None, "unsure", "anna", "r3"), Answer(4, NONE_OF_THESE)])
     assert made.ledger.labels == {1: 2, 2: 0, 4: -1}
     assert made.ledger.skipped == {3: "unsure"}
-    assert made.ledger.history(id=3)[0].person == "anna"
+    (event,) = made.ledger.history(id=3)
+    assert (event.person, event.request) == ("anna", "r3")
+
+    class Table(list[Any]):
+        iloc = None
+
+    with pytest.raises(DataError, match="A Table was told: it is not clear which item"):
+        made.tell(Table([(1, 2)]))
 
 
 def test_without_test_images_the_held_out_labels_are_the_test() -> None:
