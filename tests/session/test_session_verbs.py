@@ -467,8 +467,15 @@ def test_answers_are_told_in_either_form() -> None:
     class Table(list[Any]):
         iloc = None
 
-    with pytest.raises(DataError, match="A Table was told: it is not clear which item"):
+    with pytest.raises(DataError, match="A Table was told: it is not clear which item") as caught:
         made.tell(Table([(1, 2)]))
+    assert caught.value.cure.startswith("Give `tell({id: label})`, ")
+
+    class Row:
+        item = "a method of tables, and not a number's"
+
+    with pytest.raises(DataError, match=r"The id .*Row object.* is no whole number"):
+        made.tell([(Row(), 1)])
 
 
 def test_without_test_images_the_held_out_labels_are_the_test() -> None:
