@@ -10,7 +10,7 @@ from labelgap.check.case import Case
 from labelgap.core.types import NONE_OF_THESE, Query
 from labelgap.learn.calibration import Calibration, fit_temperature, held_out
 from labelgap.methods import METHODS
-from labelgap.session.calibrating import NOTE, SHARE, calibrated
+from labelgap.session.calibrating import calibrated
 from labelgap.session.session import Session
 from labelgap.session.weights import weights_hash
 
@@ -55,10 +55,12 @@ def test_a_network_that_knows_nothing_of_its_temperature_takes_one() -> None:
 
 def test_the_second_network_is_trained_as_the_first_on_the_rest() -> None:
     made = fitted()
+    made.tell({int(i): int(made.task.train.labels[i]) for i in made.ask(7).ids})
+    made.fit()
     ids, labels = made.labelled()
-    out = held_out(labels, SHARE, made.streams.numpy("calibration", 0))
+    out = held_out(labels, 0.3, made.streams.numpy("calibration", 1))
     learner, objective = made.learner, made.objective
-    network = learner.new_network(made.trained.build, 0)
+    network = learner.new_network(made.trained.build, 1)
     second = learner.training(network, objective, ids[~out], labels[~out], made.unlabelled_ids(), 0)
     learner.fit(second, objective)
     logits = learner.predict(network, ids[out], {"logits"})["logits"]
@@ -67,8 +69,8 @@ def test_the_second_network_is_trained_as_the_first_on_the_rest() -> None:
     found = calibrated(made.trained, lambda *facts: calls.append(facts))
     assert found == Calibration(expected, int(out.sum()))
     assert calls == [("supervised", step, 6) for step in range(1, 7)]
-    (note,) = made.ledger.notes(NOTE)
-    assert note.round == 0
+    (note,) = made.ledger.notes("calibrated")
+    assert note.round == 1
     assert note.data == {
         "temperature": expected,
         "items": int(out.sum()),
@@ -81,9 +83,9 @@ def test_a_temperature_is_of_one_networks_weights() -> None:
     weights = weights_hash(made.training.network)
     for temperature, items, of in ((2.0, 7, weights), (3.0, 8, weights), (4.0, 9, "another's")):
         facts = {"temperature": temperature, "items": items, "weights_sha256": of}
-        made.ledger.note(NOTE, facts)
+        made.ledger.note("calibrated", facts)
     assert calibrated(made.trained) == Calibration(3.0, 8)  # the latest of these weights
-    assert len(made.ledger.notes(NOTE)) == 3
+    assert len(made.ledger.notes("calibrated")) == 3
 
 
 @pytest.mark.parametrize(("known", "shared"), [(19, False), (20, True), (21, True)])
@@ -96,9 +98,7 @@ def test_twenty_held_out_labels_of_known_class_are_enough(known: int, shared: bo
     if shared:
         assert found == Calibration(fit_temperature(logits, truth), known)
     else:
-        assert found.items == int(
-            held_out(made.labelled()[1], SHARE, np.random.default_rng(0)).sum()
-        )
+        assert found.items == int(held_out(made.labelled()[1], 0.3, np.random.default_rng(0)).sum())
 
 
 def test_where_no_class_has_two_labels_the_temperature_is_one() -> None:
@@ -108,4 +108,4 @@ def test_where_no_class_has_two_labels_the_temperature_is_one() -> None:
     made.tell({int(i): int(made.task.train.labels[i]) for i in ids})
     made.fit()
     assert calibrated(made.trained) == Calibration(1.0, 0)
-    assert made.ledger.notes(NOTE)[0].data["items"] == 0
+    assert made.ledger.notes("calibrated")[0].data["items"] == 0
