@@ -61,7 +61,7 @@ def test_the_second_network_is_trained_as_the_first_on_the_rest() -> None:
     out = held_out(labels, 0.3, made.streams.numpy("calibration", 1))
     learner, objective = made.learner, made.objective
     network = learner.new_network(made.trained.build, 1)
-    second = learner.training(network, objective, ids[~out], labels[~out], made.unlabelled_ids(), 0)
+    second = learner.training(network, objective, ids[~out], labels[~out], made.unlabelled_ids(), 1)
     learner.fit(second, objective)
     logits = learner.predict(network, ids[out], {"logits"})["logits"]
     expected = fit_temperature(logits, torch.from_numpy(labels[out]))

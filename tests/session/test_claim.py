@@ -79,6 +79,26 @@ def test_another_configuration_is_refused_once_something_was_done(tmp_path: Path
     assert (folder / "config.json").read_text() == text
 
 
+@pytest.mark.parametrize("known", ["by its record", "by its task"])
+def test_the_path_of_data_that_a_folder_knows_does_not_count(tmp_path: Path, known: str) -> None:
+    folder = begun(tmp_path / "run")
+    moved = config(data={"name": "digits-elsewhere"})
+    with pytest.raises(FolderError, match=r"data\.name is 'digits' there"):
+        claim.prepare(folder, moved, PLACE)
+    if known == "by its record":
+        (folder / "data.npz").touch()
+    else:
+        claim.claim_task(folder, tiny_task())
+    before = (folder / "config.json").read_text()
+    assert claim.prepare(folder, moved, PLACE) == []
+    assert (folder / "config.json").read_text() == before
+    with pytest.raises(FolderError, match=r"seed is 0 there.*\(1 keys differ\)"):
+        claim.prepare(folder, config(seed=3, data={"name": "elsewhere"}), PLACE)
+    (folder / "ledger.sqlite").unlink()  # nothing was done: the folder is free
+    assert claim.prepare(folder, moved, PLACE) == []
+    assert claim.read_config(folder).data.name == "digits-elsewhere"
+
+
 def test_a_start_that_was_refused_leaves_the_folder_free(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     claim.prepare(folder, config(), PLACE)
