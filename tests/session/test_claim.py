@@ -1,5 +1,6 @@
 """Whose folder it is: one configuration's, one task's, one machine's, and what it says of that."""
 
+import errno
 import hashlib
 import json
 import re
@@ -16,7 +17,7 @@ from labelgap._version import __version__
 from labelgap.check.case import tiny_task
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine
-from labelgap.core.errors import ConfigError, FolderError
+from labelgap.core.errors import ConfigError, DiskError, FolderError
 from labelgap.data.types import Split, Task
 from labelgap.session import claim
 from labelgap.session.presets import resolve
@@ -77,6 +78,27 @@ def test_another_configuration_is_refused_once_something_was_done(tmp_path: Path
     with pytest.raises(FolderError, match=rf"{said} \(2 keys differ\)"):
         claim.prepare(folder, other, PLACE)
     assert (folder / "config.json").read_text() == text
+
+
+def test_a_configuration_takes_the_name_that_the_folders_data_have(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "run")
+    moved = config(seed=5, data={"name": "digits-elsewhere", "open_set": 0.5})
+    found = claim.as_begun(folder, moved)
+    assert found == config(seed=5, data={"name": "digits", "open_set": 0.5})
+    assert moved.data.name == "digits-elsewhere"
+
+
+def test_a_disk_that_fails_is_no_damaged_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = begun(tmp_path / "run")
+
+    def fails(self: Path, *_: object, **__: object) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_text", fails)
+    with pytest.raises(DiskError, match="input/output error"):
+        claim.read_config(folder)
 
 
 @pytest.mark.parametrize("known", ["by its record", "by its task"])
