@@ -4,6 +4,11 @@ import sys
 from dataclasses import dataclass
 
 
+RUN_ONCE = "labelgap_own_"
+"""How the names of modules begin that run once: users' files. One that registers a name for the
+second time does so on another line, or in a loop."""
+
+
 @dataclass(frozen=True)
 class Place:
     """The line that registers a name; `of`: the class that it registers, by its qualified name."""
@@ -18,6 +23,8 @@ class Place:
 
     def again(self, other: "Place") -> bool:
         """Whether `other` is this registration run once more: a notebook's cell, a reload."""
+        if self.module.startswith(RUN_ONCE):
+            return False
         return (self.module, self.of) == (other.module, other.of)
 
 
