@@ -16,10 +16,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from labelgap.core.errors import ConfigError
 
@@ -84,12 +85,10 @@ def check_file(file: Path, sentences: Sequence[str], patience: float = PATIENCE)
 def _read(
     child: "subprocess.Popen[str]", token: bytes, sentences: list[str], patience: float
 ) -> Iterator[Told]:
-    assert child.stdin and child.stdout
-    try:
+    assert child.stdin
+    with suppress(BrokenPipeError):  # it is gone already; its status says so below
         child.stdin.write(token.hex() + "\n")
         child.stdin.close()
-    except BrokenPipeError:  # it is gone already; its status says so below
-        pass
     wanted: dict[str, list[str]] = {}
     listed, ended, at = False, False, ""
     for record in _records(child, token, patience):
@@ -155,7 +154,7 @@ def _records(
             return
 
 
-def _fill(stream: IO[str], lines: "queue.SimpleQueue[str]") -> None:
+def _fill(stream: Iterable[str], lines: "queue.SimpleQueue[str]") -> None:
     for line in stream:
         lines.put(line)
 
@@ -177,10 +176,8 @@ def _how_it_ended(child: "subprocess.Popen[str]", said_so: bool) -> str:
 def _end(child: "subprocess.Popen[str]") -> None:
     """End the process and whatever it left behind."""
     if os.name == "posix":
-        try:
+        with suppress(ProcessLookupError):  # nothing of it is left
             os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:  # nothing of it is left
-            pass
     elif child.poll() is None:
         child.kill()
     child.wait()

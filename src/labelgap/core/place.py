@@ -3,7 +3,6 @@
 import sys
 from dataclasses import dataclass
 
-
 RUN_ONCE = "labelgap_own_"
 """How the names of modules begin that run once: users' files. One that registers a name for the
 second time does so on another line, or in a loop."""

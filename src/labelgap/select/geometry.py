@@ -43,11 +43,14 @@ class Geometry(Protocol):
 
 
 class Euclidean:
-    """Euclidean distance between rows of z [n, d]; one centred copy of z is kept."""
+    """Euclidean distance between rows of z [n, d]; one centred copy of z is kept.
 
-    def __init__(self, z: Float[Tensor, "n d"]) -> None:
+    mean: what to centre at; None is the mean of z.
+    """
+
+    def __init__(self, z: Float[Tensor, "n d"], mean: Float[Tensor, " d"] | None = None) -> None:
         self.z = z.detach()
-        self.mean = wide_mean(self.z)
+        self.mean = wide_mean(self.z) if mean is None else mean
         self.x = self.z - self.mean.to(z.dtype)
         self.norms = row_norms(self.x)
 

@@ -15,7 +15,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labelgap.core.errors import LabelgapError
-from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views
+from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide_mean
+from labelgap.select.distinct import distinct
 from labelgap.select.geometry import Euclidean, accurate_nearest
 from labelgap.select.top import check_budget, check_finite, top
 
@@ -32,7 +33,7 @@ def k_center(
     """n distinct positions by greedy k-center (Sener and Savarese 2018), in the order picked.
 
     Each pick is the item farthest (Euclidean) from its nearest centre; centres are the labelled
-    items and the picks so far.
+    items and the picks so far. Copies of a pick come last, when nothing else is left.
 
     Parameters
     ----------
@@ -54,9 +55,33 @@ def k_center(
     if n == 0:
         return torch.empty(0, dtype=torch.int64, device=z.device)
     ties = np.arange(len(z), dtype=np.float64) if ties is None else ties
-    cover = _Euclidean(z)
+    found = distinct(z, ties=ties)
+    if not found.copies:
+        return _k_center(z, wide_mean(z.detach()), centres, n, ties, block, first)
+    start = None if first is None else int(found.inverse[first])
+    rows, few, draws = z[found.rows.to(z.device)], min(n, len(found)), ties[found.first]
+    picks = _k_center(rows, wide_mean(z.detach()), centres, few, draws, block, start)
+    items = found.filled(picks.cpu().numpy(), n, ties)
+    if start is not None:  # that very item, not the one that stands for its copies
+        items = np.concatenate([[first], items[items != first]])
+        items = np.concatenate([items, np.setdiff1d(found.first[[start]], items)])[:n]
+    return torch.from_numpy(items).to(z.device)
+
+
+def _k_center(
+    z: Float[Tensor, "n d"],
+    mean: Float[Tensor, " d"],
+    centres: Float[Tensor, "m d"] | None,
+    n: int,
+    ties: Float[np.ndarray, " n"],
+    block: int,
+    first: int | None,
+) -> Int64[Tensor, " b"]:
+    """`k_center` of rows that differ; `mean` is that of all items."""
+    cover = _Euclidean(z, mean)
     if centres is not None and len(centres):
-        return _greedy(cover, cover.meet(centres.detach()), n, block, ties, [])
+        known = centres.detach()[distinct(centres).rows.to(centres.device)]
+        return _greedy(cover, cover.meet(known), n, block, ties, [])
     start = cover.middle(ties) if first is None else first
     return _greedy(cover, cover.meet(cover.z[start, None]), n, block, ties, [start])
 
@@ -154,8 +179,8 @@ def _greedy(
 class _Euclidean:
     """Bounds by float32 products with their rounding added; truth in float64."""
 
-    def __init__(self, z: Float[Tensor, "n d"]) -> None:
-        items = Euclidean(z)
+    def __init__(self, z: Float[Tensor, "n d"], mean: Float[Tensor, " d"]) -> None:
+        items = Euclidean(z, mean)
         self.z, self.x, self.norms, self.mean = items.z, items.x, items.norms, items.mean
         self.centres: list[Tensor] = []
         self.block = self.z[:0]
