@@ -3,7 +3,6 @@
 `ENDED` and `CHEATS` are tables of (what the file does, its code, the reason that is told).
 """
 
-import re
 import textwrap
 from pathlib import Path
 
@@ -30,6 +29,7 @@ class Mine(Acquisition):
     '''The first.'''
     needs = frozenset({"logits"})
     def select(self, view, n):
+        logits = view.candidates("logits")
         BODY
         return Query(np.sort(view.candidate_ids)[:n])
 
@@ -45,7 +45,7 @@ def written(folder: Path, body: str = "pass", after: str = "") -> Path:
 
 ENDED = [
     ("ends the program at import", "", "sys.exit(0)", "SystemExit: 0"),
-    ("ends the process at import", "", "os._exit(0)", "Nothing was checked.*os._exit"),
+    ("ends the process at import", "", "os._exit(0)", "Nothing was checked. "),
     ("ends the process in a query", "os._exit(0)", "",
      f"{len(CONTRACTS)} of {len(CONTRACTS)} checks were not made"),
     ("dies of a signal", "os.kill(os.getpid(), 11)", "", "died of signal 11"),
@@ -57,10 +57,12 @@ ENDED = [
      "from labelgap.check import contract; contract.CONTRACTS.clear()", "replaces what checks it"),
     ("replaces a check", "",
      "from labelgap.check import contract; contract._select = lambda *a: 0",
-     r"replaces what checks it: labelgap\.check\.contract\._select"),
-    ("replaces what a check calls", "", "torch.equal = lambda *a: True", r"torch\.equal"),
+     "replaces what checks it: labelgap.check.contract._select"),
+    ("replaces what a check calls", "", "torch.equal = lambda *a: True",
+     "replaces what checks it: torch.equal"),
     ("replaces a session's verb", "",
-     "from labelgap import Session; Session.ask = lambda *a: None", r"Session\.ask"),
+     "from labelgap import Session; Session.ask = lambda *a: None",
+     "labelgap.session.session.Session.ask"),
     ("starts a thread at import", "",
      "threading.Thread(target=threading.Event().wait, daemon=True, name='mine').start()",
      "leaves threads running: mine"),
@@ -72,22 +74,25 @@ def test_what_ends_or_tampers_is_no_success(tmp_path, capsys, what, body, after,
     status, said = call(capsys, "check", str(written(tmp_path, body or "pass", after)))
     assert status == 1
     said = " ".join(said.split())
-    assert re.search(reason, said), said
+    assert reason in said
     assert "Not all was checked, so it counts as failed." in said
 
 
 CHEATS = [
-    ("sys.exit in a query", "sys.exit(0)", r"ends the program \(sys\.exit\(0\)\)"),
+    ("sys.exit in a query", "sys.exit(0)",
+     "it ends the program (sys.exit(0)); raise an error instead"),
     ("threads that stay", "threading.Thread(target=threading.Event().wait, daemon=True).start()",
      "leaves threads running"),
     ("a thread that fails",
      "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()",
      "a thread of its own died of ZeroDivisionError"),
     ("writes into an array", "view.candidates('logits').zero_()",
-     r"changed candidates\('logits'\) of the view"),
-    ("writes into the ids", "view.candidate_ids[::-1].sort()", "changed candidate_ids of the view"),
-    ("replaces an array", "view._labelled = {}", r"changed labelled\('logits'\)"),
-    ("writes into the labels", "view.labels[:] = 0", "changed labels of the view"),
+     "the query changed candidates('logits') of the view"),
+    ("writes into the ids", "view.candidate_ids[::-1].sort()",
+     "the query changed candidate_ids of the view"),
+    ("replaces an array", "view._labelled = {}",
+     "the query changed labelled('logits') of the view"),
+    ("writes into the labels", "view.labels[:] = 0", "the query changed labels of the view"),
 ]  # fmt: skip
 
 
@@ -101,7 +106,7 @@ def test_what_a_query_may_not_do_is_found(tmp_path, forget, what, body, reason):
             problems.append(problem)
             if "leaves the view" in sentence:
                 break  # what follows takes most of the time
-    assert re.search(reason, "\n".join(problems)), problems
+    assert reason in "\n".join(problems)
 
 
 def test_a_method_that_replaces_a_check_while_it_is_asked_is_found(tmp_path, forget):
@@ -145,7 +150,7 @@ def test_forged_records_count_for_nothing(tmp_path):
 
 def test_a_file_that_hangs_is_ended(tmp_path):
     file = written(tmp_path, after="threading.Event().wait()")
-    (told,) = check_file(file, list(CONTRACTS), patience=20)
+    (told,) = check_file(file, list(CONTRACTS), patience=20.0)
     assert "was killed: out of time" in told.problem
 
 

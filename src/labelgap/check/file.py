@@ -80,6 +80,9 @@ def check_file(file: Path, sentences: Sequence[str], patience: float = PATIENCE)
         yield from _read(child, token, list(sentences), patience)
     finally:
         _end(child)
+        for stream in (child.stdin, child.stdout):
+            assert stream
+            stream.close()
 
 
 def _read(

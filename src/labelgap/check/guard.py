@@ -11,6 +11,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -23,6 +24,9 @@ _BESIDE: tuple[ModuleType, ...] = (
     builtins, hashlib, hmac, json, sys, threading, np, np.random, torch
 )  # fmt: skip
 """Modules of others that the checks rely on; of the package every module that is loaded."""
+
+
+_NAMES = {module.__name__ for module in _BESIDE}
 
 
 class Guard:
@@ -70,9 +74,13 @@ class Guard:
         """Names of what is another object now."""
         now, found = dict(_callables()), []
         for name, (kept, identity) in self._known.items():
-            if name not in now or now[name][1] != identity:
+            if name in now and now[name][1] == identity:
+                continue
+            module, _, last = name.rpartition(".")
+            itself = name in now and module in _NAMES
+            if not (itself and _by_itself(sys.modules[module], last, now[name][0])):
                 found.append(name)
-                self._known[name] = now.get(name, (kept, identity))
+            self._known[name] = now.get(name, (kept, identity))
         for name, entries in self._entries.items():
             table = self._tables[name]
             for key, value in list(entries.items()):
@@ -104,6 +112,13 @@ def _callables() -> Iterator[tuple[str, tuple[object, tuple[Any, ...]]]]:
                 for part, inner in list(vars(value).items()):
                     if callable(inner) or isinstance(inner, property | classmethod | staticmethod):
                         yield f"{path}.{part}", (inner, _identity(inner))
+
+
+def _by_itself(module: ModuleType, name: str, value: Any) -> bool:
+    """Whether a library has replaced a function of its own, as torch does when parts are loaded."""
+    code = getattr(value, "__code__", None)
+    home = Path(module.__file__).parent if module.__file__ else None
+    return bool(code and home and home in Path(code.co_filename).parents and value.__name__ == name)
 
 
 def _identity(value: Any) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from labelgap.methods.coreset import cover_query, gaps
 from labelgap.select.arrays import wide
 from labelgap.select.distinct import Distinct, distinct
 from labelgap.select.divergence import FLOOR, symmetric_kl
-from labelgap.select.geometry import Euclidean
+from labelgap.select.geometry import Euclidean, Geometry, WithCopies
 from labelgap.select.kcenter import k_center_by
 from labelgap.select.top import check_budget
 
@@ -74,22 +74,13 @@ def mean_divergence(log_p: Float[Tensor, "b k"]) -> float:
 
 
 def reward(
-    o: CdalOptions,
-    log_p: Float[Tensor, "n k"],
-    space: Euclidean,
-    picks: Int64[Tensor, " b"],
-    counts: Int64[Tensor, " n"] | None = None,
+    o: CdalOptions, log_p: Float[Tensor, "n k"], space: Geometry, picks: Int64[Tensor, " b"]
 ) -> float:
-    """Divergence among the picks, and how near every item has one: the authors' code's weights.
-
-    counts: how many items each row stands for; None means one.
-    """
+    """Divergence among the picks, and how near every item has one: the authors' code's weights."""
     near = torch.full((len(space),), torch.inf, device=space.device)
     for some in torch.split(picks, _COLUMNS):
         near = torch.minimum(near, space.nearest(some))
-    far = near.to(wide(near.device))
-    far = far.mean() if counts is None else (far * counts).sum() / counts.sum()
-    coverage = torch.exp(-far / 50)
+    coverage = torch.exp(-near.to(wide(near.device)).mean() / 50)
     return o.diversity * mean_divergence(log_p[picks]) + o.coverage * float(coverage)
 
 
@@ -121,12 +112,11 @@ class Cdal(Acquisition):
             return Query(view.candidate_ids[:0])
         every, ties = view.candidates("logits"), view.ties()
         found = distinct(every, ties=ties)
-        log_p, few = every[found.rows].double().log_softmax(1), min(n, len(found))
         if self.options.variant == "rl":
-            picks, best = self.learned(view, log_p, few, found)
-            rows = found.filled(picks.numpy(), n, ties)
-            ids, pseudo = view.candidate_ids[rows], view.pseudo_labels.numpy()[rows]
-            return Query(ids, pseudo_label=pseudo, notes={"reward": best})
+            chosen, best = self.learned(view, every.double().log_softmax(1), n, found)
+            ids, pseudo = view.candidate_ids[chosen.numpy()], view.pseudo_labels[chosen]
+            return Query(ids, pseudo_label=pseudo.numpy(), notes={"reward": best})
+        log_p, few = every[found.rows].double().log_softmax(1), min(n, len(found))
         known = view.labelled("logits")
         known = known[distinct(known).rows].double().log_softmax(1)
         nearest = None
@@ -150,14 +140,18 @@ class Cdal(Acquisition):
     ) -> tuple[Int64[Tensor, " b"], float]:
         """The set of largest reward among those that REINFORCE comes by.
 
+        The published set may hold copies, and so may this: the policy values each place in the
+        pool's order.
+
         n items are drawn without replacement from the policy (Gumbel's trick); the reward of that
         draw moves the policy, against a moving average. The published code rewards the policy's
         top n whatever was drawn, so that its expected gradient is zero.
         """
         o, rng = self.options, view.rng("policy")
         p = log_p.exp().float()
-        space = Euclidean(p)
-        counts = torch.from_numpy(copies.counts) if copies.copies else None
+        space: Geometry = Euclidean(p)
+        if copies.copies:
+            space = WithCopies(Euclidean(p[copies.rows]), copies)
         with view.scope("policy"):
             policy = Policy(p.shape[1], o.hidden)
         adam = torch.optim.Adam(policy.parameters(), lr=o.lr, weight_decay=o.weight_decay)
@@ -166,11 +160,11 @@ class Cdal(Acquisition):
             values = policy(p, o.segment)
             noise = torch.from_numpy(rng.gumbel(size=len(p)).astype("float32"))
             order = (values.detach() + noise).argsort(descending=True, stable=True)
-            drawn = reward(o, log_p, space, order[:n], counts)
+            drawn = reward(o, log_p, space, order[:n])
             greedy = values.detach().argsort(descending=True, stable=True)[:n]
             for picks, value in (
                 (order[:n], drawn),
-                (greedy, reward(o, log_p, space, greedy, counts)),
+                (greedy, reward(o, log_p, space, greedy)),
             ):
                 if value > best:
                     best, found = value, picks

@@ -122,6 +122,10 @@ def trained(
     return hidden, logit
 
 
+def _copies(view: "PoolView") -> Distinct:
+    return distinct(view.candidates("features"), ties=view.ties())
+
+
 class GcnAcquisition(Acquisition):
     """What both have in common: the graph network, made and trained for the query."""
 
@@ -132,11 +136,12 @@ class GcnAcquisition(Acquisition):
     options: GcnOptions
 
     def nodes(
-        self, view: "PoolView"
-    ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"], int, Distinct]:
-        """Hidden layers and logits, labelled items first; how many those are; the candidates' rows.
+        self, view: "PoolView", found: Distinct | None = None
+    ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"], int]:
+        """Hidden layers and logits, labelled items first; and how many those are.
 
-        Copies among the labelled items are one node, and so are copies among the candidates.
+        Copies among the labelled items are one node, and so are copies among the candidates, which
+        `found` tells.
         """
         if len(view.labelled_ids) == 0:
             raise LabelgapError(
@@ -144,7 +149,7 @@ class GcnAcquisition(Acquisition):
                 "Label an initial set first.",
             )
         known, free = view.labelled("features"), view.candidates("features")
-        before, found = distinct(known), distinct(free, ties=view.ties())
+        before, found = distinct(known), found or _copies(view)
         split, weights = len(before), None
         if before.copies or found.copies:
             weights = torch.from_numpy(np.concatenate([before.counts, found.counts]))
@@ -152,7 +157,7 @@ class GcnAcquisition(Acquisition):
         labelled = torch.arange(len(graph.x), device=graph.x.device) < split
         with view.scope("graph network"):
             hidden, logit = trained(graph, labelled, self.options)
-        return hidden, logit, split, found
+        return hidden, logit, split
 
 
 @acquisition("uncertain-gcn")
@@ -166,7 +171,8 @@ class UncertainGcn(GcnAcquisition):
         check_budget(n, len(view.candidate_ids))
         if n == 0:
             return Query(view.candidate_ids[:0])
-        _, logit, split, found = self.nodes(view)
+        found = _copies(view)
+        _, logit, split = self.nodes(view, found)
         every = logit[split:][torch.from_numpy(found.inverse)]
         score = -(every.double().sigmoid() - self.options.margin).abs()
         return top_query(view, n, score, "nearness_to_margin")
@@ -182,7 +188,8 @@ class CoreGcn(GcnAcquisition):
         check_budget(n, len(view.candidate_ids))
         if n == 0:
             return Query(view.candidate_ids[:0])
-        hidden, logit, split, found = self.nodes(view)
+        found = _copies(view)
+        hidden, logit, split = self.nodes(view, found)
         z, ties = torch.cat([hidden, logit[:, None]], dim=1), view.ties()
         few = min(n, len(found))
         picks = k_center(z[split:], z[:split], few, ties=ties[found.first])

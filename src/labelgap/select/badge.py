@@ -14,8 +14,8 @@ from torch import Tensor
 from labelgap.core.errors import UnknownName
 from labelgap.select.arrays import Factor, lowest, row_norms, views, wide
 from labelgap.select.distinct import distinct
-from labelgap.select.dsquared import sample, sample_copies
-from labelgap.select.geometry import GATHER, NEAR, TOUCH
+from labelgap.select.dsquared import sample
+from labelgap.select.geometry import GATHER, NEAR, TOUCH, WithCopies
 from labelgap.select.top import check_budget
 
 
@@ -46,11 +46,8 @@ def badge(
     found = distinct(a, h)
     rows = found.rows.to(h.device)
     outer = Outer(a[rows], h[rows]) if found.copies else Outer(a, h)
-    start = int(outer.norms.argmax()) if n and first == "max-norm" else None
-    if not found.copies:
-        return sample(outer, n, rng, start, block)
-    start = None if start is None else int(found.first[start])
-    return sample_copies(found, outer, n, rng, start, block)
+    start = int(found.first[int(outer.norms.argmax())]) if n and first == "max-norm" else None
+    return sample(WithCopies(outer, found) if found.copies else outer, n, rng, start, block)
 
 
 class Outer:

@@ -54,12 +54,12 @@ class Distinct:
         return np.flatnonzero(spare).astype(np.int64)
 
     def filled(
-        self, chosen: Int64[np.ndarray, " b"], n: int, ties: Float[np.ndarray, " n"]
-    ) -> Int64[np.ndarray, " b"]:
+        self, chosen: Int64[np.ndarray, " _"], n: int, ties: Float[np.ndarray, " n"]
+    ) -> Int64[np.ndarray, " _"]:
         """n items: those of the chosen distinct rows, then copies, the smaller draw first."""
         spare = self.others()
         spare = spare[np.argsort(ties[spare], kind="stable")]
-        taken: Int64[np.ndarray, " b"] = np.concatenate([self.first[chosen], spare])[:n]
+        taken: Int64[np.ndarray, " _"] = np.concatenate([self.first[chosen], spare])[:n]
         return taken
 
 

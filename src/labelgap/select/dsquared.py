@@ -14,8 +14,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labelgap.select.arrays import wide
-from labelgap.select.distinct import Distinct, distinct
-from labelgap.select.geometry import Euclidean, Geometry
+from labelgap.select.distinct import distinct
+from labelgap.select.geometry import Euclidean, Geometry, WithCopies
 from labelgap.select.top import check_budget
 
 
@@ -44,7 +44,7 @@ def d_squared(
     found = distinct(z)
     if not found.copies:
         return sample(Euclidean(z), n, rng, first, block)
-    return sample_copies(found, Euclidean(z[found.rows.to(z.device)]), n, rng, first, block)
+    return sample(WithCopies(Euclidean(z[found.rows.to(z.device)]), found), n, rng, first, block)
 
 
 def sample(
@@ -53,17 +53,16 @@ def sample(
     rng: np.random.Generator,
     first: int | None = None,
     block: int = 128,
-    weights: Float[np.ndarray, " n"] | None = None,
 ) -> Int64[Tensor, " b"]:
-    """`d_squared` for any geometry; `weights`: how many items each of its rows stands for."""
+    """`d_squared` for any geometry."""
     check_budget(n, len(geometry))
     if n == 0:
         return torch.empty(0, dtype=torch.int64, device=geometry.device)
-    start = uniform(len(geometry), rng, weights) if first is None else first
+    start = int(rng.integers(len(geometry))) if first is None else first
     picks = [start]
     d2 = _update(None, geometry, picks)
     while len(picks) < n:
-        proposals = propose(d2, block, rng, weights)
+        proposals = propose(d2, block, rng)
         if proposals is None:
             break
         accepted = _accept(geometry, d2, proposals, rng)[: n - len(picks)]
@@ -73,37 +72,6 @@ def sample(
     rest = np.setdiff1d(np.arange(len(geometry)), picks)
     picks += rng.choice(rest, n - len(picks), replace=False).tolist()
     return torch.tensor(picks, dtype=torch.int64, device=geometry.device)
-
-
-def sample_copies(
-    found: Distinct,
-    geometry: Geometry,
-    n: int,
-    rng: np.random.Generator,
-    first: int | None,
-    block: int,
-) -> Int64[Tensor, " b"]:
-    """`sample` of items with copies, by the geometry of the rows that differ.
-
-    A row is drawn as often as any of its copies would be, and an item then stands for it. When
-    every row has been drawn the rest is uniform among the copies that are left.
-    """
-    start = None if first is None else int(found.inverse[first])
-    weights = found.counts.astype(np.float64)
-    rows = sample(geometry, min(n, len(found)), rng, start, block, weights).cpu().numpy()
-    items = found.first[rows]
-    if first is not None and n:
-        items[0] = first
-    rest = np.setdiff1d(np.arange(len(found.inverse)), items)
-    more = rng.choice(rest, n - len(items), replace=False)
-    return torch.from_numpy(np.concatenate([items, more])).to(geometry.device)
-
-
-def uniform(n: int, rng: np.random.Generator, weights: Float[np.ndarray, " n"] | None) -> int:
-    """A row, drawn uniformly among the items that it and the others stand for."""
-    if weights is None:
-        return int(rng.integers(n))
-    return int(np.searchsorted(weights.cumsum(), rng.random() * weights.sum(), side="right"))
 
 
 def _update(d2: Tensor | None, geometry: Geometry, picks: list[int]) -> Tensor:

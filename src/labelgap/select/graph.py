@@ -5,7 +5,7 @@ Caramalau, Bhattarai & Kim 2021, "Sequential graph convolutional network for act
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,7 +34,7 @@ class Graph:
 
     @classmethod
     def of(
-        cls, features: Float[Tensor, "n d"], weights: Float[Tensor, " n"] | None = None
+        cls, features: Float[Tensor, "n d"], weights: Int64[Tensor, " n"] | None = None
     ) -> "Graph":
         x = F.normalize(features.detach(), dim=1)
         own = x.square().sum(1, keepdim=True).round()

@@ -60,11 +60,13 @@ def k_center(
         return _k_center(z, wide_mean(z.detach()), centres, n, ties, block, first)
     start = None if first is None else int(found.inverse[first])
     rows, few, draws = z[found.rows.to(z.device)], min(n, len(found)), ties[found.first]
-    picks = _k_center(rows, wide_mean(z.detach()), centres, few, draws, block, start)
-    items = found.filled(picks.cpu().numpy(), n, ties)
-    if start is not None:  # that very item, not the one that stands for its copies
-        items = np.concatenate([[first], items[items != first]])
-        items = np.concatenate([items, np.setdiff1d(found.first[[start]], items)])[:n]
+    picks = _k_center(rows, wide_mean(z.detach()), centres, few, draws, block, start, far=True)
+    items = found.first[picks.cpu().numpy()]
+    if first is not None:
+        items[0] = first  # that very item, not the one that stands for its copies
+    # What is left coincides with a centre or a pick: by the draw alone.
+    rest = np.setdiff1d(np.arange(len(z)), items)
+    items = np.concatenate([items, rest[np.argsort(ties[rest], kind="stable")]])[:n]
     return torch.from_numpy(items).to(z.device)
 
 
@@ -76,14 +78,18 @@ def _k_center(
     ties: Float[np.ndarray, " n"],
     block: int,
     first: int | None,
-) -> Int64[Tensor, " b"]:
-    """`k_center` of rows that differ; `mean` is that of all items."""
+    far: bool = False,
+) -> Int64[Tensor, " _"]:
+    """`k_center` of rows that differ; `mean` is that of all items.
+
+    far: stop where every item left is at distance 0, so that fewer may be picked.
+    """
     cover = _Euclidean(z, mean)
     if centres is not None and len(centres):
         known = centres.detach()[distinct(centres).rows.to(centres.device)]
-        return _greedy(cover, cover.meet(known), n, block, ties, [])
+        return _greedy(cover, cover.meet(known), n, block, ties, [], far)
     start = cover.middle(ties) if first is None else first
-    return _greedy(cover, cover.meet(cover.z[start, None]), n, block, ties, [start])
+    return _greedy(cover, cover.meet(cover.z[start, None]), n, block, ties, [start], far)
 
 
 def k_center_by(
@@ -146,7 +152,8 @@ def _greedy(
     block: int,
     ties: Float[np.ndarray, " n"],
     picks: list[int],
-) -> Int64[Tensor, " b"]:
+    far: bool = False,
+) -> Int64[Tensor, " _"]:
     upper[picks] = -1.0  # below every distance
     size = block
     while len(picks) < n:
@@ -163,6 +170,8 @@ def _greedy(
             j = int(farthest[np.argmin(draw[farthest])])
             if true[j] < 0 or (float(true[j]), -draw[j]) < bar:
                 break
+            if far and true[j] == 0:
+                return torch.tensor(picks, dtype=torch.int64, device=upper.device)
             picked.append(j)
             picks.append(names[j])
             true = np.minimum(true, cover.within(j).cpu().numpy())
@@ -179,7 +188,7 @@ def _greedy(
 class _Euclidean:
     """Bounds by float32 products with their rounding added; truth in float64."""
 
-    def __init__(self, z: Float[Tensor, "n d"], mean: Float[Tensor, " d"]) -> None:
+    def __init__(self, z: Float[Tensor, "n d"], mean: Float[Tensor, " d"] | None = None) -> None:
         items = Euclidean(z, mean)
         self.z, self.x, self.norms, self.mean = items.z, items.x, items.norms, items.mean
         self.centres: list[Tensor] = []

@@ -144,7 +144,8 @@ def _nearest(
     """`representatives` of rows that differ."""
     if k == len(z):
         return torch.arange(k, device=z.device)
-    centres, _, _ = _lloyd(z.detach(), k, rng, weights)
+    found = kmeans(z, k, rng) if weights is None else _lloyd(z.detach(), k, rng, weights)
+    centres = found[0]
     mean = wide_mean(z).to(z.dtype)
     x, c = z.detach() - mean, centres - mean
     item, distance = _assign(c, row_norms(c), x)
@@ -185,7 +186,9 @@ class _Sums:
     After the first steps few rows change their cluster, and only these are moved.
     """
 
-    def __init__(self, x: Float[Tensor, "n d"], k: int, mass: Float[Tensor, " n"] | None) -> None:
+    def __init__(
+        self, x: Float[Tensor, "n d"], k: int, mass: Float[Tensor, " n"] | None = None
+    ) -> None:
         self.x, self.mass = x, mass
         self.sums = torch.zeros(k, x.shape[1], dtype=wide(x.device), device=x.device)
         kind = torch.int64 if mass is None else mass.dtype

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labelgap.select.arrays import views
-from labelgap.select.dsquared import propose, uniform
+from labelgap.select.dsquared import propose
 from labelgap.select.geometry import Euclidean
 from labelgap.select.top import check_budget
 
@@ -52,8 +52,13 @@ def greedy_seeds(
     trials = 2 + int(math.log(k)) if trials is None else trials
     items = Euclidean(z)
     size = max(trials, min(block * trials, _HELD // len(z)))
-    picks = [uniform(len(z), rng, weights)]
-    mass = None if weights is None else views(torch.from_numpy(weights).to(items.norms))[1][0]
+    mass = None
+    if weights is None:
+        picks = [int(rng.integers(len(z)))]
+    else:
+        drawn = rng.random() * weights.sum()
+        picks = [int(np.searchsorted(weights.cumsum(), drawn, side="right"))]
+        _, (mass,) = views(torch.from_numpy(weights).to(items.norms))
     _, (d2,) = views(items.nearest(torch.tensor(picks, device=z.device)))
     d2[picks] = 0
     while len(picks) < k:
