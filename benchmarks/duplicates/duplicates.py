@@ -3,7 +3,8 @@
     python benchmarks/duplicates/duplicates.py [NAME ...] [--items N] [--out FILE]
 
 The arrays are synthetic (`labelgap.check.synthetic`; d = 128, K = 10, 500 labelled, budget 200):
-what is timed is the query alone, with one thread, in CPU seconds, the best of two (of one where it takes over a second). The kinds:
+what is timed is the query alone, with one thread, in CPU seconds, the best of two (one, where it
+takes over a second). The kinds:
 
 random: no two items alike.
 copies: three items, of which one is there for all but two of the pool.

@@ -180,7 +180,9 @@ def _greedy(
         if not picked:
             size *= 2  # ties or rounding at the border: look at more items at once
         elif len(picks) < n:
-            size = block
+            # Near copies are all about equally far: few of a block are picked, and more of them are
+            # looked at in vain.
+            size = block if 8 * len(picked) >= size else max(8, size // 2)
             upper = torch.minimum(upper, cover.add(members, picked).to(upper.dtype))
     return torch.tensor(picks, dtype=torch.int64, device=upper.device)
 
