@@ -88,12 +88,12 @@ class WithCopies:
         return len(self.inverse)
 
     def pairs(self, rows: Int64[Tensor, " r"], cols: Int64[Tensor, " c"]) -> Float[Tensor, "r c"]:
-        one, i = self.inverse[rows].unique(return_inverse=True)
-        two, j = self.inverse[cols].unique(return_inverse=True)
+        one, i = torch.unique(self.inverse[rows], return_inverse=True)
+        two, j = torch.unique(self.inverse[cols], return_inverse=True)
         return self.geometry.pairs(one, two)[i][:, j]
 
     def nearest(self, cols: Int64[Tensor, " c"]) -> Float[Tensor, " n"]:
-        return self.geometry.nearest(self.inverse[cols].unique())[self.inverse]
+        return self.geometry.nearest(torch.unique(self.inverse[cols]))[self.inverse]
 
 
 def accurate(
