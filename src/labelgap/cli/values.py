@@ -20,7 +20,8 @@ Tree = dict[str, Any]
 
 PRESETS = (
     "smoke | cpu | linear-probe (one layer on frozen features) | paper: the paper's numbers, but "
-    "for mixture.temperature and objective.reg_start of daal (`labelgap config --preset paper` says why)."
+    "for mixture.temperature and objective.reg_start of daal (`labelgap config --preset paper` "
+    "says why)."
 )
 """The presets of a run, for help."""
 
