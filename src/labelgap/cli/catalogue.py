@@ -7,15 +7,10 @@ import typer
 
 from labelgap.cli import app
 from labelgap.cli.values import PRESETS
+from labelgap.core.terminal import console
 
 if TYPE_CHECKING:
     from labelgap.methods import Method
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(highlight=False)
 
 
 def _needs(method: "Method") -> list[str]:
@@ -39,8 +34,8 @@ def methods() -> None:
 
     from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
 
-    console = _console()
-    console.print("[bold]methods[/]: objective × acquisition")
+    screen = console(soft_wrap=False)
+    screen.print("[bold]methods[/]: objective × acquisition")
     table = Table.grid(padding=(0, 2))
     for m in sorted(METHODS.values(), key=lambda m: m.name):
         trains = "; trains on unlabelled items" if OBJECTIVES[m.objective].uses_unlabelled else ""
@@ -48,14 +43,14 @@ def methods() -> None:
         table.add_row("", f"needs {', '.join(_needs(m)) or 'nothing'}{trains}")
         table.add_row("", escape(f"training {m.training_cost}; query {m.query_cost}"))
         table.add_row("", f"[dim]{escape(m.citation)}[/]")
-    console.print(table)
+    screen.print(table)
     for title, classes in (("objectives", OBJECTIVES), ("acquisitions", ACQUISITIONS)):
-        console.print(f"\n[bold]{title}[/]")
+        screen.print(f"\n[bold]{title}[/]")
         table = Table.grid(padding=(0, 2))
         for name in sorted(classes):
             first = (classes[name].__doc__ or "").splitlines()[0]
             table.add_row(f"[bold]{name}[/]", escape(first))
-        console.print(table)
+        screen.print(table)
 
 
 @app.command()
@@ -68,16 +63,16 @@ def check(
     from labelgap.loop.own import load_methods
 
     set_threads(1)  # the cases are tiny
-    console, failed = _console(), 0
+    screen, failed = console(soft_wrap=False), 0
     for entry in load_methods(file):
-        console.print(f"[bold]{entry.name}[/]: {entry.objective} × {entry.acquisition}")
+        screen.print(f"[bold]{entry.name}[/]: {entry.objective} × {entry.acquisition}")
         for sentence, problem in run_contract(entry):
-            console.print(f"  {'[red]✗[/]' if problem else '[green]✓[/]'} {sentence}")
+            screen.print(f"  {'[red]✗[/]' if problem else '[green]✓[/]'} {sentence}")
             if problem:
                 failed += 1
-                console.print(f"      {problem}", markup=False)
+                screen.print(f"      {problem}", markup=False)
     if failed:
-        console.print(f"{failed} contracts broken; `labelgap.check.contract` says what each asks.")
+        screen.print(f"{failed} contracts broken; `labelgap.check.contract` says what each asks.")
         raise typer.Exit(1)
 
 
@@ -108,8 +103,8 @@ def config(
         *describe(OBJECTIVES[settings.objective_name].Options, "objective."),
         *describe(ACQUISITIONS[settings.acquisition_name].Options, "acquisition."),
     ]
-    console = _console()
-    console.print(f"[bold]{method}[/], preset {preset}: `--set KEY=VALUE` changes a key")
+    screen = console(soft_wrap=False)
+    screen.print(f"[bold]{method}[/], preset {preset}: `--set KEY=VALUE` changes a key")
     table = Table.grid(padding=(0, 2))
     for row in rows:
         value: Any = values
@@ -123,4 +118,4 @@ def config(
         if row["paper"]:
             theirs, reason = row["paper"]
             table.add_row("", f"[dim]the paper's own value is {theirs:g}: {escape(reason)}[/]")
-    console.print(table)
+    screen.print(table)

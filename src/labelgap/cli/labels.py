@@ -7,8 +7,8 @@ import typer
 
 from labelgap.cli import app
 from labelgap.cli.telling import bar, tell_gone, tell_import, tell_unpacked
-from labelgap.cli.telling import console as _console
 from labelgap.cli.values import DEVICE, PROJECT, THREADS, work_of
+from labelgap.core.terminal import console as _console
 from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
 

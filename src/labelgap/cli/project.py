@@ -21,8 +21,8 @@ from labelgap.cli.telling import (
     tell_report,
     tell_unpacked,
 )
-from labelgap.cli.telling import console as _console
 from labelgap.cli.values import DEVICE, PROJECT, THREADS, need_file, work_of
+from labelgap.core.terminal import console as _console
 from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
 

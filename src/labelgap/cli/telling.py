@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 SHOWN = 8
 
 
-def console() -> Any:
-    """The terminal; in a pipe no line is broken. A file's :name: is no emoji."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True, emoji=False)
-
-
 def answered_meanwhile(number: int) -> str:
     """That a query left out what people answered while it was made."""
     said = f"{counted(number, 'image')} fewer: answered while the network trained and chose"

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from labelgap.bench.grid.grid import Cell
 from labelgap.bench.running.cell import Job, attempt
+from labelgap.core import interrupts
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ class _Worker:
         self.process: BaseProcess = context.Process(
             target=_serve, args=(other, str(log), os.getpid()), daemon=True
         )
-        self.process.start()
+        with interrupts.withheld():
+            self.process.start()
         other.close()
         self.job: Job | None = None
         self.alive = True
