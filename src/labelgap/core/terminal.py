@@ -5,9 +5,10 @@ There they are replaced by plain ones, and what is in people's names and is not 
 escaped (`\\u65e5`): a sentence with an escape is better than a traceback.
 """
 
+import codecs
 import io
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,7 @@ _PLAIN = str.maketrans(
         "…": "...", "±": "+/-", "×": "x", "→": "->", "←": "<-", "↔": "<->", "−": "-", "–": "-",
         "—": "-", "‑": "-", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "·": "*", "•": "*",
         "✓": "+", "✗": "x", "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "∞": "inf", "⅛": "1/8",
-        "²": "^2", "³": "^3", "\N{NO-BREAK SPACE}": " ", "§": "section ", "━": "-", "╸": "-",
+        "²": "^2", "³": "^3", "½": "1/2", "⁻": "^-", "¹": "1", "‖": "||", "\N{NO-BREAK SPACE}": " ", "§": "section ", "━": "-", "╸": "-",
         "╺": "-", "─": "-", "│": "|",
     }
 )  # fmt: skip
@@ -30,7 +31,10 @@ def plain_characters(text: str) -> str:
 
 def is_plain(encoding: str | None) -> bool:
     """Whether a console of this encoding gets plain characters: all but Unicode's own."""
-    return not (encoding or "ascii").lower().replace("_", "-").startswith("utf")
+    try:
+        return not codecs.lookup(encoding or "ascii").name.startswith("utf")
+    except LookupError:
+        return True
 
 
 class _Plain(io.TextIOWrapper):
@@ -40,7 +44,7 @@ class _Plain(io.TextIOWrapper):
     ASCII stream for a mistake, and writes UTF-8 past it.
     """
 
-    def __init__(self, stream: TextIO, encoding: str) -> None:
+    def __init__(self, stream: io.TextIOWrapper, encoding: str) -> None:
         self._meant = encoding
         own = "latin-1" if _is_ascii(encoding) else encoding
         super().__init__(
