@@ -18,7 +18,7 @@ from types import FrameType
 STATUS = 130
 """The exit status of what Ctrl-C stopped: 128 and the signal's number, as shells have it."""
 SENTENCE = "stopped; the same command goes on"
-GRACE = 0.6
+GRACE = 0.4
 """Seconds that the main thread has to end in order: files closed, workers ended."""
 
 

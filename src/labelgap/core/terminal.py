@@ -18,7 +18,8 @@ _PLAIN = str.maketrans(
         "…": "...", "±": "+/-", "×": "x", "→": "->", "←": "<-", "↔": "<->", "−": "-", "–": "-",
         "—": "-", "‑": "-", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "·": "*", "•": "*",
         "✓": "+", "✗": "x", "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "∞": "inf", "⅛": "1/8",
-        "²": "^2", "³": "^3", "½": "1/2", "⁻": "^-", "¹": "1", "‖": "||", "\N{NO-BREAK SPACE}": " ", "§": "section ", "━": "-", "╸": "-",
+        "²": "^2", "³": "^3", "½": "1/2", "⁻": "^-", "¹": "1", "‖": "||",
+        "\N{NO-BREAK SPACE}": " ", "§": "section ", "━": "-", "╸": "-",
         "╺": "-", "─": "-", "│": "|",
     }
 )  # fmt: skip
@@ -46,6 +47,7 @@ class _Plain(io.TextIOWrapper):
 
     def __init__(self, stream: io.TextIOWrapper, encoding: str) -> None:
         self._meant = encoding
+        self._before = stream  # which would close the file when it is dropped
         own = "latin-1" if _is_ascii(encoding) else encoding
         super().__init__(
             stream.buffer,
@@ -77,7 +79,6 @@ def use_plain_streams() -> None:
             continue  # captured by a test or a notebook
         if is_plain(stream.encoding):
             stream.flush()
-            # sys.__stdout__ keeps the old one, which would close the file when it is dropped.
             setattr(sys, name, _Plain(stream, stream.encoding))
         else:
             # A file's name of bytes that are no UTF-8 is shown with an escape.
