@@ -29,9 +29,9 @@ _FOOLING: tuple[Tree, ...] = (
 )
 CHANGES: dict[str, tuple[Tree, ...]] = {
     "daal": (
-        {"objective": {"average": "parameters"}, "acquisition": {"average": "parameters"}},
-        {"objective": {"covariance": "spherical"}, "acquisition": {"covariance": "spherical"}},
-        {"objective": {"temperature": 16.0}},
+        {"mixture": {"average": "parameters"}},
+        {"mixture": {"covariance": "spherical"}},
+        {"mixture": {"temperature": 16.0}},
         {"objective": {"alpha": 0.03}},
         {"objective": {"alpha": 0.3}},
         {"objective": {"reg_start": 0.0}},
@@ -41,8 +41,8 @@ CHANGES: dict[str, tuple[Tree, ...]] = {
         {"objective": {"adversarial": 0.03}},
         {"objective": {"adversarial": 0.3}},
         {"objective": {"critic_steps": 5}},
-        {"objective": {"penalty_over": "features"}},
-        {"objective": {"sigmoid": True}},
+        {"critic": {"penalty_over": "features"}},
+        {"critic": {"sigmoid": True}},
         {"objective": {"align_lr": 0.001}},
         {"objective": {"align_lr": 0.1}},
         {"objective": {"align_optimiser": "adam", "align_lr": 0.0003}},
@@ -60,7 +60,7 @@ CHANGES: dict[str, tuple[Tree, ...]] = {
 
 
 def name(change: Tree) -> str:
-    """ "objective.alpha = 0.3", keys that both axes share once."""
+    """ "alpha = 0.3"."""
     parts = {key: value for values in change.values() for key, value in values.items()}
     return ", ".join(f"`{key}` = {value}" for key, value in parts.items()) or "defaults"
 

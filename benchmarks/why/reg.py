@@ -17,7 +17,7 @@ from labelgap import Oracle, Session, load
 from labelgap.core.device import machine, set_threads
 from labelgap.frozen.freeze import load_task_for
 from labelgap.gap.statistics import class_responsibilities
-from labelgap.methods.daal.settings import DaalOptions, posterior_temperature
+from labelgap.methods.daal.settings import MixtureSettings
 from labelgap.session.presets import resolve
 
 NARROW = {"width": 8, "stem_stride": 2}
@@ -46,8 +46,8 @@ def losses(pair, name, preset, network, labels, seed, root):
             for ids in sets
         ]
     y = [torch.from_numpy(task.train.labels[ids]) for ids in sets]
-    psi = DaalOptions().fit(z[0], class_responsibilities(y[0], task.num_classes).to(z[0]), rng)
-    heat = posterior_temperature(DaalOptions().temperature, z[0].shape[1])
+    psi = MixtureSettings().fit(z[0], class_responsibilities(y[0], task.num_classes).to(z[0]), rng)
+    heat = MixtureSettings().temperature_in(z[0].shape[1])
     found = []
     for features, classes in zip(z, y, strict=True):
         known = ~psi.empty[classes]

@@ -301,5 +301,5 @@ def test_what_is_not_the_papers_under_its_preset_is_said_once(tmp_path: Path) ->
         return (tmp_path / preset / "report" / TEXT).read_text()
 
     text = under("paper")
-    assert text.count("Not the paper's numbers: objective.temperature is 0, the paper's is 1") == 1
+    assert text.count("Not the paper's numbers: mixture.temperature is 0, the paper's is 1") == 1
     assert "Not the paper's numbers" not in under("smoke")

@@ -43,7 +43,7 @@ def test_contrasts_of_the_ablation_are_what_each_part_adds() -> None:
         ("Reg + DA + random", "Reg + random", "objective.align"),
         ("Reg + DA + random", "DA + random", "objective.reg"),
         ("Reg + DA + random", "Reg, then DA without it + random", "objective.reg_in_alignment"),
-        ("DA + random", "DA without statistics + random", "objective.statistics"),
+        ("DA + random", "DA without statistics + random", "critic.statistics"),
         ("cross-entropy + AS", "cross-entropy + I_Like alone", "acquisition.model"),
         ("cross-entropy + AS", "cross-entropy + I_model alone", "acquisition.likelihood"),
         ("cross-entropy + I_Like alone", "cross-entropy + balance + k-means",

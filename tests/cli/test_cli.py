@@ -180,8 +180,8 @@ def test_config_lists_every_option_with_its_source(capsys: pytest.CaptureFixture
     assert values["training"]["batch_size"] == 100
     assert values["training"]["milestones"] == [0.8]
     assert values["objective"]["align_steps"] == 10_000
-    assert values["objective"]["sigmoid"] is True
-    assert values["objective"]["average"] == "parameters"
+    assert values["critic"]["sigmoid"] is True
+    assert values["mixture"]["average"] == "parameters"
     assert values["loop"] == {
         "initial": 1000, "initial_per_class": None, "budget": 1000, "rounds": 9,
         "pool_subset": 10_000,

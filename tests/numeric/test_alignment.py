@@ -10,10 +10,11 @@ from labelgap.core.errors import ConfigError
 from labelgap.core.streams import Streams
 from labelgap.data.types import Augment, Split, Task
 from labelgap.gap.characteristic import Characteristic, critic_input
-from labelgap.gap.critic import Critic, distance, fit_critic, gradient_penalty
+from labelgap.gap.critic import Critic, distance, gradient_penalty
 from labelgap.gap.mixture import Mixture
 from labelgap.gap.wasserstein import sliced_wasserstein
 from labelgap.loop.oracle import Oracle
+from labelgap.methods.daal import CriticSettings, fit_critic
 from labelgap.session.session import Session
 
 STREAMS = Streams(3)
@@ -36,7 +37,7 @@ def test_critic_recovers_the_distance_of_equal_gaussians_and_its_sign() -> None:
     labelled, unlabelled = gaussians(shift, 4000)
     critic = free_critic(4)
     fit_critic(
-        critic, labelled, unlabelled, steps=800, batch=256, lr=1e-3, penalty=10.0,
+        critic, labelled, unlabelled, CriticSettings(lr=1e-3), steps=800, batch=256,
         rng=STREAMS.numpy("batches"),
     )  # fmt: skip
     with torch.no_grad():
@@ -70,7 +71,7 @@ def test_critic_ranks_planted_outliers_first() -> None:
     labelled, unlabelled = gaussians(torch.zeros(6), 400)
     unlabelled[:20] += 4.0
     scores = fit_critic(
-        free_critic(6), labelled, unlabelled, steps=400, batch=128, lr=1e-3, penalty=10.0,
+        free_critic(6), labelled, unlabelled, CriticSettings(lr=1e-3), steps=400, batch=128,
         rng=STREAMS.numpy("outliers"),
     )  # fmt: skip
     first = scores.argsort(descending=True)[:20]
@@ -149,7 +150,8 @@ def test_alignment_closes_the_gap_of_held_out_items_more_than_plain_steps() -> N
         {
             "objective_name": "daal", "acquisition_name": "random",
             "objective": {"reg": False, "align_fraction": 1.0, "adversarial": 0.5,
-                          "critic_lr": 2e-3, "critic_steps": 3},
+                          "critic_steps": 3},
+            "critic": {"lr": 2e-3},
         }
     )  # fmt: skip
     # The same stages, batches and steps, the critic watching but not felt.

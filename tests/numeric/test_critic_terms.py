@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labelgap.gap.critic import Critic, critic_loss, distance, fit_critic, gradient_penalty
+from labelgap.gap.critic import Critic, critic_loss, distance, gradient_penalty
+from labelgap.methods.daal import CriticSettings, fit_critic
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -82,7 +83,7 @@ def test_training_is_adam_with_a_tenth_of_the_rate_in_the_last_fifth() -> None:
     labelled, unlabelled = normal(30, 4), normal(50, 4, seed=1) + 1
     ours, plain = seeded_critic(4, 6).double(), seeded_critic(4, 6).double()
     scores = fit_critic(
-        ours, labelled, unlabelled, steps=10, batch=8, lr=0.01, penalty=2.0,
+        ours, labelled, unlabelled, CriticSettings(lr=0.01, penalty=2.0), steps=10, batch=8,
         rng=np.random.default_rng(3),
     )  # fmt: skip
     rng = np.random.default_rng(3)
@@ -106,7 +107,7 @@ def test_every_unlabelled_item_is_scored_in_its_place() -> None:
     for n in (1, 8192 + 5):
         z = normal(n, 2, seed=4).float()
         scores = fit_critic(
-            critic, z[:1], z, steps=0, batch=1, lr=0.1, penalty=1.0, rng=np.random.default_rng(0)
+            critic, z[:1], z, CriticSettings(), steps=0, batch=1, rng=np.random.default_rng(0)
         )
         torch.testing.assert_close(scores, critic(z).detach())
         assert not scores.requires_grad

@@ -19,6 +19,7 @@ from labelgap.learn.stage import StageRunner, learning_rate
 from labelgap.methods.daal import acquisition as module
 from labelgap.methods.daal.acquisition import DaalAcquisition
 from labelgap.methods.daal.objective import Daal
+from labelgap.methods.daal.settings import CriticSettings
 from labelgap.methods.daal.stages import Parts, _Both
 
 N, K, D = 200, 3, 6
@@ -60,7 +61,7 @@ def test_beta_weighs_the_standardised_critic(beta: float) -> None:
 
 def test_the_likelihood_gap_is_unlike_the_labelled_and_typical_of_the_rest() -> None:
     query = ask(N, share=1.0, candidates=N)
-    v, o = view(), acquire("daal").options
+    v, o = view(), acquire("daal").options.mixture
     z, logits = v.candidates("features"), v.candidates("logits")
     psi_l, psi_u = o.fit_both(v.labelled("features"), v.class_labels, z, logits, v.rng("x"))
     expected = (psi_u.log_likelihood(z) - psi_l.log_likelihood(z)).numpy()
@@ -135,22 +136,22 @@ def test_the_querys_own_critic_has_the_settings_of_its_keys(
 ) -> None:
     seen: dict[str, Any] = {}
 
-    def record(critic: Any, h_l: Any, h_u: Any, **keys: Any) -> torch.Tensor:
-        seen.update(keys, critic=critic, h_l=h_l, h_u=h_u)
+    def record(critic: Any, h_l: Any, h_u: Any, settings: Any, **keys: Any) -> torch.Tensor:
+        seen.update(keys, critic=critic, h_l=h_l, h_u=h_u, settings=settings)
         return torch.zeros(len(h_u))
 
     monkeypatch.setattr(module, "fit_critic", record)
-    options = {"critic_steps": 7, "critic_batch": 9, "critic_lr": 0.01, "penalty": 3.0}
-    acquire("daal", **options, critic_width=11, sigmoid=True).select(view(critic=False), 4)
-    assert {k: seen[k] for k in ("steps", "batch", "lr", "penalty")} == {
-        "steps": 7, "batch": 9, "lr": 0.01, "penalty": 3.0
-    }  # fmt: skip
+    table = {"lr": 0.01, "penalty": 3.0, "width": 11, "sigmoid": True, "penalty_over": "features"}
+    chosen = acquire("daal", critic_steps=7, critic_batch=9, critic=table)
+    chosen.select(view(critic=False), 4)
+    assert (seen["steps"], seen["batch"], seen["features"]) == (7, 9, D)
+    assert seen["settings"] == CriticSettings(**table)
     assert any(p.shape[0] == 11 for p in seen["critic"].parameters())
     with torch.no_grad():
         bounded = seen["critic"](100 * seen["h_u"])
     assert ((bounded >= 0) & (bounded <= 1)).all()
     assert seen["h_u"].shape == (N, D + 2 * K + 2)
-    acquire("daal", statistics=False).select(view(critic=False), 4)
+    acquire("daal", critic={"statistics": False}).select(view(critic=False), 4)
     assert torch.equal(seen["h_u"], view().candidates("features"))
 
 
@@ -158,12 +159,12 @@ def test_the_querys_own_critic_has_the_settings_of_its_keys(
 def test_the_temperature_divides_the_log_joint_of_the_querys_posteriors(
     temperature: float,
 ) -> None:
-    chosen = acquire("daal", temperature=temperature)
+    chosen = acquire("daal", mixture={"temperature": temperature})
     assert isinstance(chosen, DaalAcquisition)
     v = view()
     z, z_l = v.candidates("features"), v.labelled("features")
     logits = v.candidates("logits")
-    psi = chosen.options.fit_both(z_l, v.class_labels, z, logits, v.rng("x"))
+    psi = chosen.options.mixture.fit_both(z_l, v.class_labels, z, logits, v.rng("x"))
     _, h_u = chosen._inputs(z, z_l, *psi, K)
     for i, mixture in enumerate(psi):
         joint = mixture.component_log_density(z) / (temperature or D)
@@ -177,7 +178,7 @@ def test_mixtures_have_the_covariance_floor_and_average_of_their_keys(covariance
     hot = torch.eye(K)[torch.arange(90) % K]
 
     def fit(**options: Any) -> Any:
-        chosen = acquire("daal", covariance=covariance, **options).options
+        chosen = acquire("daal", mixture={"covariance": covariance, **options}).options.mixture
         return chosen.fit(z, hot, np.random.default_rng(0))
 
     psi = fit()
@@ -199,16 +200,19 @@ def test_mixtures_have_the_covariance_floor_and_average_of_their_keys(covariance
 # ---------------------------------------------------------------------------- the training
 
 
-def parts(**objective: Any) -> tuple[Parts, Training, Daal]:
-    session = labelled_session("daal", labels=60, steps=40, objective=objective)
+def parts(critic: Any = None, **objective: Any) -> tuple[Parts, Training, Daal]:
+    tables = {"objective": objective, "critic": critic or {}}
+    session = labelled_session("daal", labels=60, steps=40, **tables)
     training = session.new_training(0)
     assert isinstance(session.objective, Daal)
     return Parts(session.objective.options, training), training, session.objective
 
 
-def aligned(**objective: Any) -> tuple[Parts, Batch, _Both]:
+def aligned(critic: Any = None, **objective: Any) -> tuple[Parts, Batch, _Both]:
     """A batch of the alignment stage, its forward pass made, ψ fitted."""
-    session = labelled_session("daal", labels=60, steps=40, objective=objective)
+    session = labelled_session(
+        "daal", labels=60, steps=40, objective=objective, critic=critic or {}
+    )
     training = session.new_training(0)
     assert isinstance(session.objective, Daal)
     part = Parts(session.objective.options, training)
@@ -250,12 +254,12 @@ def test_reg_in_alignment_adds_alpha_times_the_regulariser() -> None:
 
 @pytest.mark.parametrize("over", ["input", "features"])
 def test_the_critic_pays_lambda_times_the_penalty_over_what_is_said(over: str) -> None:
-    options = Daal.Options.model_fields["penalty_over"].annotation
+    options = CriticSettings.model_fields["penalty_over"].annotation
     choices = options.__args__  # type: ignore[union-attr]
     chosen = "features" if over == "features" else next(c for c in choices if c != "features")
     values = {}
     for weight in (0.0, 5.0):
-        part, batch, both = aligned(penalty=weight, penalty_over=chosen)
+        part, batch, both = aligned({"penalty": weight, "penalty_over": chosen})
         values[weight] = float(part.critic_loss(batch).detach())
         if not weight:
             assert values[0.0] == pytest.approx(-float(gap_of(part, both).detach()), abs=1e-6)
@@ -298,7 +302,7 @@ def test_the_alignment_stage_has_the_settings_of_its_keys() -> None:
     assert stage(align_fraction=0.5).steps == 20
     assert stage(align_steps=33).steps == 33
     critic, features = stage(
-        critic_lr=0.002, critic_steps=3, align_lr=0.03, align_optimiser="sgd"
+        critic={"lr": 0.002}, critic_steps=3, align_lr=0.03, align_optimiser="sgd"
     ).phases
     assert (critic.name, critic.optimiser.lr, critic.repeats) == ("critic", 0.002, 3)
     assert (features.optimiser.kind, features.optimiser.lr) == ("sgd", 0.03)
@@ -320,10 +324,10 @@ def test_alignment_takes_the_runs_momentum_and_refits_what_is_read() -> None:
     assert stage.unlabelled_batch == stage.batch_size == t.batch_size
     both = [(True, "refresh_both"), (False, "refresh_labelled")]
     for statistics, name in both:
-        ((_, refit),) = parts(statistics=statistics)[0].alignment_stage().refresh
+        ((_, refit),) = parts({"statistics": statistics})[0].alignment_stage().refresh
         assert refit.__name__ == name
-    assert parts(statistics=False, reg=False)[0].alignment_stage().refresh == ()
-    assert len(parts(statistics=True, reg=False)[0].alignment_stage().refresh) == 1
+    assert parts({"statistics": False}, reg=False)[0].alignment_stage().refresh == ()
+    assert len(parts({"statistics": True}, reg=False)[0].alignment_stage().refresh) == 1
 
 
 def test_a_query_of_none_is_empty_and_one_of_more_than_all_is_refused() -> None:
@@ -353,13 +357,13 @@ def test_a_critic_that_is_not_finite_is_named(value: float) -> None:
     [
         ({}, {"psi_labelled", "psi_unlabelled", "critic"}, 2),
         ({"reg": False}, {"psi_labelled", "psi_unlabelled", "critic"}, 2),
-        ({"reg": False, "statistics": False}, {"critic"}, 2),
+        ({"reg": False, "critic": {"statistics": False}}, {"critic"}, 2),
         ({"align": False}, {"psi_labelled"}, 1),
         ({"align": False, "reg": False}, set(), 1),
     ],
 )
 def test_reg_alignment_and_statistics_are_there_or_not(
-    objective: dict[str, bool], players: set[str], stages: int
+    objective: dict[str, Any], players: set[str], stages: int
 ) -> None:
     _, training, daal = parts(**objective)
     assert set(training.modules) == players

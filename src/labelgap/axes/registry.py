@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.objective import Objective
+from labelgap.core.config import TABLES as TABLE_NAMES
 from labelgap.core.config import Settings, build
 from labelgap.core.errors import ConfigError, PairError, UnknownName
 from labelgap.core.names import built_in_places
@@ -99,8 +100,26 @@ def options(
     cls: type[Objective] | type[Acquisition], values: Mapping[str, Any], preset: str, where: str
 ) -> Settings:
     """The options of a class: its defaults, its own values for the preset, then `values`."""
-    own = cls.Options.presets.get(preset, {})
-    return build(cls.Options, {**own, **values}, where)
+    return with_preset(cls.Options, values, preset, where)
+
+
+def with_preset(
+    model: type[Settings], values: Mapping[str, Any], preset: str, where: str
+) -> Settings:
+    """A settings model: its defaults, its own values for the preset, then `values`."""
+    return build(model, {**model.presets.get(preset, {}), **values}, where)
+
+
+def tables_of(*classes: type[Objective] | type[Acquisition]) -> dict[str, type[Settings]]:
+    """The run's tables that these classes read, by name."""
+    return {
+        table: model
+        for cls in classes
+        for table in TABLE_NAMES
+        if table in cls.Options.model_fields
+        and isinstance(model := cls.Options.model_fields[table].annotation, type)
+        and issubclass(model, Settings)
+    }
 
 
 def lookup(kind: str, name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from labelgap.axes.registry import lookup
+from labelgap.axes.registry import lookup, tables_of
 from labelgap.bench.evidence import audit
 from labelgap.bench.evidence.results import Result
 from labelgap.bench.grid.arms import method_values
@@ -55,9 +55,12 @@ def space(method: str) -> dict[str, tuple[Any, ...]]:
     """
     entry = lookup("method", method)
     found: dict[str, tuple[Any, ...]] = {}
+    objective = lookup("objective", entry.objective)
+    acquisition = lookup("acquisition", entry.acquisition)
     axes: list[tuple[str, type[Settings]]] = [
-        ("objective", lookup("objective", entry.objective).Options),
-        ("acquisition", lookup("acquisition", entry.acquisition).Options),
+        ("objective", objective.Options),
+        ("acquisition", acquisition.Options),
+        *tables_of(objective, acquisition).items(),
     ]
     if method == "random":
         axes.append(("training", TrainingSettings))

@@ -89,6 +89,7 @@ def config(
     from rich.markup import escape
     from rich.table import Table
 
+    from labelgap.axes.registry import tables_of
     from labelgap.core.config import RunConfig, describe
     from labelgap.methods import ACQUISITIONS, OBJECTIVES
     from labelgap.session.presets import resolve
@@ -98,11 +99,15 @@ def config(
     if json_:
         typer.echo(json.dumps(values, indent=1))
         return
+    objective = OBJECTIVES[settings.objective_name]
+    acquisition = ACQUISITIONS[settings.acquisition_name]
     rows = [
         *describe(RunConfig),
-        *describe(OBJECTIVES[settings.objective_name].Options, "objective."),
-        *describe(ACQUISITIONS[settings.acquisition_name].Options, "acquisition."),
+        *describe(objective.Options, "objective."),
+        *describe(acquisition.Options, "acquisition."),
     ]
+    for name, model in tables_of(objective, acquisition).items():
+        rows += describe(model, f"{name}.")
     screen = console(soft_wrap=False)
     screen.print(f"[bold]{method}[/], preset {preset}: `--set KEY=VALUE` changes a key")
     table = Table.grid(padding=(0, 2))

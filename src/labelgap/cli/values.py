@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 
 PRESETS = (
-    "smoke | cpu | paper: the paper's numbers, but for objective.temperature and "
+    "smoke | cpu | paper: the paper's numbers, but for mixture.temperature and "
     "objective.reg_start of daal (`labelgap config --preset paper` says why)."
 )
 """The presets of a run, for help."""

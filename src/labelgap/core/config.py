@@ -6,10 +6,17 @@ options of the chosen pair, whose models live beside their code in `methods/`.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from labelgap.core.errors import ConfigError, UnknownName
@@ -48,11 +55,19 @@ def setting(
     return Field(default, description=description, json_schema_extra=extra, **constraints)
 
 
+TABLES = ("mixture", "critic")
+"""Tables of a run that both axes of a method read: options that have one are set in it, once."""
+
+
 class Settings(BaseModel):
-    """Base of all option models. `presets` names defaults that a preset replaces."""
+    """Base of all option models.
+
+    `presets` names defaults that a preset replaces; `moved` what keys of before are called now.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    moved: ClassVar[Mapping[str, str]] = {}
 
 
 class NetworkSettings(Settings):
@@ -165,6 +180,8 @@ class RunConfig(Settings):
     acquisition_name: str = setting("daal", "how items are chosen")
     objective: dict[str, Any] = Field(default_factory=dict)
     acquisition: dict[str, Any] = Field(default_factory=dict)
+    mixture: dict[str, Any] = Field(default_factory=dict)
+    critic: dict[str, Any] = Field(default_factory=dict)
     data: DataSettings = DataSettings()
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
@@ -181,6 +198,12 @@ class RunConfig(Settings):
         if self.method is not None:
             check_method_pair(self.method, pairs().get(self.method, pair), pair)
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_unread_tables(self, whole: Callable[[Any], Any]) -> dict[str, Any]:
+        """A pair that reads no such table has none in its configuration."""
+        tree: dict[str, Any] = whole(self)
+        return {key: value for key, value in tree.items() if value or key not in TABLES}
 
     def identity(self) -> str:
         """Hash of everything that decides the result (device, threads and workers do not)."""
@@ -206,10 +229,11 @@ def build(model: type[S], values: Mapping[str, Any], where: str) -> S:
 
     Raises
     ------
-    UnknownName, ConfigError
+    UnknownName, ConfigError: also for a key of before, with what it is called now.
     """
     unknown = sorted(set(values) - set(model.model_fields))
     if unknown:
+        refuse_moved_keys(model, values, where)
         raise UnknownName("key", unknown[0], model.model_fields, where)
     try:
         return model.model_validate(dict(values))
@@ -221,6 +245,16 @@ def build(model: type[S], values: Mapping[str, Any], where: str) -> S:
         ) from error
 
 
+def refuse_moved_keys(model: type[Settings], values: Mapping[str, Any], where: str) -> None:
+    """ConfigError for the first key of before, with what it is called now."""
+    for key in sorted(values.keys() & model.moved.keys()):
+        new = model.moved[key]
+        raise ConfigError(
+            f"The key '{key}' of {where} is now '{new}', which both axes read.",
+            f"Write `{new}`; what was begun with the old key needs a new folder.",
+        )
+
+
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
     """Set `tree["a"]["b"] = value` for the path "a.b", making the levels between."""
     *parents, last = path.split(".")
@@ -230,8 +264,13 @@ def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
 
 
 def describe(model: type[Settings], prefix: str = "") -> Iterator[dict[str, Any]]:
-    """One row per key of a model and its nested models: what `setting` was given, and its key."""
+    """One row per key of a model and its nested models: what `setting` was given, and its key.
+
+    The run's tables, which are its own, are left out.
+    """
     for name, info in model.model_fields.items():
+        if name in TABLES:
+            continue
         key = f"{prefix}{name}"
         nested = info.annotation
         if isinstance(nested, type) and issubclass(nested, Settings):

@@ -75,34 +75,3 @@ def distance(
 ) -> Float[Tensor, ""]:
     """E_U[D] − E_L[D]: the Kantorovich–Rubinstein objective of Eq. 2."""
     return critic_unlabelled.mean() - critic_labelled.mean()
-
-
-def fit_critic(
-    critic: Critic,
-    labelled: Float[Tensor, "l i"],
-    unlabelled: Float[Tensor, "u i"],
-    *,
-    steps: int,
-    batch: int,
-    lr: float,
-    penalty: float,
-    rng: np.random.Generator,
-) -> Float[Tensor, " u"]:
-    """Train a critic on constant features; its value of each unlabelled item.
-
-    Ascends E_U[D] − E_L[D] − λ · penalty (Eq. 2 with the features frozen).
-    """
-    optimiser = torch.optim.Adam(critic.parameters(), lr=lr)
-    for step in range(steps):
-        if step == round(0.8 * steps):
-            for group in optimiser.param_groups:
-                group["lr"] = 0.1 * lr
-        h_l = labelled[torch.from_numpy(rng.integers(0, len(labelled), batch))]
-        h_u = unlabelled[torch.from_numpy(rng.integers(0, len(unlabelled), batch))]
-        loss = critic_loss(critic, h_l, h_u, penalty, rng)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    with torch.no_grad():
-        scores: Tensor = torch.cat([critic(part) for part in torch.split(unlabelled, 8192)])
-    return scores

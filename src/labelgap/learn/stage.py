@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from labelgap.axes.finite import refuse_not_finite
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
@@ -42,20 +42,8 @@ class StageRunner:
         return [p for name in phase.modules for p in self.players[name].parameters()]
 
     def _optimiser(self, phase: Phase) -> torch.optim.Optimizer:
-        spec, params = phase.optimiser, self._parameters(phase)
         fused = self.training.device.type in ("cpu", "cuda")
-        if spec.kind == "adam":
-            return torch.optim.Adam(
-                params, lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay, fused=fused
-            )
-        return torch.optim.SGD(
-            params,
-            lr=spec.lr,
-            momentum=spec.momentum,
-            weight_decay=spec.weight_decay,
-            nesterov=spec.nesterov,
-            fused=fused,
-        )
+        return torch_optimiser(phase.optimiser, self._parameters(phase), fused)
 
     def _set_modes(self) -> None:
         for name, module in self.players.items():
@@ -125,9 +113,7 @@ class StageRunner:
             for phase, optimiser, params in zip(
                 stage.phases, self.optimisers, self.params, strict=True
             ):
-                rate = learning_rate(phase.optimiser, step, stage.steps)
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
+                set_rate(optimiser, phase.optimiser, step, stage.steps)
                 for batch.turn in range(phase.repeats):
                     self._turn(phase, optimiser, params, batch)
 
@@ -151,14 +137,10 @@ class StageRunner:
                     "Try a lower learning rate (`--set training.lr=0.03`) or "
                     "`--precision float32`.",
                 )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            descend(optimiser, loss, params, phase.clip)
         finally:
             for module in others:
                 module.requires_grad_(True)
-        if phase.clip is not None:
-            nn.utils.clip_grad_norm_(params, phase.clip)
-        optimiser.step()
 
     def _due_for_check(self, step: int) -> bool:
         # Reading the loss waits for the device; on accelerators that is worth it only at times.
@@ -176,6 +158,45 @@ class StageRunner:
             module.load_state_dict(saved["players"][name])
         for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
+
+
+def torch_optimiser(
+    spec: Optimiser, params: list[nn.Parameter], fused: bool
+) -> torch.optim.Optimizer:
+    """The optimiser that `spec` names, at its full rate; fused kernels differ in last digits."""
+    if spec.kind == "adam":
+        return torch.optim.Adam(
+            params, lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay, fused=fused
+        )
+    return torch.optim.SGD(
+        params,
+        lr=spec.lr,
+        momentum=spec.momentum,
+        weight_decay=spec.weight_decay,
+        nesterov=spec.nesterov,
+        fused=fused,
+    )
+
+
+def set_rate(optimiser: torch.optim.Optimizer, spec: Optimiser, step: int, steps: int) -> None:
+    """Give the optimiser the rate of a step."""
+    rate = learning_rate(spec, step, steps)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def descend(
+    optimiser: torch.optim.Optimizer,
+    loss: Tensor,
+    params: list[nn.Parameter],
+    clip: float | None = None,
+) -> None:
+    """One step down the loss, the norm of all gradients at most `clip`."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip is not None:
+        nn.utils.clip_grad_norm_(params, clip)
+    optimiser.step()
 
 
 def learning_rate(spec: Optimiser, step: int, steps: int) -> float:

@@ -11,7 +11,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from labelgap.core.config import RunConfig, config_hash
+from labelgap.axes.registry import OBJECTIVES, tables_of
+from labelgap.core.config import TABLES, RunConfig, config_hash
 from labelgap.core.files import write_atomically, write_text
 from labelgap.loop.own import is_own
 from labelgap.session.claim import machine_facts, source
@@ -34,6 +35,9 @@ def deciding(config: RunConfig) -> dict[str, Any]:
     later = {**LATER}
     if not is_own("objective", config.objective_name):
         later["method_sha256"] = True
+    objective = OBJECTIVES.get(config.objective_name)
+    if objective is not None:
+        later |= {table: True for table in TABLES if table not in tables_of(objective)}
     return config.model_dump(mode="json", exclude=later)
 
 

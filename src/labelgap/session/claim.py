@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from labelgap._version import __version__
-from labelgap.core.config import RunConfig, build
+from labelgap.axes.registry import ACQUISITIONS, OBJECTIVES
+from labelgap.core.config import RunConfig, build, refuse_moved_keys
 from labelgap.core.device import Machine
 from labelgap.core.errors import FolderError
 from labelgap.core.files import write_text
@@ -27,6 +28,7 @@ def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
 
     Raises
     ------
+    ConfigError: the folder was begun before a key of its configuration was called what it is now.
     FolderError: the folder holds another configuration (the difference is named), something
         else, or cannot be written.
     """
@@ -39,6 +41,7 @@ def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
             write_text(file, json.dumps(facts, indent=1))
             return []
         if difference:
+            refuse_moved(saved.get("config", {}), str(folder))
             key, (old, new) = next(iter(difference.items()))
             raise FolderError(
                 f"{folder} belongs to another configuration: {key} is {old!r} there and {new!r} "
@@ -112,12 +115,22 @@ def differing(
     return found
 
 
+def refuse_moved(config: Mapping[str, Any], folder: str) -> None:
+    """ConfigError for a folder's configuration in keys of before, with what they are now."""
+    for axis, table in (("objective", OBJECTIVES), ("acquisition", ACQUISITIONS)):
+        cls = table.get(config.get(f"{axis}_name", ""))
+        if cls is not None:
+            refuse_moved_keys(cls.Options, config.get(axis, {}), f"{axis} in {folder}")
+
+
 def read_config(folder: Path) -> RunConfig:
     """The configuration of a run's folder."""
     file = folder / CONFIG
     if not file.exists():
         raise FolderError(f"{folder} is no run of labelgap: {CONFIG} is missing.")
-    return build(RunConfig, read_json(file)["config"], str(file))
+    config = build(RunConfig, read_json(file)["config"], str(file))
+    refuse_moved(config.model_dump(), str(folder))
+    return config
 
 
 def read_json(file: Path) -> dict[str, Any]:

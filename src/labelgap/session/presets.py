@@ -9,8 +9,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from labelgap.axes.registry import lookup, options
-from labelgap.core.config import RunConfig, build, describe
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.objective import Objective
+from labelgap.axes.registry import lookup, options, tables_of, with_preset
+from labelgap.core.config import TABLES, RunConfig, Settings, build, describe
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import check_method_pair, check_network
 from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
@@ -52,7 +54,7 @@ PER_DATA_SET: dict[tuple[str, str], Tree] = {
 
 
 _SECTIONS = ("data", "network", "training", "loop")  # these are the run's own
-_PARTS = (*_SECTIONS, "objective", "acquisition")  # and these the method's
+_PARTS = (*_SECTIONS, "objective", "acquisition", *TABLES)  # and these the method's
 
 
 def merge(base: Tree, other: Mapping[str, Any]) -> Tree:
@@ -123,9 +125,7 @@ def resolve(
     acquisition_class = lookup("acquisition", str(acquisition))
     tree["method"], tree["preset"] = method, preset
     tree["objective_name"], tree["acquisition_name"] = objective, acquisition
-    for axis, cls in (("objective", objective_class), ("acquisition", acquisition_class)):
-        made = options(cls, tree.get(axis, {}), preset, axis)
-        tree[axis] = made.model_dump(mode="json")
+    tree.update(pair_options(objective_class, acquisition_class, tree, preset))
     for part in _SECTIONS:
         # Built on their own first, so that an unknown key is told with its nearest neighbour.
         model = type(getattr(RunConfig(), part))
@@ -133,6 +133,55 @@ def resolve(
     check_network(tree["network"]["name"])
     tree["network"]["weights"] = by_content(tree["network"]["weights"])
     return build(RunConfig, tree, where)
+
+
+def pair_options(
+    objective: type[Objective],
+    acquisition: type[Acquisition],
+    tree: Mapping[str, Any],
+    preset: str,
+    where: str = "",
+) -> Tree:
+    """Every option of a pair: a table for each axis, and the tables that both of them read.
+
+    Raises
+    ------
+    UnknownName, ConfigError: a bad key or value; a table that neither of the two reads, or that
+        is written under one of them.
+    """
+    models = tables_of(objective, acquisition)
+    for table in TABLES:
+        if tree.get(table) and table not in models:
+            raise ConfigError(
+                f"{where}{table} = {tree[table]!r}: neither objective {objective.name!r} nor "
+                f"acquisition {acquisition.name!r} reads this table.",
+                f"Remove it, or choose one that does: {', '.join(_readers(table))}.",
+            )
+    found: Tree = {
+        table: with_preset(model, tree.get(table, {}), preset, f"{where}{table}").model_dump(
+            mode="json"
+        )
+        for table, model in models.items()
+    }
+    for axis, cls in (("objective", objective), ("acquisition", acquisition)):
+        read = tables_of(cls)
+        given = tree.get(axis, {})
+        for table in read.keys() & given.keys():
+            raise ConfigError(
+                f"{where}{axis}.{table} = {given[table]!r}: {table} is one table of the run, "
+                "which both axes read.",
+                f"Write `{table}.KEY`.",
+            )
+        made = options(cls, {**given, **{t: found[t] for t in read}}, preset, f"{where}{axis}")
+        found[axis] = made.model_dump(mode="json", exclude=set(read))
+    return found
+
+
+def _readers(table: str) -> list[str]:
+    classes = {f"objective {n}": c for n, c in OBJECTIVES.items()} | {
+        f"acquisition {n}": c for n, c in ACQUISITIONS.items()
+    }
+    return sorted(name for name, cls in classes.items() if table in tables_of(cls))
 
 
 def _data_name(values: Mapping[str, Any]) -> str:
@@ -164,13 +213,15 @@ def departures(config: Mapping[str, Any]) -> list[Departure]:
     """
     if config["preset"] != "paper":
         return []
+    known: dict[str, Mapping[str, Any]] = {"objective": OBJECTIVES, "acquisition": ACQUISITIONS}
+    classes = {a: c for a in known if (c := known[a].get(config[f"{a}_name"]))}
+    models = tables_of(*classes.values()) | {axis: cls.Options for axis, cls in classes.items()}
     found = []
-    for axis, known in (("objective", OBJECTIVES), ("acquisition", ACQUISITIONS)):
-        cls = known.get(config[f"{axis}_name"])
-        for row in describe(cls.Options) if cls else ():
-            value = config[axis].get(row["key"])
-            if row["paper"] and value != row["paper"][0]:
-                found.append(Departure(f"{axis}.{row['key']}", value, *row["paper"]))
+    for part, model in models.items():
+        for row in describe(model):
+            value = config.get(part, {}).get(row["key"])
+            if row["paper"] and value not in (None, row["paper"][0]):
+                found.append(Departure(f"{part}.{row['key']}", value, *row["paper"]))
     return found
 
 
@@ -193,9 +244,14 @@ def pair_of(config: RunConfig) -> tuple[Any, Any]:
         pair = (config.objective_name, config.acquisition_name)
         check_method_pair(entry.name, (entry.objective, entry.acquisition), pair)
     return (
-        objective(build(objective.Options, config.objective, "objective")),
-        acquisition(build(acquisition.Options, config.acquisition, "acquisition")),
+        objective(_options_of(objective, "objective", config)),
+        acquisition(_options_of(acquisition, "acquisition", config)),
     )
+
+
+def _options_of(cls: type[Objective] | type[Acquisition], axis: str, config: RunConfig) -> Settings:
+    read = {table: getattr(config, table) for table in tables_of(cls)}
+    return build(cls.Options, {**getattr(config, axis), **read}, axis)
 
 
 def title_of(config: RunConfig) -> str:

@@ -6,10 +6,12 @@ from typing import Any
 
 from labelgap.axes.registry import METHODS
 from labelgap.bench.grid.grid import Cell
-from labelgap.core.config import RunConfig
+from labelgap.core.config import TABLES, RunConfig
 from labelgap.report.command import leaves
 
-_METHOD = ("objective_name", "acquisition_name", "objective", "acquisition", "method_sha256")
+_METHOD = (
+    "objective_name", "acquisition_name", "objective", "acquisition", *TABLES, "method_sha256",
+)  # fmt: skip
 _OWN = ("method", *_METHOD, "seed")
 """What arms and seeds differ in; everything else is equal in a comparison."""
 

@@ -15,6 +15,7 @@ import numpy as np
 from labelgap.bench.evidence import statistics as st
 from labelgap.bench.evidence.compare import Comparison
 from labelgap.bench.evidence.statistics import Difference
+from labelgap.core.config import TABLES
 from labelgap.core.streams import Streams
 from labelgap.report.command import leaves
 
@@ -87,6 +88,8 @@ def _ordered(c: Comparison, m: int, n: int) -> tuple[int, int, str | None]:
         # The arm in which the part is on.
         key, off, on = keys[0]
         return (n, m, key) if (off, on) == (False, True) else (m, n, key)
+    if any(one[table] != other[table] for table in TABLES if table in one and table in other):
+        return m, n, None
     if trains[0] == trains[1] and one["objective"] == other["objective"]:
         return (n, m, "query") if asks[0] == "random" else (m, n, "query")
     if asks[0] == asks[1] and one["acquisition"] == other["acquisition"]:
@@ -96,9 +99,9 @@ def _ordered(c: Comparison, m: int, n: int) -> tuple[int, int, str | None]:
 
 def _options(one: dict[str, Any], other: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """(key, value, value) of each option in which two arms of one pair differ."""
-    for axis in ("objective", "acquisition"):
-        theirs = dict(leaves(other[axis]))
-        for key, value in leaves(one[axis]):
+    for axis in ("objective", "acquisition", *TABLES):
+        theirs = dict(leaves(other.get(axis, {})))
+        for key, value in leaves(one.get(axis, {})):
             if value != theirs.get(key):
                 yield f"{axis}.{key}", value, theirs.get(key)
 

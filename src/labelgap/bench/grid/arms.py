@@ -4,15 +4,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from labelgap.core.config import TABLES
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.loop import own
 from labelgap.session.presets import Tree, merge
 
 CROSSES = ("full", "diagonal")
-_TABLES = ("settings", "options", "network", "training")
+_TABLES = ("settings", "options", "network", "training", *TABLES)
 _ARM_KEYS = (
     "name", "method", "objective_name", "acquisition_name", "objective", "acquisition", "network",
-    "training",
+    "training", *TABLES,
 )  # fmt: skip
 
 
@@ -97,8 +98,9 @@ def _crossed(tree: Tree) -> list[tuple[str, Tree]]:
 def _part(entry: Any, axis: str) -> tuple[str, Tree]:
     if isinstance(entry, str):
         return entry, {f"{axis}_name": entry}
-    made = named_entry(entry, axis, ("name", axis, "options"))
+    made = named_entry(entry, axis, ("name", axis, "options", *TABLES))
     return made["name"], {
+        **{table: made[table] for table in TABLES if table in made},
         f"{axis}_name": made.get(axis, made["name"]),
         axis: made.get("options", {}),
     }

@@ -7,7 +7,8 @@ imbalance, another budget). A grid's file:
     base = "cpu"                          # the preset of `labelgap run` that cells start from
     datasets = ["fashion-mnist"]          # or {name = "cifar10", settings = {...}}
     methods = ["random", "daal", "cross-entropy+margin", "./mine.py",
-               {name = "no DA", method = "daal", objective = {align = false}}]
+               {name = "no DA", method = "daal", objective = {align = false}},
+               {name = "spherical", method = "daal", mixture = {covariance = "spherical"}}]
     objectives = ["cross-entropy", {name = "Reg", objective = "daal", options = {align = false}}]
     acquisitions = ["random", "margin"]   # objectives × acquisitions are further arms
     cross = "diagonal"                    # or "full": see `_crossed`
@@ -25,14 +26,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from labelgap.axes.registry import lookup, options
+from labelgap.axes.registry import lookup
 from labelgap.bench.grid.arms import CROSSES, arms_of, as_table, list_at, named_entry
-from labelgap.core.config import RunConfig, build, config_hash
+from labelgap.core.config import TABLES, RunConfig, Settings, build, config_hash
 from labelgap.core.errors import ConfigError, LabelgapError, UnknownName
 from labelgap.data import names as data_names
 from labelgap.loop import own
 from labelgap.session.presets import PRESETS as RUN_PRESETS
-from labelgap.session.presets import Tree, merge, resolve
+from labelgap.session.presets import Tree, merge, pair_options, resolve
 
 KEYS = (
     "base", "datasets", "methods", "objectives", "acquisitions", "cross", "seeds", "variants",
@@ -120,7 +121,8 @@ class Source:
 
 
 def current_config(tree: Mapping[str, Any], where: str) -> RunConfig:
-    """A stored configuration, keys that were added to labelgap since at their defaults.
+    """A stored configuration, keys that were added to labelgap since at their defaults, and those
+    that have moved where they stand now.
 
     So a committed result stays that of its cell as long as new keys default to what was. A user's
     own method is what its file says, and is taken as it is stored: no file is run to read.
@@ -128,15 +130,32 @@ def current_config(tree: Mapping[str, Any], where: str) -> RunConfig:
     config = build(RunConfig, tree, where)
     if config.method_sha256:
         return config
-    pair = (
-        ("objective", lookup("objective", config.objective_name), config.objective),
-        ("acquisition", lookup("acquisition", config.acquisition_name), config.acquisition),
-    )
-    whole = {
-        axis: options(cls, values, config.preset, f"{where}: {axis}").model_dump(mode="json")
-        for axis, cls, values in pair
-    }
+    objective = lookup("objective", config.objective_name)
+    acquisition = lookup("acquisition", config.acquisition_name)
+    moved = _moved(config, objective.Options, acquisition.Options)
+    if moved is None:
+        return config
+    whole = pair_options(objective, acquisition, moved, config.preset, f"{where}: ")
     return config.model_copy(update=whole)
+
+
+def _moved(
+    config: RunConfig, objective: type[Settings], acquisition: type[Settings]
+) -> Tree | None:
+    """The options of a stored pair, keys that have moved into the run's tables moved there.
+
+    None where the two axes had two values for what is one key now: no configuration of today says
+    that, and the stored one is taken as it is.
+    """
+    tree: Tree = {table: dict(getattr(config, table)) for table in TABLES}
+    for axis, model in (("objective", objective), ("acquisition", acquisition)):
+        tree[axis] = {}
+        for key, value in getattr(config, axis).items():
+            table, _, name = model.moved.get(key, "").rpartition(".")
+            place = tree[table or axis]
+            if place.setdefault(name or key, value) != value:
+                return None
+    return tree
 
 
 def presets() -> dict[str, str]:

@@ -1,19 +1,19 @@
 """DAAL's query: likelihood gap plus critic, balanced, spread by k-means."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition
-from labelgap.core.config import setting
+from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
-from labelgap.gap.characteristic import Characteristic, critic_input, statistics_width
-from labelgap.gap.critic import Critic, fit_critic
+from labelgap.gap.characteristic import Characteristic, critic_input
 from labelgap.gap.mixture import Mixture
-from labelgap.methods.daal.settings import OURS, TUNED, MixtureSettings, posterior_temperature
+from labelgap.methods.daal.fit import fit_critic
+from labelgap.methods.daal.settings import MOVED, OURS, TUNED, CriticSettings, MixtureSettings
 from labelgap.select.balance import balanced_candidates
 from labelgap.select.kmeans import representatives
 from labelgap.select.scores import entropy
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from labelgap.axes.view import PoolView
 
 
-class DaalAcquisitionOptions(MixtureSettings):
+class DaalAcquisitionOptions(Settings):
     """AS."""
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"average": "parameters", "critic_width": 512, "sigmoid": True}
-    }
+    moved: ClassVar[Mapping[str, str]] = MOVED
+    mixture: MixtureSettings = MixtureSettings()
+    critic: CriticSettings = CriticSettings()
     likelihood: bool = setting(True, "use I_Like, the likelihood gap", source="paper Eq. 3")
     model: bool = setting(True, "use I_model, the critic", source="paper §2.4")
     combine: Literal["sum", "rank"] = setting(
@@ -64,14 +64,6 @@ class DaalAcquisitionOptions(MixtureSettings):
         300, "steps of the query's own critic, where the objective has none", source=OURS, ge=1
     )
     critic_batch: int = setting(100, "batch of the query's own critic", source="paper §3", ge=2)
-    critic_width: int = setting(256, "units of the query's own critic", source="as objective", ge=1)
-    critic_lr: float = setting(5e-4, "Adam's rate for it", source="paper §3", gt=0)
-    penalty: float = setting(
-        10.0, "λ of its gradient penalty", source="Gulrajani et al. 2017", ge=0
-    )
-    sigmoid: bool = setting(False, "sigmoid on it", source="paper §3 has one")
-    statistics: bool = setting(True, "feed it with mixture statistics", source="paper §2.3")
-    temperature: float = setting(0.0, "as the objective's", source=OURS, ge=0)
 
 
 @acquisition("daal")
@@ -123,7 +115,7 @@ class DaalAcquisition(Acquisition):
         o = self.options
         z, z_l = view.candidates("features"), view.labelled("features")
         logits = view.candidates("logits")
-        psi_l, psi_u = o.fit_both(z_l, view.class_labels, z, logits, view.rng("EM batches"))
+        psi_l, psi_u = o.mixture.fit_both(z_l, view.class_labels, z, logits, view.rng("EM batches"))
         found: dict[str, Tensor] = {}
         if o.likelihood:
             # Eq. 3 in log space: unlike what is labelled, typical of what is not.
@@ -154,23 +146,25 @@ class DaalAcquisition(Acquisition):
         """A critic between labelled and candidate features, from its own stream."""
         o, (d, k) = self.options, (z.shape[1], view.num_classes)
         with view.scope("critic"):
-            critic = Critic(statistics_width(d, k, o.statistics), o.critic_width, o.sigmoid)
-        inputs = self._inputs(z, z_l, psi_l, psi_u, k)
+            critic = o.critic.new(d, k)
+        h_l, h_u = self._inputs(z, z_l, psi_l, psi_u, k)
+        rng = view.rng("critic batches")
         return fit_critic(
             critic,
-            *inputs,
+            h_l,
+            h_u,
+            o.critic,
+            features=d,
             steps=o.critic_steps,
             batch=o.critic_batch,
-            lr=o.critic_lr,
-            penalty=o.penalty,
-            rng=view.rng("critic batches"),
+            rng=rng,
         )
 
     def _inputs(
         self, z: Tensor, z_l: Tensor, psi_l: Mixture, psi_u: Mixture, k: int
     ) -> tuple[Tensor, Tensor]:
         o = self.options
-        if not o.statistics:
+        if not o.critic.statistics:
             return z_l, z
         both = torch.cat([z_l, z])
         players = []
@@ -178,7 +172,7 @@ class DaalAcquisition(Acquisition):
             player = Characteristic(k, z.shape[1], psi.variances.shape[1] > 1)
             player.set(psi, both)
             players.append(player)
-        temperature = posterior_temperature(o.temperature, z.shape[1])
+        temperature = o.mixture.temperature_in(z.shape[1])
         with torch.no_grad():
             inputs = critic_input(both, players[0], players[1], temperature=temperature)
         return inputs[: len(z_l)], inputs[len(z_l) :]

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from labelgap.axes.objective import Objective, Outputs, Passed
 from labelgap.axes.registry import method, objective
 from labelgap.axes.stage import Stage
-from labelgap.gap.characteristic import Characteristic, statistics_width
-from labelgap.gap.critic import Critic
+from labelgap.gap.characteristic import Characteristic
 from labelgap.learn.supervised import supervised_stage
 from labelgap.methods.daal.settings import DaalOptions
 from labelgap.methods.daal.stages import Parts, critic_input_of
@@ -32,16 +31,14 @@ class Daal(Objective):
 
     def modules(self, training: "Training") -> dict[str, nn.Module]:
         o, d, k = self.options, training.network.feature_dim, training.num_classes
-        diagonal = o.covariance == "diagonal"
+        diagonal = o.mixture.covariance == "diagonal"
         players: dict[str, nn.Module] = {}
-        if o.reg or (o.align and o.statistics):
+        if o.reg or (o.align and o.critic.statistics):
             players["psi_labelled"] = Characteristic(k, d, diagonal)
-        if o.align and o.statistics:
+        if o.align and o.critic.statistics:
             players["psi_unlabelled"] = Characteristic(k, d, diagonal)
         if o.align:
-            players["critic"] = Critic(
-                statistics_width(d, k, o.statistics), o.critic_width, o.sigmoid
-            )
+            players["critic"] = o.critic.new(d, k)
         return players
 
     def stages(self, training: "Training") -> list[Stage]:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.core.types import Ids
 from labelgap.gap.characteristic import Characteristic, critic_input
-from labelgap.gap.critic import critic_loss, distance
+from labelgap.gap.critic import distance
 from labelgap.gap.mixture import Mixture
 from labelgap.gap.statistics import class_responsibilities
 from labelgap.learn.supervised import cross_entropy
-from labelgap.methods.daal.settings import DaalOptions, posterior_temperature
+from labelgap.methods.daal.settings import DaalOptions
 
 if TYPE_CHECKING:
     from labelgap.axes.training import Training
@@ -29,7 +29,7 @@ LEAST_REFRESH = 10
 
 def critic_input_of(o: DaalOptions, modules: Mapping[str, nn.Module], z: Tensor) -> Tensor:
     psi_l, psi_u = modules.get("psi_labelled"), modules.get("psi_unlabelled")
-    if not o.statistics:
+    if not o.critic.statistics:
         psi_l = psi_u = None
     assert psi_l is None or isinstance(psi_l, Characteristic)
     assert psi_u is None or isinstance(psi_u, Characteristic)
@@ -37,7 +37,7 @@ def critic_input_of(o: DaalOptions, modules: Mapping[str, nn.Module], z: Tensor)
         z,
         psi_l,
         psi_u,
-        temperature=posterior_temperature(o.temperature, z.shape[1]),
+        temperature=o.mixture.temperature_in(z.shape[1]),
         through_statistics=o.through_statistics,
     )
 
@@ -68,7 +68,7 @@ class Parts:
         begin, every = options.reg_start * training.steps, options.reg_refresh
         self.reg_every = min(every, math.ceil(begin)) if begin else every
         self.reg_from = self.reg_every * math.ceil(begin / self.reg_every)
-        self.temperature = posterior_temperature(options.temperature, training.network.feature_dim)
+        self.temperature = options.mixture.temperature_in(training.network.feature_dim)
 
     # -- Reg ---------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class Parts:
         """ψ_L on eval-mode, unaugmented features of the labelled set."""
         z, y = self._labelled(step)
         hot = class_responsibilities(y, self.t.num_classes).to(z)
-        self._set("psi_labelled", self.o.fit(z, hot, self.t.rng("EM batches", step)), z)
+        self._set("psi_labelled", self.o.mixture.fit(z, hot, self.t.rng("EM batches", step)), z)
 
     def regulariser(self, z: Tensor, y: Tensor) -> Tensor:
         """L_GMM = −log p(y|z; ψ_L), ψ_L constant (§2.2), over items whose class ψ_L knows.
@@ -124,7 +124,7 @@ class Parts:
         z_l, y = self._labelled(step)
         ids = self._sample(self.t.unlabelled_ids, "unlabelled sample", step)
         out = self.t.predict(ids, {"features", "logits"})
-        psi_l, psi_u = self.o.fit_both(
+        psi_l, psi_u = self.o.mixture.fit_both(
             z_l, y, out["features"], out["logits"], self.t.rng("EM batches", step)
         )
         both = torch.cat([z_l, out["features"]])
@@ -150,8 +150,7 @@ class Parts:
         o, critic, both = self.o, self.t.modules["critic"], batch.common(_Both)
         with torch.autocast(self.t.device.type, enabled=False):
             rng = self.t.rng("penalty", batch.step, batch.turn)
-            columns = both.z_l.shape[1] if o.penalty_over == "features" else None
-            return critic_loss(critic, both.h_l, both.h_u, o.penalty, rng, columns)
+            return o.critic.loss(critic, both.h_l, both.h_u, both.z_l.shape[1], rng)
 
     def feature_loss(self, batch: Batch) -> Tensor:
         """L_CE + w · (E_U[D] − E_L[D]) (+ α · L_GMM)."""
@@ -167,9 +166,6 @@ class Parts:
     def alignment_stage(self) -> Stage:
         o, t = self.o, self.t
         steps = o.align_steps or max(1, round(o.align_fraction * t.steps))
-        critic = Optimiser(
-            "adam", lr=o.critic_lr, schedule="step", milestones=(0.8,)
-        )  # paper §3: 5e-4, decayed to 5e-5 for the last 2,000 of 10,000
         features = Optimiser(
             o.align_optimiser,
             lr=o.align_lr,
@@ -178,18 +174,24 @@ class Parts:
             schedule="step",
             milestones=(0.8,),
         )
-        refresh = self.refresh_both if o.statistics else self.refresh_labelled
+        refresh = self.refresh_both if o.critic.statistics else self.refresh_labelled
         return Stage(
             "align",
             steps,
             (
-                Phase("critic", ("critic",), self.critic_loss, critic, repeats=o.critic_steps),
+                Phase(
+                    "critic",
+                    ("critic",),
+                    self.critic_loss,
+                    o.critic.optimiser(),
+                    repeats=o.critic_steps,
+                ),
                 Phase("features", ("network",), self.feature_loss, features),
             ),
             forward=self.forward,
             batch_size=t.batch_size,
             unlabelled_batch=t.batch_size,
             refresh=((max(LEAST_REFRESH, round(o.refresh_fraction * steps)), refresh),)
-            if o.statistics or o.reg
+            if o.critic.statistics or o.reg
             else (),
         )
