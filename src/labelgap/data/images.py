@@ -1,13 +1,6 @@
 """Encoded images of any kind to packed uint8 pixels."""
 
-import os
-import struct
-import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +13,6 @@ from labelgap.data.source import Array, Item
 # A 48 kB file can decode to gigabytes; a larger photograph than this is no training image.
 MAX_PIXELS = 50_000_000
 _GREY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B"})
-_CHUNK = 128  # images a thread decodes at a time
-
-# What Pillow raises for damaged files, besides OSError.
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 class ColourFound(Exception):
@@ -76,10 +56,10 @@ def decode(
             if image_size:
                 plain = ImageOps.fit(plain, (image_size, image_size), Image.Resampling.BICUBIC)
             pixels = np.asarray(plain)
-    except _DAMAGE as error:
-        raise DataError(
-            f"{name}: not a readable image ({error}).", "Replace it or remove it."
-        ) from error
+    except (DataError, ColourFound):
+        raise
+    except Exception as error:
+        raise unreadable(name, error) from error
     if shape is not None and pixels.shape[:2] != shape:
         raise DataError(
             f"{name} has {pixels.shape[1]}×{pixels.shape[0]} pixels, the first image "
@@ -97,10 +77,8 @@ def pixels(image: Image.Image, where: str) -> UInt8[np.ndarray, "h w c"]:
     channels = 1 if image.mode in _GREY else 3
     try:
         plain = _convert(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
-    except _DAMAGE as error:
-        raise DataError(
-            f"{where}: not a readable image ({error}).", "Replace it or remove it."
-        ) from error
+    except Exception as error:
+        raise unreadable(where, error) from error
     return np.asarray(plain).reshape(plain.height, plain.width, channels)
 
 
@@ -117,8 +95,31 @@ def picture(data: bytes, longest: int) -> Image.Image:
             plain = _convert(ImageOps.exif_transpose(image), "RGB")
             plain.thumbnail((longest, longest), Image.Resampling.LANCZOS)
             return plain
-    except _DAMAGE as error:
-        raise DataError(f"Not a readable image ({error}).") from error
+    except DataError:
+        raise
+    except Exception as error:
+        raise unreadable("The image", error) from error
+
+
+def unreadable(name: str, error: Exception) -> DataError:
+    """The error of an image that the decoder refuses, whatever it raised.
+
+    Decoders raise errors of every type: Pillow's plug-ins SyntaxError, KeyError, OverflowError,
+    struct.error, zlib.error and more, for what they did not expect in a file.
+    """
+    if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the decoder's
+        why = error.strerror or str(error)
+        return DataError(f"{name}: cannot be read ({why}).", "Check the file, its rights and disk.")
+    if isinstance(error, MemoryError):
+        return DataError(f"{name}: decoding it takes too much memory.", "Make it smaller.")
+    return DataError(f"{name}: not a readable image ({said(error)}).", "Replace it or remove it.")
+
+
+def said(error: Exception) -> str:
+    """What a decoder's error says; with its type where the text alone says little."""
+    text = str(error)
+    plain = isinstance(error, (OSError, ValueError, SyntaxError)) and text
+    return text if plain else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def _open(data: bytes | Path | Array) -> Image.Image:
@@ -139,37 +140,3 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image if image.mode == mode else image.convert(mode)
-
-
-def decode_all(
-    items: Iterable[Item],
-    channels: int,
-    shape: tuple[int, int] | None,
-    image_size: int | None,
-    advance: Callable[[int], None],
-) -> Iterator[UInt8[np.ndarray, "k h w c"]]:
-    """Decode in threads (Pillow releases the lock); yields blocks in the order of the items.
-
-    At most a few blocks are in memory. `advance(n)` is called as images are finished.
-    """
-    Image.init()  # loading the plug-ins lazily is not safe in threads
-
-    def block(chunk: list[Item]) -> UInt8[np.ndarray, "k h w c"]:
-        return np.stack([decode(item, channels, shape, image_size) for item in chunk])
-
-    workers = os.cpu_count() or 1
-    stream = iter(items)
-    running: deque[Future[UInt8[np.ndarray, "k h w c"]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        try:
-            while True:
-                while len(running) < 2 * workers and (chunk := list(islice(stream, _CHUNK))):
-                    running.append(pool.submit(block, chunk))
-                if not running:
-                    return
-                done = running.popleft().result()
-                advance(len(done))
-                yield done
-        finally:
-            for future in running:
-                future.cancel()

@@ -15,9 +15,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from labelgap.core.errors import DataError
+from labelgap.data.apart import decode_all, decode_apart
 from labelgap.data.cache import content_digest, file_digest, unwritable
 from labelgap.data.contents import checked
-from labelgap.data.images import ColourFound, decode, decode_all
+from labelgap.data.decoders import shared
+from labelgap.data.images import ColourFound
 from labelgap.data.left_out import summary
 from labelgap.data.progress import late_progress, say
 from labelgap.data.source import Array, Contents, Source
@@ -178,6 +180,7 @@ def _make(
             _sync(file)
         _publish(temporary, folder)
     finally:
+        shared().rest()
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -192,7 +195,9 @@ def _write_inputs(
     for channels in (1, 3) if shape is None else (shape[2],):
         try:
             first = next(found.train.items())
-            size = decode(first, channels, (shape[0], shape[1]) if shape else None, None).shape[:2]
+            size = decode_apart(
+                first, channels, (shape[0], shape[1]) if shape else None, None
+            ).shape[:2]
             for name, raw in (("train", found.train), ("test", found.test)):
                 blocks: Iterator[Block]
                 if image_size is None and isinstance(raw.images, np.ndarray):

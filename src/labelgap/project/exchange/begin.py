@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from labelgap.data.labels import SHOWN, listed
 from labelgap.data.left_out import summary
 from labelgap.project.exchange.exchange import Imported, store_labels
 from labelgap.project.images import sources
-from labelgap.project.images.found import SUFFIXES, Found, Kind, kind_of
+from labelgap.project.images.found import SUFFIXES, Found, Kind, Unreadable, kind_of
 from labelgap.project.images.ingest import Report
+from labelgap.project.images.look import size_of
 from labelgap.project.images.readers import Reader
 from labelgap.project.keep.settings import ProjectSettings, check_classes, manifest_in
 from labelgap.project.keep.store import Project
@@ -206,14 +208,15 @@ def keep_labels(project: Project, found: list[Found]) -> Imported:
 
 def peek_size(root: Path, found: list[Found]) -> int:
     """The common side of small square images, else 128."""
-    from labelgap.project.images.ingest import size_of
-
     reader = Reader(root)
     sizes = set()
     step = max(1, len(found) // _PEEKED)
     for place in found[::step][:_PEEKED]:
-        if not place.refused and (size := size_of(reader, place.path)) is not None:
-            sizes.add(size)
+        if place.refused:
+            continue
+        with suppress(Unreadable):
+            if (size := size_of(reader.read(place.path))) is not None:
+                sizes.add(size)
     if len(sizes) == 1:
         width, height = sizes.pop()
         if width == height and 4 <= width <= SMALL:

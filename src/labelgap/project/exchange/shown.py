@@ -3,7 +3,7 @@
 from PIL import Image
 
 from labelgap.core.errors import DataError
-from labelgap.data.images import picture
+from labelgap.data.apart import picture_apart
 from labelgap.project.images.found import Unreadable
 from labelgap.project.images.items import Item
 from labelgap.project.keep.store import Project
@@ -17,7 +17,7 @@ def original(project: Project, item: Item, longest: int) -> Image.Image | None:
     """
     try:
         data = project.reader.read(item.path)
-        return picture(data, longest) if item.has_content(data) else None
+        return picture_apart(data, longest) if item.has_content(data) else None
     except (Unreadable, DataError):
         return None
 

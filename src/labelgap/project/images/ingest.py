@@ -1,4 +1,5 @@
-"""From places to items: every image is read and decoded once, fully, in threads.
+"""From places to items: every image is read and decoded once, fully, in processes that may
+crash.
 
 What is no image of ours is quarantined with its path and the reason, and never replaced by
 another one. Killed at any instant, the next `add` goes on where it stopped.
@@ -10,22 +11,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from io import BytesIO
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
 
-from labelgap.core.errors import DataError
-from labelgap.data.images import decode
+from labelgap.data.decoders import shared
 from labelgap.project.images.found import Found, Unreadable
 from labelgap.project.images.items import File, Items, Status
+from labelgap.project.images.look import Seen, look
 from labelgap.project.images.pixels import CHANNELS, Pixels
 from labelgap.project.images.readers import Reader
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
-"""Raster formats that are opened, whatever a file's name says; no format that runs programs."""
 _CHUNK = 64  # images between two commits
+
+_NOTHING = Seen()
 
 Advance = Callable[[int], None]
 
@@ -48,15 +47,11 @@ class Report:
 
 @dataclass(frozen=True)
 class _Read:
-    """A place that was read: its pixels (None for a content that is known), or why not."""
+    """A place that was read: what it shows (no pixels for a content that is known), or why not."""
 
     found: Found
     sha256: str = ""
-    width: int = 0
-    height: int = 0
-    pixels: UInt8[np.ndarray, "h w c"] | None = None
-    reason: str = ""
-    detail: str = ""
+    what: Seen = _NOTHING
 
 
 def ingest(
@@ -91,27 +86,27 @@ def ingest(
         for read in block:
             advance(1)
             item: int | None = None
-            if not read.reason:
+            if not read.what.reason:
                 item = hashes.get(read.sha256)
                 if item is None:
-                    assert read.pixels is not None
+                    assert read.what.pixels is not None
                     item = hashes[read.sha256] = len(hashes)
-                    new.append(read.pixels)
+                    new.append(read.what.pixels)
                     added.append(read)
-                elif item in lost and read.pixels is not None:
-                    again[item] = read.pixels
+                elif item in lost and read.what.pixels is not None:
+                    again[item] = read.what.pixels
                 # Against files that have the contents now: one that moved is no duplicate of
                 # where it was.
                 first = first_path.setdefault(item, read.found.path)
                 if first != read.found.path:
                     report.duplicates.append((read.found.path, first))
             else:
-                report.quarantined.append((read.found.path, read.reason, read.detail))
+                report.quarantined.append((read.found.path, read.what.reason, read.what.detail))
             status: Status = "ok" if item is not None else "quarantined"
             place = read.found
             files.append(
                 File(
-                    place.path, status, item, read.reason, read.detail[:300],
+                    place.path, status, item, read.what.reason, read.what.detail[:300],
                     place.size, place.mtime_ns,
                 )
             )  # fmt: skip
@@ -120,7 +115,7 @@ def ingest(
         pixels.replace_rows(again)
         with items.writing():
             for read in added:
-                items.add(hashes[read.sha256], read.sha256, read.width, read.height)
+                items.add(hashes[read.sha256], read.sha256, read.what.width, read.what.height)
             for file in files:
                 items.put(file)
             items.mark_packed(again)
@@ -171,7 +166,6 @@ def _read_all(
     found: list[Found], reader: Reader, known: frozenset[str], side: int
 ) -> Iterator[_Read]:
     """In the order of the places; a bounded number is in memory."""
-    Image.init()  # loading the plug-ins lazily is not safe in threads
     workers = os.cpu_count() or 1
     running: deque[Future[_Read]] = deque()
     stream = iter(found)
@@ -183,65 +177,24 @@ def _read_all(
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
-        finally:
+        except BaseException as error:
             for future in running:
                 future.cancel()
+            if isinstance(error, KeyboardInterrupt):  # else those that run are soon done
+                shared().stop()
+            raise
+    shared().rest()
 
 
 def _read(place: Found, reader: Reader, known: frozenset[str], side: int) -> _Read:
     if place.refused:
-        return _Read(place, reason=place.refused)
+        return _Read(place, what=Seen(reason=place.refused))
     try:
         data = reader.read(place.path)
     except Unreadable as error:
-        return _Read(place, reason=error.reason, detail=error.detail)
+        return _Read(place, what=Seen(reason=error.reason, detail=error.detail))
     digest = hashlib.sha256(data).hexdigest()
     if digest in known:
         return _Read(place, digest)
-    try:
-        width, height = _sniff(data)
-        pixels = decode((place.path, data), CHANNELS, None, side)
-    except (DataError, Image.DecompressionBombError, MemoryError) as error:
-        return _Read(place, digest, reason=_reason(error), detail=_detail(error))
-    except UnidentifiedImageError as error:
-        return _Read(place, digest, reason="not an image", detail=str(error).split("<")[0])
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
-        return _Read(place, digest, reason=_reason(error), detail=str(error))
-    return _Read(place, digest, width, height, pixels)
-
-
-def _sniff(data: bytes) -> tuple[int, int]:
-    """Width and height as shown, of a file whose *contents* are one of `FORMATS`."""
-    Image.init()
-    known = [name for name in FORMATS if name in Image.OPEN]  # some builds lack one or two
-    with Image.open(BytesIO(data), formats=known) as image:
-        # Pillow decodes a whole PNG to look for EXIF behind its pixels.
-        cheap = image.format != "PNG" or "exif" in image.info
-        turned = cheap and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return (image.height, image.width) if turned else (image.width, image.height)
-
-
-def size_of(reader: Reader, path: str) -> tuple[int, int] | None:
-    """Width and height by the header alone; None for what is no image."""
-    try:
-        return _sniff(reader.read(path))
-    except (Unreadable, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
-        return None
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    if isinstance(error, (MemoryError, Image.DecompressionBombError)) or "Mpx" in text:
-        return "too large"
-    if isinstance(error.__cause__, Image.DecompressionBombError):
-        return "too large"
-    if isinstance(error.__cause__, UnidentifiedImageError):
-        return "not an image"
-    if "truncated" in text or "Truncated" in text or "EOF" in text:
-        return "truncated"
-    return "damaged"
-
-
-def _detail(error: Exception) -> str:
-    cause = error.__cause__
-    return str(cause if cause is not None else getattr(error, "cause", error))
+    what = look(place.path, data, CHANNELS, side)
+    return _Read(place, digest, what)

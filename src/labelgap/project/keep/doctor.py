@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from labelgap.core.errors import DataError, LabelgapError
 from labelgap.core.lock import network_file_system
 from labelgap.core.wording import counted
-from labelgap.data.images import decode
+from labelgap.data.apart import decode_apart
 from labelgap.data.progress import late_progress
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger.ledger import LEDGER
@@ -186,7 +186,9 @@ def repack(project: Project) -> tuple[int, list[str]]:
                 data = project.reader.read(item.path)
                 if not item.has_content(data):
                     raise Unreadable("other contents")
-                ready[item.id] = decode((item.path, data), CHANNELS, None, project.pixels.side)
+                ready[item.id] = decode_apart(
+                    (item.path, data), CHANNELS, None, project.pixels.side
+                )
             except (Unreadable, DataError):
                 failed.append(item.path)
                 if not _has_pixels(project, item.id):
