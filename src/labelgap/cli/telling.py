@@ -45,7 +45,16 @@ def tell_places(console: Any, places: "Places", all_of_them: bool) -> None:
         console.print(f"[yellow]{plain(line)}[/]" if line[0] != " " else plain(line))
 
 
-def tell_report(console: Any, report: "Report") -> None:
+def tell_report(console: Any, p: "Project", report: "Report") -> None:
+    """What became of the files."""
+    for line in p.pixels.scales.told():
+        console.print(plain(line))
+    if report.dark:
+        console.print(
+            f"[yellow]{counted(len(report.dark), 'image is', 'images are')} black or nearly, as "
+            f"people and the network see them[/], e.g. {plain(report.dark[0])}: look at one; "
+            "where its pixels are 16-bit or float, begin anew with `--scaling own`"
+        )
     if report.duplicates:
         first = report.duplicates[0]
         console.print(

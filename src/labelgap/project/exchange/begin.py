@@ -67,6 +67,8 @@ def begin(
     if not root.is_dir():
         raise FolderError(f"{root} is not a folder.", "Give the folder that has the images.")
     _check_settings(settings)
+    asked_for = settings.keys()
+    settings = {"scaling": "auto", **settings}
     listed = manifest_in(root, manifest) if manifest else None
     kind: Kind = "manifest" if listed else kind_of(root)
     places = sources.look(root, kind, root / listed if listed else None)
@@ -102,7 +104,7 @@ def begin(
 
         load_backbone(configuration(made, root.name).network)
     asked = {"manifest": manifest, "folder_labels": folder_labels, "image_size": image_size}
-    given = settings.keys() | {key for key, value in asked.items() if value is not None}
+    given = asked_for | {key for key, value in asked.items() if value is not None}
     project = Project.create(root, made, given)
     try:
         if (project.settings.source, project.settings.manifest) != (kind, listed):

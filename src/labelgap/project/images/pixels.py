@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from labelgap.core.errors import DataError, FolderError
+from labelgap.data.scales import Scales
 
 CHANNELS = 3
 """Grey images are repeated: a colour image may come later, and backbones want three."""
@@ -20,10 +21,11 @@ class Pixels:
     """Rows of uint8 [side, side, 3] in one file without a header; row k is item k.
 
     side: pixels of a square's side.
+    scales: what other values than 8 bits became.
     """
 
-    def __init__(self, file: Path, side: int) -> None:
-        self.file, self.side = file, side
+    def __init__(self, file: Path, side: int, scales: Scales) -> None:
+        self.file, self.side, self.scales = file, side, scales
         self.row = side * side * CHANNELS
 
     def append(self, images: Sequence[UInt8[np.ndarray, "h w c"]], after: int) -> None:
