@@ -10,7 +10,7 @@ import pytest
 from console import call
 from PIL import Image
 
-from labelgap.core.errors import ConfigError, FolderError
+from labelgap.core.errors import FolderError, UnknownName
 from labelgap.data.images import decode
 from labelgap.project.exchange.begin import begin
 from labelgap.project.exchange.shown import original
@@ -148,7 +148,7 @@ def test_a_project_of_before_keeps_its_pixels(tmp_path):
 
 def test_another_rule_is_refused(tmp_path):
     twelve_bits(tmp_path, 3)
-    with pytest.raises(ConfigError, match="scaling"):
+    with pytest.raises(UnknownName, match="'log' in --scaling"):
         begin(tmp_path, classes=["a", "b"], scaling="log")
     assert not (tmp_path / ".labelgap").exists()
     begin(tmp_path, classes=["a", "b"]).project.close()

@@ -63,7 +63,11 @@ def init(
         help="Share of the questions that only measure accuracy. [default: 0.2]",
     ),
     image_size: int | None = typer.Option(
-        None, min=4, max=1024, help="Side that images are packed at. [default: 128, or theirs]"
+        None,
+        min=4,
+        max=1024,
+        help="Side that images are packed at; --set network.input_size is what a frozen "
+        "network sees. [default: 128, or theirs]",
     ),
     flip: bool | None = typer.Option(
         None,

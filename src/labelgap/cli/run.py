@@ -50,7 +50,10 @@ def run(
     open_set: float | None = typer.Option(None, help="Share of the classes outside the task."),
     label_noise: float | None = typer.Option(None, help="Share of wrong answers of the oracle."),
     redundancy: int | None = typer.Option(None, help="Near-duplicates of each image in the pool."),
-    image_size: int | None = typer.Option(None, help="Resize to this side."),
+    image_size: int | None = typer.Option(
+        None,
+        help="Side that images are packed at; a frozen network resizes them to network.input_size.",
+    ),
     data_root: Path | None = typer.Option(
         None, help="Folder of the data set's files, or its parent."
     ),
@@ -124,6 +127,7 @@ def _run(
     from labelgap.frozen.freeze import load_task_for
     from labelgap.ledger.ledger import LEDGER
     from labelgap.loop import run as runs
+    from labelgap.loop.early import refuse_early
     from labelgap.loop.result import RESULT
     from labelgap.session.claim import prepare, read_json
 
@@ -137,6 +141,7 @@ def _run(
     task = load(
         config.data.name, root=data_root, image_size=config.data.image_size, download=download
     )
+    refuse_early(config, task)
     warnings = prepare(folder, config, machine)
     task = load_task_for(config, task, machine, None)
     shown = runs.simulated(config, task)[0]

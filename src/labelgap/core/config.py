@@ -97,8 +97,9 @@ class NetworkSettings(Settings):
     )
     input_size: int | None = setting(
         None,
-        "side that images are resized to for a timm network; None: the network's own where that "
-        "is fixed, else 128 if frozen, else the images'",
+        "side that a timm network's images are resized to from what data.image_size packed (a "
+        "smaller data.image_size loses detail for good); None: the network's own where that is "
+        "fixed, else 128 if frozen, else the images'",
         source="ours",
         evidence="frozen EfficientNet-Lite0, linear probe on CIFAR-10 (2,000 training images, "
         "2,000 others to test) at 64, 96, 128, 160, 224: 0.684, 0.787, 0.840, 0.860, 0.875 for "
@@ -161,7 +162,12 @@ class DataSettings(Settings):
     """The data set and what is simulated on it."""
 
     name: str = setting("digits", "a built-in data set or a folder")
-    image_size: int | None = setting(None, "resize images to this side", ge=4)
+    image_size: int | None = setting(
+        None,
+        "side that images are packed at, for every network; a frozen one resizes what is packed "
+        "to network.input_size",
+        ge=4,
+    )
     imbalance: float = setting(
         1.0, "alternate classes keep 1/R of their training images", source="paper §3: 10", ge=1
     )

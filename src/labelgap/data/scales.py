@@ -6,7 +6,7 @@ the type where the data use it, else the data's own. What lies outside is clippe
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float64, Shaped, UInt8
@@ -16,6 +16,7 @@ from labelgap.core.errors import DataError
 
 Range = tuple[float, float]
 Rule = Literal["auto", "type", "own"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 Values = Shaped[np.ndarray, "..."]
 
 TYPES: Mapping[str, Range] = {

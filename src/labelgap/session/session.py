@@ -9,13 +9,12 @@ from typing import Any, SupportsIndex
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from labelgap.axes import check_pair
 from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine, machine
-from labelgap.core.errors import BudgetError, ConfigError, LabelgapError
+from labelgap.core.errors import ConfigError, LabelgapError
 from labelgap.core.streams import Streams
 from labelgap.core.types import Answer, Ids, Metrics, Progress, Query
 from labelgap.data.types import Task
@@ -25,11 +24,12 @@ from labelgap.networks import build as networks
 from labelgap.networks.network import Network
 from labelgap.session.arguments import given_task, whole_budget
 from labelgap.session.claim import prepare, read_config
-from labelgap.session.looking import check_query, look, provided
+from labelgap.session.looking import check_query, look
 from labelgap.session.metrics import metrics
 from labelgap.session.pool import Pool
 from labelgap.session.predicting import probabilities
 from labelgap.session.presets import pair_of, resolve
+from labelgap.session.refused import refuse_pair, too_few
 from labelgap.session.trained import Trained
 from labelgap.session.weights import ids_hash
 
@@ -81,13 +81,7 @@ class Session:
         self.progress = progress
         self.streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
-        check_pair(self.objective, self.acquisition, provided(self.config, task))
-        if self.objective.needs_images and not task.train.is_images:
-            raise LabelgapError(
-                f"Objective {self.config.objective_name!r} needs images; {task.name!r} has "
-                "vectors.",
-                "Use another objective, or a network on images.",
-            )
+        refuse_pair(self.objective, self.acquisition, self.config, task)
         self.learner = Learner(
             task, self.config.training, self.streams, self.machine, self.config.preset
         )
@@ -223,11 +217,7 @@ class Session:
         round = self.next_round
         supply = len(self.candidate_ids(round))
         if missing > supply:
-            raise BudgetError(
-                f"{missing} items asked for in round {round}, {supply} candidates left "
-                f"of {len(self.task.pool)} in the pool.",
-                "Lower `--budget`, `--rounds` or `--initial`, or raise `--pool-subset`.",
-            )
+            raise too_few(missing, round, supply, len(self.task.pool))
         query = Query(self.pool.initial(missing)) if first else self.choose(missing, round)
         return Query.of([*waiting, *self.ledger.asked(round, query.items())])
 

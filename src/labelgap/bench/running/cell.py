@@ -20,6 +20,7 @@ from labelgap.data.types import Task
 from labelgap.frozen.freeze import load_task_for
 from labelgap.loop import own
 from labelgap.loop import run as loop
+from labelgap.loop.early import refuse_early
 from labelgap.session.claim import prepare
 from labelgap.session.weights import CHECKPOINT, WEIGHTS
 
@@ -93,6 +94,7 @@ def _discard(folder: Path) -> None:
 def task_of(config: RunConfig, root: Path | None, device: str, development: int) -> Task:
     """The task of a cell before its simulations; packed data are memory maps, shared by workers."""
     task = _loaded(config.data.name, root, config.data.image_size)
+    refuse_early(config, _developed(task, development))
     if config.network.freeze:
         # The preset decides how an embedding is learned.
         key = (task.fingerprint, config.network.model_dump_json(), config.preset)
@@ -100,10 +102,14 @@ def task_of(config: RunConfig, root: Path | None, device: str, development: int)
             _frozen.clear()  # one data set's features at a time
             _frozen[key] = load_task_for(config, task, machine(device, config.precision))
         task = _frozen[key]
-    if development:
-        rng = Streams(DEVELOPMENT_SEED).numpy("development split")
-        task = simulate.development_split(task, development, rng)
-    return task
+    return _developed(task, development)
+
+
+def _developed(task: Task, development: int) -> Task:
+    if not development:
+        return task
+    rng = Streams(DEVELOPMENT_SEED).numpy("development split")
+    return simulate.development_split(task, development, rng)
 
 
 _frozen: dict[tuple[str, str, str], Task] = {}

@@ -29,6 +29,7 @@ from labelgap.project.keep.settings import DEFAULT_BACKBONE, ProjectSettings
 from labelgap.project.keep.store import Project
 from labelgap.project.quality.quality import TRAINED, last_training
 from labelgap.session.presets import merge, resolve
+from labelgap.session.refused import refuse_task
 from labelgap.session.session import Session
 from labelgap.session.weights import ids_hash
 
@@ -108,6 +109,7 @@ class Work:
         self.reserve = self.reserve[np.argsort(draws[self.reserve], kind="stable")]
         pool = np.setdiff1d(self.present, self.reserve)
         self.images = with_pool(images, pool)
+        refuse_task(self.config, self.images)  # before features are computed
         task = frozen_task(project, self.config, self.images, self.machine, progress)
         self.session = Session(
             task,
