@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.values import PRESETS, tree_of
+from labelgap.cli.values import FREEZE, IMAGE_SIZE, NETWORK, PRESETS, WEIGHTS, tree_of
 
 if TYPE_CHECKING:
     from labelgap.core.config import RunConfig
@@ -30,13 +30,9 @@ def run(
         None, help="How items are chosen, of a free pair. [default: random]"
     ),
     preset: str | None = typer.Option(None, help=f"{PRESETS} [default: smoke]"),
-    network: str | None = typer.Option(None, help="resnet | mlp | timm:NAME | embedding."),
-    freeze: bool = typer.Option(
-        False,
-        "--freeze",
-        help="Train only an adapter on the frozen network's features.",
-    ),
-    weights: Path | None = typer.Option(None, help="File with the backbone's weights."),
+    network: str | None = NETWORK,
+    freeze: bool = FREEZE,
+    weights: Path | None = WEIGHTS,
     initial: int | None = typer.Option(None, help="Initial labels."),
     budget: int | None = typer.Option(None, help="Labels a round."),
     rounds: int | None = typer.Option(None, help="Queries."),
@@ -50,10 +46,7 @@ def run(
     open_set: float | None = typer.Option(None, help="Share of the classes outside the task."),
     label_noise: float | None = typer.Option(None, help="Share of wrong answers of the oracle."),
     redundancy: int | None = typer.Option(None, help="Near-duplicates of each image in the pool."),
-    image_size: int | None = typer.Option(
-        None,
-        help="Side that images are packed at; a frozen network resizes them to network.input_size.",
-    ),
+    image_size: int | None = IMAGE_SIZE,
     data_root: Path | None = typer.Option(
         None, help="Folder of the data set's files, or its parent."
     ),

@@ -7,6 +7,7 @@ options of the chosen pair, whose models live beside their code in `methods/`.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from difflib import SequenceMatcher
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
@@ -23,6 +24,7 @@ from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import check_method_pair, pairs
 
 S = TypeVar("S", bound="Settings")
+_NEAR = 0.7  # likeness of two words, of 1, from which one may be meant for the other
 
 
 JsonExtra = dict[str, Any]
@@ -240,7 +242,9 @@ def build(model: type[S], values: Mapping[str, Any], where: str) -> S:
     unknown = sorted(set(values) - set(model.model_fields))
     if unknown:
         refuse_moved_keys(model, values, where)
-        raise UnknownName("key", unknown[0], model.model_fields, where)
+        raise UnknownName(
+            "key", unknown[0], model.model_fields, where, nearest_key(unknown[0], model, where)
+        )
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -259,6 +263,24 @@ def refuse_moved_keys(model: type[Settings], values: Mapping[str, Any], where: s
             f"The key '{key}' of {where} is now '{new}', which both axes read.",
             f"Write `{new}`; what was begun with the old key needs a new folder.",
         )
+
+
+def nearest_key(name: str, model: type[Settings], prefix: str = "") -> str:
+    """The key of a model or of its tables that a misspelt one is nearest to, with its table:
+    by its last part, by the whole, or by the first words of its description ("lerning_rate" is
+    training.lr, the learning rate). "" where none is near.
+
+    prefix: the model's own table.
+    """
+    words = name.replace("_", " ").lower()
+    best, found = _NEAR, ""
+    for row in describe(model, f"{prefix}." if prefix in RunConfig.model_fields else ""):
+        key, said = row["key"], row["description"].lower()
+        for other in (key.rpartition(".")[2], key, said[: len(words)]):
+            likeness = SequenceMatcher(None, words, other.replace("_", " ")).ratio()
+            if likeness > best:
+                best, found = likeness, key
+    return found
 
 
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from labelgap.core.errors import DataError
-from labelgap.data.labels import class_order, label_of
+from labelgap.data.labels import SHOWN, class_order, label_of
 from labelgap.data.left_out import LINKED, of_files
 from labelgap.data.source import Contents, Item, Raw, Source
 
@@ -24,8 +24,8 @@ def find_folder(folder: Path) -> Source | None:
     A class is a folder inside a split; its images are the files in it, at any depth, with a
     suffix of an image (png, jpg, bmp, gif, webp, tif, ppm, pgm), ordered by path. Names that
     begin with a dot, links to folders, and files with other suffixes, are left out; packing tells
-    of those that somebody may miss. Folders named by numbers are ordered as numbers. An item's id is its place
-    in that order.
+    of those that somebody may miss. Folders named by numbers are ordered as numbers. An item's id
+    is its place in that order.
     """
     train, test = folder / "train", folder / "test"
     if not train.is_dir() and not test.is_dir():
@@ -40,12 +40,13 @@ def find_folder(folder: Path) -> Source | None:
     classes = class_order(of_train)
     if not classes:
         raise DataError(
-            f"{train} has no folders.", "Put each class's images in a folder of its own."
+            f"{train} has no folders{_but_links(train)}.",
+            "Put each class's images in a folder of its own.",
         )
     strange = [folders[0] for name, folders in of_test.items() if name not in of_train]
     if strange:
         raise DataError(
-            f"{strange[0]} is a class without training images.",
+            f"{strange[0]} is a class without training images{_but_links(train)}.",
             f"Rename or remove it; the classes are those of {train}: {', '.join(classes)}.",
         )
     splits = [
@@ -103,6 +104,11 @@ def _visible(folder: Path) -> list[Path]:
 
 def _images(folder: Path) -> Iterator[Path]:
     return (path for path in _all(folder) if path.suffix.lower() in _SUFFIXES)
+
+
+def _but_links(split: Path) -> str:
+    names = [path.name for path in links_below(split)]
+    return f" (links to folders are not followed: {', '.join(names[:SHOWN])})" if names else ""
 
 
 def links_below(folder: Path) -> Iterator[Path]:
