@@ -42,14 +42,15 @@ class Watch:
         raise KeyboardInterrupt
 
     def _watch(self) -> None:
-        while number := self._bell.recv(1):
-            if number[0] != signal.SIGINT or self._patient:
-                continue
-            self.stopped.set()
-            threading.Event().wait(GRACE)
-            if self.say():
-                _show_cursor()
-            os._exit(STATUS)
+        with self._bell:
+            while number := self._bell.recv(1):
+                if number[0] != signal.SIGINT or self._patient:
+                    continue
+                self.stopped.set()
+                threading.Event().wait(GRACE)
+                if self.say():
+                    _show_cursor()
+                os._exit(STATUS)
 
     def say(self) -> bool:
         """Print the one line, once; returns whether this call did."""

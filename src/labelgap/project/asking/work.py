@@ -22,7 +22,7 @@ from labelgap.project.asking.cold import thumbnails, typical
 from labelgap.project.asking.explain import why
 from labelgap.project.asking.ready import need_images, need_labels, untrained
 from labelgap.project.asking.regions import uncovered
-from labelgap.project.asking.reserve import holdout_draws, interleave
+from labelgap.project.asking.reserve import holdout_draws, interleave, reserve_of
 from labelgap.project.asking.task import BLOCK, frozen_task, image_task, with_pool
 from labelgap.project.asking.work_notes import WHY
 from labelgap.project.keep.settings import DEFAULT_BACKBONE, ProjectSettings
@@ -105,8 +105,8 @@ class Work:
         self.present: Ids = np.array(here, dtype=np.int64)
         images, self.statistics_rows = image_task(project, [i.sha256 for i in items])
         draws = holdout_draws(project, len(items))
-        self.reserve: Ids = np.flatnonzero(draws < project.settings.holdout).astype(np.int64)
-        self.reserve = self.reserve[np.argsort(draws[self.reserve], kind="stable")]
+        everything: Ids = np.arange(len(items), dtype=np.int64)
+        self.reserve = reserve_of(draws, everything, project.settings.holdout)
         pool = np.setdiff1d(self.present, self.reserve)
         self.images = with_pool(images, pool)
         refuse_task(self.config, self.images)  # before features are computed
