@@ -47,12 +47,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("lerning_rate", "training.lr"),
         ("learning_rate", "training.lr"),
-        ("training.lerning_rate", "training.lr"),
+        ("training.lerning_rate", "lr"),
         ("batchsize", "training.batch_size"),
         ("epoch", "training.epochs"),
         ("imbalence", "data.imbalance"),
         ("traning.lr", "training"),
-        ("network.freezed", "network.freeze"),
+        ("network.freezed", "freeze"),
     ],
 )
 def test_the_nearest_key_is_named_with_its_table(wrong: str, meant: str) -> None:

@@ -246,9 +246,8 @@ def test_a_palette_with_transparency_has_its_colours() -> None:
     palette = R.integers(0, 256, (16, 3), dtype=np.uint8)
     opacity = R.integers(0, 256, 16, dtype=np.uint8)
     opacity[:2] = 0, 255
-    image = Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4)).convert("L")
     coloured = Image.new("P", (4, 4))
-    coloured.putdata(list(image.getdata()))
+    coloured.putdata(list(range(16)))
     coloured.putpalette(palette.ravel().tolist())
     sink = io.BytesIO()
     coloured.save(sink, "PNG", transparency=opacity.tobytes())

@@ -243,7 +243,7 @@ def build(model: type[S], values: Mapping[str, Any], where: str) -> S:
     if unknown:
         refuse_moved_keys(model, values, where)
         raise UnknownName(
-            "key", unknown[0], model.model_fields, where, nearest_key(unknown[0], model, where)
+            "key", unknown[0], model.model_fields, where, nearest_key(unknown[0], model)
         )
     try:
         return model.model_validate(dict(values))
@@ -265,16 +265,13 @@ def refuse_moved_keys(model: type[Settings], values: Mapping[str, Any], where: s
         )
 
 
-def nearest_key(name: str, model: type[Settings], prefix: str = "") -> str:
+def nearest_key(name: str, model: type[Settings]) -> str:
     """The key of a model or of its tables that a misspelt one is nearest to, with its table:
     by its last part, by the whole, or by the first words of its description ("lerning_rate" is
-    training.lr, the learning rate). "" where none is near.
-
-    prefix: the model's own table.
-    """
+    training.lr, the learning rate). "" where none is near."""
     words = name.replace("_", " ").lower()
     best, found = _NEAR, ""
-    for row in describe(model, f"{prefix}." if prefix in RunConfig.model_fields else ""):
+    for row in describe(model):
         key, said = row["key"], row["description"].lower()
         for other in (key.rpartition(".")[2], key, said[: len(words)]):
             likeness = SequenceMatcher(None, words, other.replace("_", " ")).ratio()
