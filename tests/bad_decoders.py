@@ -62,3 +62,9 @@ def begun(mark):
     temporary.write_text(str(os.getpid()))
     temporary.rename(mark)
     time.sleep(1e6)
+
+
+def seen_once_begun(path, data, channels, side):
+    if data.startswith(b"BEGUN"):
+        begun(data.removeprefix(b"BEGUN").decode())
+    return look.seen(path, data, channels, side)

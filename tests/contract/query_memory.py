@@ -22,8 +22,8 @@ def main(name: str, candidates: int, width: int, budget: int) -> None:
     cls = ACQUISITIONS[name]
     made = cls(build(cls.Options, {}, "acquisition"))
     # The first query pays for what libraries load and keep, whatever the pool.
-    made.select(synthetic_view(500, cls.needs, labelled=50, width=width), 5)
-    view = synthetic_view(candidates, cls.needs, width=width)
+    made.select(synthetic_view(500, made.needs, labelled=50, width=width), 5)
+    view = synthetic_view(candidates, made.needs, width=width)
     reset_peak()
     before, started = peak(), time.process_time()
     query = made.select(view, budget)

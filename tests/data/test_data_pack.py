@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import labelgap.data.pack as pack
-from labelgap.core.errors import DataError
+from labelgap.core.errors import DataError, DiskError
 from labelgap.data import load
 from labelgap.data.cache import cache_folder, content_digest, write_record
 
@@ -174,7 +174,7 @@ def test_processes_that_pack_at_once_agree(root, cache):
 def test_a_cache_that_cannot_be_written_says_what_to_set(root, tmp_path):
     blocked = tmp_path / "a-file"
     blocked.write_text("not a folder")
-    with pytest.raises(DataError, match="cannot be written") as caught:
+    with pytest.raises(DiskError, match="could not be written") as caught:
         load(str(root), cache=blocked)
     assert "LABELGAP_CACHE" in caught.value.cure
 
@@ -191,7 +191,7 @@ def test_a_full_disk_is_an_error_and_not_a_bus_error(root, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pack, "_write", full)
-    with pytest.raises(DataError, match="No space left") as caught:
+    with pytest.raises(DiskError, match="the disk is full") as caught:
         load(str(root))
     assert "room" in caught.value.cure
 
@@ -218,7 +218,7 @@ def test_a_record_is_on_the_disk_with_its_name(tmp_path, monkeypatch):
 
 def test_a_cache_folder_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cache folder") as caught:
+    with pytest.raises(DiskError, match="could not be written") as caught:
         write_record(tmp_path / "file" / "record", b"one")
     assert "LABELGAP_CACHE" in caught.value.cure
 

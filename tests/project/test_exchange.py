@@ -207,7 +207,7 @@ def test_folders_that_fail_half_way_can_be_tried_again(labelled, tmp_path, monke
         target.write_bytes(source.read_bytes())
 
     monkeypatch.setattr("labelgap.project.exchange.export.shutil.copy2", full)
-    with pytest.raises(FolderError, match="No space left"):
+    with pytest.raises(FolderError, match="the disk is full"):
         export(labelled, out, "folders")
     assert list(out.iterdir()) == [] if there else not out.exists()
     monkeypatch.undo()
@@ -227,7 +227,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(labelled, tmp_path, mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("labelgap.core.files.os.fsync", full)
-    with pytest.raises(FolderError, match="No space left"):
+    with pytest.raises(FolderError, match="the disk is full"):
         export(labelled, out, "csv")
     assert out.read_text() == "old"
     assert os.listdir(tmp_path / "images") != []
@@ -273,7 +273,7 @@ def test_packing_anew_on_a_full_disk_names_the_cure(project, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("labelgap.project.images.pixels.os.fsync", full)
-    with pytest.raises(FolderError, match=r"No space left.*labelgap doctor --repack"):
+    with pytest.raises(FolderError, match=r"the disk is full.*labelgap doctor --repack"):
         repack(project)
     monkeypatch.undo()
     before = project.pixels.open(60).copy()

@@ -292,7 +292,7 @@ def test_a_full_disk_keeps_what_was_there(project, folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("labelgap.project.images.pixels.os.fsync", full)
-    with pytest.raises(FolderError, match="No space left"):
+    with pytest.raises(FolderError, match="the disk is full"):
         project.add()
     monkeypatch.undo()
     assert project.items.count() == 60

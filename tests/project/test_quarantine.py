@@ -1,9 +1,17 @@
 """Whatever a file does to the decoder, it is quarantined, and the rest of the folder goes on."""
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import bad_decoders
 import pytest
+from mutated import seeds
 from PIL import Image
 from small_project import make_images
+from waiting import PATIENCE, until
 
 from labelgap.data import apart, decoders
 from labelgap.data.decoders import Decoders
@@ -95,3 +103,45 @@ def test_repacking_names_what_cannot_be_decoded_and_packs_the_rest(project_of, m
 def project_of(tmp_path):
     make_images(tmp_path / "good", 6)
     return begin(tmp_path / "good", classes=("a", "b")).project
+
+
+def test_a_damaged_image_of_each_format_is_quarantined_beside_a_good_one(tmp_path):
+    """The file that stopped a whole folder was an AVIF: its decoder raises RuntimeError."""
+    folder = tmp_path / "images"
+    make_images(folder, 1)
+    for name, files in seeds().items():
+        data = files[0]
+        bad = data.replace(b"iloc", b"xloc") if name == "AVIF" else data[: len(data) // 2]
+        (folder / f"bad.{name.lower()}").write_bytes(bad)
+    with begin(folder, classes=("a", "b")).project as project:
+        assert project.items.count() == 1
+        found = quarantined(project)
+    assert {path.partition(".")[2].upper() for path in found} == set(seeds())
+    assert all(reason in ("damaged", "truncated", "not an image") for reason, _ in found.values())
+    assert all(detail for _, detail in found.values())
+
+
+def test_ctrl_c_while_a_decoder_hangs_ends_everything_at_once(tmp_path):
+    mark, program = tmp_path / "mark", tmp_path / "program.py"
+    make_images(tmp_path / "images", 4)
+    program.write_text(
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import bad_decoders\n"
+        "from labelgap.project.images import look\n"
+        "look.seen = bad_decoders.seen_once_begun\n"
+        "from labelgap.project.exchange.begin import begin\n"
+        "from pathlib import Path\n"
+        "begin(Path(sys.argv[2]), classes=('a', 'b'))\n"
+    )
+    (tmp_path / "images" / "hang.png").write_bytes(b"BEGUN" + str(mark).encode())
+    tests = str(Path(bad_decoders.__file__).parent)
+    process = subprocess.Popen(
+        [sys.executable, str(program), tests, str(tmp_path / "images")],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    until(mark.exists)
+    child = int(mark.read_text())
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(PATIENCE) != 0
+    until(lambda: not Path(f"/proc/{child}").exists())

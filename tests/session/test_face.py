@@ -71,9 +71,9 @@ WRONG_LABELS = [
     ("a column", LABELS[:, None], r"\[12, 1\].*y\[:, 0\]"),
     ("names", np.array(list("abcabcabcabc")), "np.unique"),
     ("NaN", np.where(LABELS == 1, np.nan, 0.0), "row 1 is nan"),
-    ("halves", LABELS / 2, "whole numbers"),
+    ("halves", LABELS / 2, r"row 1 \(0.5, a fraction\)"),
     ("too few", LABELS[:5], "12 inputs but 5 labels"),
-    ("below −1", LABELS - 2, "row 0 has label -2"),
+    ("below −1", LABELS - 2, r"row 0 \(-2\)"),
     ("rows of several lengths", [[0], [1, 2]], "y cannot be made an array"),
 ]  # fmt: skip
 
@@ -188,6 +188,11 @@ def test_arrays_become_a_task_as_they_are() -> None:
         labelgap.Task.from_arrays(IMAGES)
     assert as_inputs(np.ones((2, 3)), "x").dtype == np.float32
     assert as_labels([0.0, 2.0], 2, "y").tolist() == [0, 2]
+    assert as_labels(np.array([2, 0], ">i4"), 2, "y").tolist() == [2, 0]
+    assert as_labels([True, False], 2, "y").tolist() == [1, 0]
+    with pytest.raises(DataError, match=r"two classes, or none and one.*classes="):
+        as_labels([1, -1], 2, "y")
+    assert as_labels([1, -1], 2, "y", ("cat", "dog")).tolist() == [1, -1]
 
 
 class Pairs:

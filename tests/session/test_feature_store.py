@@ -14,7 +14,7 @@ import pytest
 from tolerance import assert_rounded
 from waiting import PATIENCE
 
-from labelgap.core.errors import DataError
+from labelgap.core.errors import DiskError
 from labelgap.frozen.rows import CHUNK, Features, Stored, stored
 
 SHAPE = (2 * CHUNK + 100, 3)
@@ -196,11 +196,11 @@ def test_a_second_process_waits_and_computes_nothing(
 
 def test_a_lock_that_cannot_be_written_is_named_with_the_cache_s_cure(tmp_path: Path) -> None:
     (tmp_path / "features" / "k.lock").mkdir(parents=True)  # a folder cannot be written to
-    with pytest.raises(DataError, match=r"lock file.*LABELGAP_CACHE"):
+    with pytest.raises(DiskError, match=r"lock file.*LABELGAP_CACHE"):
         get(tmp_path, Counter())
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "features").write_text("a file where a folder is due")
-    with pytest.raises(DataError, match="LABELGAP_CACHE"):
+    with pytest.raises(DiskError, match="LABELGAP_CACHE"):
         get(tmp_path, Counter())

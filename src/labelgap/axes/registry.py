@@ -125,6 +125,11 @@ def tables_of(*classes: type[Objective] | type[Acquisition]) -> dict[str, type[S
 def lookup(kind: str, name: str) -> Any:
     """The registered objective, acquisition or method of that name, or the nearest names."""
     table = TABLES[kind]
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"The {kind} is {name!r}, and is given by its name.",
+            f"Give the name that it was registered with; built-in: {', '.join(sorted(table))}.",
+        )
     if name not in table:
         raise UnknownName(kind, name, table)
     return table[name]

@@ -5,6 +5,7 @@ There are no labels of unlabelled items in it, so none can be read.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,10 @@ class PoolView:
     passes: function (ids, number) -> stochastic logits [n, t, k]; None without dropout.
     memory: round -> what earlier queries of the run asked to have back (`Query.memory`), and
         the "ids" of its rows.
+    later: items of this round that will be asked for once this query has been answered; 0 but in
+        the loop of a benchmark, for an acquisition that asks in portions.
+    judge: test accuracy of a training with the true labels of these ids beside the labelled ones;
+        None but for a benchmark's upper line.
     """
 
     def __init__(
@@ -54,7 +59,12 @@ class PoolView:
         history: Mapping[int, Ids] | None = None,
         preset: str = "",
         memory: Mapping[int, Mapping[str, NDArray[Any]]] | None = None,
+        calibrate: Callable[[], float] | None = None,
+        later: int = 0,
+        judge: Callable[[Ids], float] | None = None,
     ) -> None:
+        self.later, self.judge = later, judge
+        self._calibrate = calibrate
         self.memory = memory or {}
         self.round, self.num_classes, self.preset = round, num_classes, preset
         self.labelled_ids, self.labels, self.candidate_ids = labelled_ids, labels, candidate_ids
@@ -106,6 +116,15 @@ class PoolView:
         """The network's class of each candidate."""
         return self.candidates("logits").argmax(dim=1)
 
+    def temperature(self) -> float:
+        """What the network's logits are to be divided by for probabilities that hold.
+
+        Found when it is first asked for, by labels that a network was not trained on, which costs
+        about one more training. 1 in views made from arrays alone: their logits are taken as they
+        are.
+        """
+        return self._calibrate() if self._calibrate else 1.0
+
     @torch.no_grad()
     def head(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         """The frozen network's logits of features, on the host."""
@@ -126,6 +145,22 @@ class PoolView:
         """Seeded global generators, for module constructors of a query's own players."""
         return self._streams.scope(f"query/{purpose}", self.round)
 
-    def ties(self) -> Float[np.ndarray, " n"]:
-        """One draw per candidate, keyed by its id: breaks ties whatever the order of storage."""
-        return self._streams.ties(self.candidate_ids, "query/ties", self.round)
+    def ties(self, purpose: str = "ties") -> Float[np.ndarray, " n"]:
+        """One draw in [0, 1) per candidate, keyed by its id: the same in any order and company."""
+        return self._streams.ties(self.candidate_ids, f"query/{purpose}", self.round)
+
+    def subset(self, rows: Int64[np.ndarray, " r"], purpose: str = "", step: int = 0) -> "PoolView":
+        """The same view of some of the candidates, in the order of the rows.
+
+        Parameters
+        ----------
+        purpose, step: name streams of its own, so that what is chosen of several subsets in one
+            round is drawn anew; "" keeps this view's.
+        """
+        part, index = copy(self), torch.from_numpy(rows)
+        part.candidate_ids = self.candidate_ids[rows]
+        part._candidates = {name: value[index] for name, value in self._candidates.items()}
+        part._checked = set(self._checked)  # some of what is finite is finite
+        if purpose:
+            part._streams = self._streams.child(f"query/{purpose}", self.round, step)
+        return part

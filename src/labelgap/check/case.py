@@ -93,12 +93,15 @@ class Fault(Exception):
 
 
 class failing_at:
-    """Every event of a ledger is counted; the given one is stored, and then the run dies."""
+    """Every event of a ledger is counted; the given one is stored, and then the run dies.
+
+    Answers are many and alike: one in the middle of a batch stands for `stride` of them.
+    """
 
     EVENTS = ("asked", "answer", "note")
 
-    def __init__(self, event: int) -> None:
-        self.event, self.seen = event, 0
+    def __init__(self, event: int, stride: int = 5) -> None:
+        self.event, self.stride, self.seen = event, stride, 0
         self.struck: list[int] = []
 
     def __enter__(self) -> list[int]:
@@ -111,8 +114,7 @@ class failing_at:
         def counted(*args: Any, **keywords: Any) -> Any:
             result = original(*args, **keywords)
             self.seen += 1
-            # Answers are many and alike: one in the middle of a batch stands for them.
-            if self.seen - 1 == self.event * 5:
+            if self.seen - 1 == self.event * self.stride:
                 self.struck.append(self.event)
                 raise Fault
             return result

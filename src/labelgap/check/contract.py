@@ -6,7 +6,6 @@ runs them on a user's own. Each check takes a `Case` and raises `AssertionError`
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +27,7 @@ from labelgap.check.case import (
     failing_at,
     tiny_task,
 )
+from labelgap.check.guard import Guard
 from labelgap.core.device import machine
 from labelgap.core.errors import BudgetError, LabelgapError, NumericalError
 from labelgap.core.types import Answer, Ids
@@ -56,16 +56,6 @@ def _select(session: Session, view: PoolView, n: int) -> Ids:
     return np.asarray(session.acquisition.select(view, n).ids)
 
 
-def _reordered(view: PoolView, order: Ids) -> PoolView:
-    """The same pool with other rows, or fewer."""
-    rows = torch.from_numpy(order)
-    part = copy(view)
-    part.candidate_ids = view.candidate_ids[order]
-    part._candidates = {name: value[rows] for name, value in view._candidates.items()}
-    part._checked = set()
-    return part
-
-
 @contract("asks for n distinct candidates, none labelled, skipped or held out; ties or not")
 def distinct(case: Case) -> None:
     session = case.fitted(tiny_task(duplicates=True))
@@ -74,7 +64,7 @@ def distinct(case: Case) -> None:
         session.training.network.head.bias.zero_()
     free = session.unlabelled_ids()
     session.ledger.hold_out(free[:4])
-    session.tell([Answer(int(i), None, "unsure") for i in free[4:8]])
+    session.tell([Answer(int(i), None, "unsure") for i in free[4:8]], allow_unasked=True)
     taken = set(session.labelled()[0].tolist()) | set(free[:8].tolist())
     n = 5 * BUDGET  # of 64: a draw with replacement would repeat one almost surely
     ids = session.ask(n).ids
@@ -91,14 +81,14 @@ def subset(case: Case) -> None:
     assert (view.candidate_ids % 2 == 0).all()
     rng = np.random.default_rng(0)
     rows = np.sort(rng.permutation(len(view.candidate_ids))[: len(view.candidate_ids) // 2])
-    part = _reordered(view, rows)
+    part = view.subset(rows)
     ids = _select(session, part, 5)
     strangers = sorted(set(ids.tolist()) - set(part.candidate_ids.tolist()))
     assert not strangers, f"not among the candidates: {strangers}"
     if session.acquisition.kind == "score" and session.acquisition.deterministic:
         best = _select(session, view, 1)[0]
         planted = np.union1d(rows, np.flatnonzero(view.candidate_ids == best))
-        found = _select(session, _reordered(view, planted), 1)[0]
+        found = _select(session, view.subset(planted), 1)[0]
         assert found == best, f"{best} is best of all, in a subset that has it {found} is"
 
 
@@ -109,7 +99,7 @@ def permutation(case: Case) -> None:
         return
     view = session.view(1)
     order = np.random.default_rng(1).permutation(len(view.candidate_ids))
-    a, b = (_select(session, v, BUDGET) for v in (view, _reordered(view, order)))
+    a, b = (_select(session, v, BUDGET) for v in (view, view.subset(order)))
     assert a.tolist() == b.tolist(), f"{a} from one order, {b} from another"
 
 
@@ -134,6 +124,36 @@ def pure(case: Case) -> None:
     assert weights_hash(network) == before, "the query changed parameters or buffers"
     assert torch.equal(torch.get_rng_state(), state), "the query drew from torch's global stream"
     assert _numpy_state() == legacy, "the query drew from numpy's global stream"
+
+
+@contract("leaves the view that it is given as it was: ids, labels and every array")
+def untouched(case: Case) -> None:
+    session = case.fitted()
+    view = session.view(1)
+    before = _contents(view)
+    _select(session, view, BUDGET)
+    after = _contents(view)
+    changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    assert not changed, f"the query changed {', '.join(changed)} of the view"
+
+
+def _contents(view: PoolView) -> dict[str, bytes]:
+    """What a view holds, by name: its arrays' shapes and bytes, and which functions it has."""
+    outputs = {
+        f"{of}({name!r})": value.numpy()
+        for of, arrays in (("candidates", view._candidates), ("labelled", view._labelled))
+        for name, value in arrays.items()
+    }
+    rounds = {f"history[{r}]": ids for r, ids in view.history.items()}
+    rounds |= {f"memory[{r}]": v for r, kept in view.memory.items() for v in kept.values()}
+    ids = {name: getattr(view, name) for name in _ARRAYS}
+    arrays = {**outputs, **rounds, **ids}
+    found = {name: str(a.shape).encode() + a.tobytes() for name, a in arrays.items()}
+    kept = ("num_classes", "round", "preset", "network", "inputs", "passes", "_streams")
+    return found | {name: str(id(getattr(view, name))).encode() for name in kept}
+
+
+_ARRAYS = ("candidate_ids", "labelled_ids", "labels", "rejected_ids")
 
 
 def _numpy_state() -> tuple[bytes, int]:
@@ -206,7 +226,7 @@ def borders(case: Case) -> None:
         except BudgetError:
             continue
         raise AssertionError(f"{n} items of {len(view.candidate_ids)} were asked for")
-    empty = _reordered(view, np.empty(0, np.int64))
+    empty = view.subset(np.empty(0, np.int64))
     with suppress(LabelgapError):  # a named error is a right answer too
         ids = _select(session, empty, 1)
         assert len(ids) == 0, f"an empty pool gave the query {ids}"
@@ -241,13 +261,25 @@ def faults(case: Case) -> None:
             assert (folder / QUERIES).read_bytes() == expected, f"after a fault at {event}"
 
 
-def run_contract(method: Method) -> Iterator[tuple[str, str]]:
-    """Every check of one method: (what it verifies, "" where it holds, else what went wrong)."""
-    for sentence, check in CONTRACTS.items():
+def run_contract(method: Method, guard: Guard | None = None) -> Iterator[tuple[str, str]]:
+    """Every check of one method: (what it verifies, "" where it holds, else what went wrong).
+
+    After each of them nothing may run on, and nothing that checks may have been replaced.
+
+    Parameters
+    ----------
+    guard: made before the method's code ran for the first time; None makes one now.
+    """
+    guard = guard or Guard({"CONTRACTS": CONTRACTS})
+    for sentence, check in list(CONTRACTS.items()):
+        problems = []
         try:
             check(Case(method))
+        except KeyboardInterrupt:
+            raise
+        except SystemExit as error:
+            problems = [f"it ends the program (sys.exit({error.code!r})); raise an error instead"]
         # Whatever a user's code raises is a finding about it, told with its type and its text.
-        except Exception as error:  # noqa: BLE001
-            yield sentence, f"{type(error).__name__}: {error}"
-        else:
-            yield sentence, ""
+        except BaseException as error:  # noqa: BLE001
+            problems = [f"{type(error).__name__}: {error}"]
+        yield sentence, "; ".join(problems + guard.problems())

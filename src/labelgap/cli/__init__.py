@@ -76,5 +76,13 @@ def _run() -> None:
         if error.cure:
             screen.print(f"       {plain(error.cure)}")
         sys.exit(2)
+    except OSError as error:  # of a file that nobody thought of: told all the same
+        from labelgap.core.disk import trouble
+
+        if (found := trouble(error)) is None:
+            raise
+        print(f"error: {error.filename or 'A file'}: {found.what}.", file=sys.stderr)
+        print(f"       {found.cure}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(interrupts.STATUS)

@@ -63,6 +63,7 @@ def bench(
 ) -> None:
     """Run a grid of data sets × methods × seeds; finished cells are never run again."""
     from labelgap.bench.evidence.collect import reuse as take
+    from labelgap.bench.running.data import settled
 
     flags = {
         "network.name": network,
@@ -74,12 +75,25 @@ def bench(
     grid = _grid(file, preset, overrides)
     others = [_store(folder) for folder in reuse]
     with _locked(out or Path("runs") / f"bench-{grid.name}") as store:
-        _comparable(store, grid.cells)
-        store.add(grid.cells, _command())
+        known = settled(store, grid.cells)
+        for name in known.unrecorded:
+            typer.echo(f"{store.root} kept no record of the data {name}: recorded now")
+        _comparable(store, known.cells)
+        store.add(known.cells, _command())
+        known.keep()
         if others:
             typer.echo(f"{counted(take(store, others), 'cell')} taken over")
         failures = run_cells(
-            store, grid.cells, device, workers, threads, data_root, engine, ray_address, repair
+            store,
+            known.cells,
+            device,
+            workers,
+            threads,
+            data_root,
+            engine,
+            ray_address,
+            repair,
+            known.sources,
         )
     tell_failures(store, failures)
     tell_end(failures, f"labelgap report {store.root}")

@@ -37,6 +37,11 @@ def doctor(
         metavar="FILE|newest",
         help="Put a snapshot in the ledger's place first; newest: the last sound one.",
     ),
+    set_aside: bool = typer.Option(
+        False,
+        "--set-aside",
+        help="Take answers about items that do not exist out first; the log keeps them.",
+    ),
     project: Path | None = PROJECT,
 ) -> None:
     """Check that everything is whole; exit status 1 where it is not."""
@@ -54,6 +59,13 @@ def doctor(
 
         chosen = None if restore == "newest" else Path(restore).expanduser()
         tell_restored(console, put_back(root, chosen))
+    if set_aside:
+        from labelgap.project.keep.doctor import set_aside as take_out
+
+        with Project.open(root) as p:
+            ids = take_out(p)
+        shown = f": {', '.join(map(str, ids))}" if ids else ""
+        console.print(f"{counted(len(ids), 'item')} that do not exist set aside{shown}")
     if repack:
         with Project.open(root) as p:
             rows, failed = pack_anew(p)

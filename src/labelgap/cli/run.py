@@ -61,6 +61,9 @@ def run(
     out: Path | None = typer.Option(
         None, help="Folder. [default: runs/<dataset>-<method>-s<seed>-<hash>]"
     ),
+    extend: bool = typer.Option(
+        False, "--extend", help="The folder's data grew: go on, new items behind the old ones."
+    ),
     config: Path | None = typer.Option(None, help="TOML file of settings."),
     set_: list[str] = typer.Option(
         [], "--set", help="key=value for any key of `labelgap config`; repeatable."
@@ -99,10 +102,14 @@ def run(
         values.setdefault("objective_name", "cross-entropy")
         values.setdefault("acquisition_name", "random")
 
+    from labelgap.data import one_name
     from labelgap.session.presets import resolve
 
+    named = values.get("data")
+    if isinstance(named, dict) and isinstance(named.get("name"), str):
+        named["name"] = one_name(named["name"])
     settings = resolve(values, preset=chosen, where=where)
-    _run(settings, device, threads, out, data_root, download)
+    _run(settings, device, threads, out, data_root, download, extend)
 
 
 def _run(
@@ -112,6 +119,7 @@ def _run(
     out: Path | None,
     data_root: Path | None,
     download: bool,
+    extend: bool,
 ) -> None:
     from labelgap.cli.screen import Screen
     from labelgap.core.device import machine as machine_of
@@ -122,23 +130,30 @@ def _run(
     from labelgap.loop import run as runs
     from labelgap.loop.early import refuse_early
     from labelgap.loop.result import RESULT
-    from labelgap.session.claim import prepare, read_json
+    from labelgap.session.claim import DATA, as_begun, prepare
 
     machine, used = machine_of(device, config.precision), set_threads(threads)
     folder = out or runs.default_folder(config)
-    screen = Screen(config, machine, used, folder)
-    if (folder / RESULT).exists():
-        prepare(folder, config, machine)
-        screen.finished(read_json(folder / RESULT))
-        return
-    task = load(
+    data = load(
         config.data.name, root=data_root, image_size=config.data.image_size, download=download
     )
-    refuse_early(config, task)
     warnings = prepare(folder, config, machine)
-    task = load_task_for(config, task, machine, None)
+    if (folder / DATA).exists():  # other data are refused before features are computed
+        opened = runs.data_of(folder, config, data, extend)
+        data, warnings = opened.task, [*warnings, *opened.notices]
+    config = as_begun(folder, config)
+    finished = (folder / RESULT).exists()
+    if not finished:
+        refuse_early(config, data)
+    screen = Screen(config, machine, used, folder)
+    task = load_task_for(config, data, machine, None)
     shown = runs.simulated(config, task)[0]
-    screen.begin(shown, warnings)
+    if finished:
+        if extend:
+            warnings.append("the run was finished before: its result is that of the data then")
+        screen.warn(warnings)
+    else:
+        screen.begin(shown, warnings)
     if not (folder / LEDGER).exists():
         screen.cost(*_costs(config, task, machine))
     with screen.live():
@@ -149,7 +164,11 @@ def _run(
             machine,
             progress=screen.progress,
             listen=screen.listen,
+            data=data,
         )
+    if finished:
+        screen.finished(result)
+        return
     from labelgap.report import write_report  # what draws takes seconds to load
 
     write_report(folder, shown)

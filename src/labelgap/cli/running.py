@@ -1,8 +1,9 @@
 """How a benchmark runs at the terminal."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -30,6 +31,7 @@ def run_cells(
     engine: str,
     address: str | None,
     repair: bool,
+    sources: Mapping[str, str] = MappingProxyType({}),
 ) -> list["Failure"]:
     from labelgap.bench.evidence.collect import Record, collect
     from labelgap.bench.evidence.collect import repair as put_away
@@ -68,7 +70,7 @@ def run_cells(
     if not todo:
         record.write()
         return left
-    seconds = costs(todo, device, data_root)
+    seconds = costs(todo, device, data_root, sources)
     chosen, capacity = _engine(engine, store, workers, threads, address)
     total = sum(seconds.values())
     board.say(
@@ -81,7 +83,8 @@ def run_cells(
         root = None if data_root is None else data_root.resolve()
         folder, shared = store.folder(cell).resolve(), store.round0.resolve()
         file = store.own(cell)
-        return Job(cell, folder, shared, device, threads, root, file.resolve() if file else None)
+        own, source = file.resolve() if file else None, sources.get(cell.config.data.name)
+        return Job(cell, folder, shared, device, threads, root, own, source)
 
     board.begin(todo, clock)
     with board.live():

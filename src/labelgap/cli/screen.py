@@ -41,8 +41,12 @@ class Screen:
         departures = departing(c.model_dump(mode="json"))
         if departures:
             self.console.print(escape(departures))
+        self.warn(warnings)
+
+    def warn(self, warnings: list[str]) -> None:
+        """What a user should know before the run goes on."""
         for text in warnings:
-            self.console.print(f"[yellow]warning:[/] {text}")
+            self.console.print(f"[yellow]warning:[/] {escape(text)}")
 
     def cost(self, cost: str, cheaper: str | None) -> None:
         hint = f"; `--preset cpu` takes {cheaper}" if cheaper else ""

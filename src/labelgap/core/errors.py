@@ -6,6 +6,7 @@ without a traceback and exits with status 2.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class LabelgapError(Exception):
@@ -78,6 +79,19 @@ class InUse(LedgerError):
 
 class FolderError(LabelgapError):
     """An output folder that belongs to something else or cannot be written."""
+
+
+class DiskError(StorageError, FolderError):
+    """The disk refuses: full, over quota, read-only, no permission, an input/output error.
+
+    Nothing is damaged and nobody's input is at fault; `core.disk` makes them.
+
+    trouble: which of these it is (`core.disk.FULL` …); None for another error of the system.
+    """
+
+    def __init__(self, cause: str, cure: str = "", trouble: Any = None) -> None:
+        super().__init__(cause, cure)
+        self.trouble = trouble
 
 
 class DeviceError(LabelgapError):

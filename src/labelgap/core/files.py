@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from labelgap.core.errors import FolderError, LabelgapError
+from labelgap.core.disk import refused
 
 
 def _umask() -> int:
@@ -19,30 +19,23 @@ def _umask() -> int:
 _UMASK = _umask()
 
 
-def _refused(path: Path, error: OSError) -> LabelgapError:
-    return FolderError(
-        f"Cannot write {path}: {error.strerror or error}.",
-        "Free space there, allow writing, or choose another place.",
-    )
-
-
 def write_atomically(
     path: Path,
     write: Callable[[IO[bytes]], object],
     *,
     private: bool = False,
-    refused: Callable[[Path, OSError], LabelgapError] = _refused,
+    cure: str = "",
 ) -> None:
     """Write to a temporary file beside `path`, fsync, rename, fsync the folder.
 
     Parameters
     ----------
     private: only the owner may read it (secrets); else whoever the umask allows.
-    refused: makes the error, for files whose cure is another.
+    cure: for files whose cure is another than the disk's.
 
     Raises
     ------
-    FolderError: the folder cannot be written or the disk is full; `path` is then as it was.
+    DiskError: the folder cannot be written or the disk is full; `path` is then as it was.
     """
     temporary: str | None = None
     try:
@@ -57,7 +50,7 @@ def write_atomically(
         rename_durably(Path(temporary), path)
         temporary = None
     except OSError as error:
-        raise refused(path, error) from error
+        raise refused(error, path, cure=cure) from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)

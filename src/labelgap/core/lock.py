@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labelgap.core.errors import InUse, StorageError
+from labelgap.core.disk import refused
+from labelgap.core.errors import InUse
 
 # Where SQLite's write-ahead log is unsafe (no shared memory between hosts) or where fsync and
 # locks are promises of another machine.
@@ -59,7 +60,7 @@ class WriterLock:
     The kernel's lock decides, so the lock of a dead process is free at once and a reused process
     id misleads nobody; the text (pid, host, since) only names the holder for people.
 
-    Raises `InUse` naming the holder when another process, or this one, has it; `StorageError`
+    Raises `InUse` naming the holder when another process, or this one, has it; `DiskError`
     where the lock file cannot be written.
     """
 
@@ -68,10 +69,7 @@ class WriterLock:
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise StorageError(
-                f"The lock file {self.path} cannot be written: {error.strerror}.",
-                "Make its folder writable, or open the ledger read-only.",
-            ) from error
+            raise refused(error, f"The lock file {self.path}") from error
         try:
             if not _try_lock(self._descriptor):
                 raise InUse(

@@ -32,6 +32,10 @@ class Streams:
         text = f"{self.seed}\x1f{purpose}\x1f{round}\x1f{step}".encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "little")
 
+    def child(self, purpose: str, round: int = 0, step: int = 0) -> "Streams":
+        """A family of its own, for what is done several times in one round."""
+        return Streams(self._key(purpose, round, step))
+
     def numpy(self, purpose: str, round: int = 0, step: int = 0) -> np.random.Generator:
         """A numpy generator (Philox: counter-based, cheap to make anew at every step)."""
         return np.random.Generator(np.random.Philox(key=self._key(purpose, round, step)))

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 
 # A damaged pickle is a program with typos: it fails in any of these ways.
@@ -46,6 +47,7 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> Any:
             return load_file(path, str(device))
         return torch.load(path, map_location=device, weights_only=True)
     except _UNREADABLE as error:
+        not_the_disk(error, path)
         raise DataError(
             f"{path} cannot be read ({_why(path, error)}).", "Make or get the file anew."
         ) from error

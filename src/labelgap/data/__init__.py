@@ -7,6 +7,7 @@ from labelgap.core.errors import DataError, UnknownName
 from labelgap.data.cache import cache_folder
 from labelgap.data.digits import digits
 from labelgap.data.download import download as _download
+from labelgap.data.features import load_features
 from labelgap.data.folder import find_folder
 from labelgap.data.known import KNOWN, Known, find_known
 from labelgap.data.pack import Packed, load_packed
@@ -14,7 +15,7 @@ from labelgap.data.parquet import find_parquet
 from labelgap.data.source import Source
 from labelgap.data.types import Augment, Split, Task
 
-__all__ = ["Augment", "Split", "Task", "load", "names"]
+__all__ = ["Augment", "Split", "Task", "load", "names", "one_name"]
 
 
 def names() -> tuple[str, ...]:
@@ -22,8 +23,27 @@ def names() -> tuple[str, ...]:
     return ("digits", *KNOWN)
 
 
+def one_name(name: str) -> str:
+    """The one name of a data set, however its path was typed: `data`, `./data/`, `../here/data`
+    and a link to it are the same folder.
+
+    Below the current folder it is the path from there, which another machine can have too; else
+    the whole path. Names of `names()`, and what is no folder, stay as they are.
+    """
+    if name in names():
+        return name
+    path = Path(name).expanduser()
+    if not name.strip() or not path.is_dir():
+        return name
+    found, here = path.resolve(), Path.cwd().resolve()
+    if not found.is_relative_to(here):
+        return found.as_posix()
+    below = found.relative_to(here).as_posix()
+    return f"./{below}" if below in names() else below
+
+
 def load(
-    name: str,
+    name: str | Path,
     *,
     root: str | Path | None = None,
     image_size: int | None = None,
@@ -33,8 +53,10 @@ def load(
     """A built-in data set, or the one in a folder of yours.
 
     name: one of `names()`, or the path of a folder that holds `train.parquet` and `test.parquet`
-        (or shards `train-*.parquet`), or images as `train/CLASS/*` and `test/CLASS/*`. A built-in
-        name wins over a folder of that name: write `./cifar10` for the folder.
+        (or shards `train-*.parquet`), of images or of ready-made features (lists of numbers); or
+        images as `train/CLASS/*` and `test/CLASS/*`; or features as `train.npz` and `test.npz`
+        (arrays `features` [n, d] and `labels` [n]). A built-in name wins over a folder of that
+        name: write `./cifar10` for the folder.
     root: where to look for a built-in set's files first: their folder, or its parent. Then the
         cache folder is looked in, then the place where Debian's package puts Fashion-MNIST.
     image_size: resize every image so that its shorter side has so many pixels (bicubic,
@@ -50,6 +72,13 @@ def load(
     Raises `UnknownName` for a name that is neither; `DataError` for files that are missing
     or damaged, labels out of range and images of several sizes.
     """
+    if not isinstance(name, (str, Path)):
+        raise DataError(
+            f"A data set is loaded by its name or path; this is {name!r}.",
+            f"Give one of {', '.join(names())}, or the path of a folder; arrays become a task by "
+            "`labelgap.Task.from_arrays(x, y)`.",
+        )
+    name = str(name)
     folder = cache_folder(None if cache is None else Path(cache))
     if image_size is not None and image_size < 1:
         raise DataError(f"image_size is {image_size}.", "Give at least 1 pixel.")
@@ -105,12 +134,16 @@ def _own(name: str, image_size: int | None, cache: Path) -> Task:
                 "test/CLASS/*.",
             )
         raise UnknownName("data set (nor is there such a folder)", name, names())
+    if (features := load_features(path, path.resolve().name)) is not None:
+        if image_size is not None:
+            raise DataError(f"{name} holds features, not images.", "Leave out --image-size.")
+        return features
     source = find_parquet(path) or find_folder(path)
     if source is None:
         raise DataError(
-            f"{name} holds neither train.parquet and test.parquet nor train/CLASS/* and "
-            "test/CLASS/*.",
-            "Lay it out as one of the two.",
+            f"{name} holds neither train.parquet and test.parquet, nor train/CLASS/* and "
+            "test/CLASS/*, nor train.npz and test.npz.",
+            "Lay it out as one of the three.",
         )
     packed = load_packed(source, image_size, cache)
     h, w = packed.train.inputs.shape[1:3]

@@ -34,7 +34,8 @@ def checked(
     name: str,
 ) -> tuple[Pair, Pair, tuple[str, ...]]:
     """Training and test (inputs, labels) and the names of the classes; see `Task.from_arrays`."""
-    train = _pair(x, y, f"{name}: x", f"{name}: y")
+    given = class_names(classes)
+    train = _pair(x, y, f"{name}: x", f"{name}: y", given)
     if not len(train[0]):
         raise DataError(f"{name}: x has no items.", "Give one at least.")
     if test is None:
@@ -45,9 +46,9 @@ def checked(
         )
     else:
         x, y = test
-        held = _pair(x, y, f"{name}: test x", f"{name}: test y")
+        held = _pair(x, y, f"{name}: test x", f"{name}: test y", given)
     highest = max((int(labels.max()) for _, labels in (train, held) if len(labels)), default=-1)
-    names = class_names(classes, highest)
+    names = given or tuple(str(k) for k in range(highest + 1))
     if not names:
         raise DataError(
             f"{name}: no item has a label, so the classes are not known.", "Give `classes=`."
@@ -55,9 +56,11 @@ def checked(
     return train, held, names
 
 
-def _pair(x: Any, y: Any, inputs_said: str, labels_said: str) -> Pair:
+def _pair(
+    x: Any, y: Any, inputs_said: str, labels_said: str, names: tuple[str, ...] | None
+) -> Pair:
     inputs = as_inputs(x, inputs_said)
-    return inputs, as_labels(y, len(inputs), labels_said)
+    return inputs, as_labels(y, len(inputs), labels_said, names)
 
 
 def stacked(

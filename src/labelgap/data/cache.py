@@ -8,14 +8,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from labelgap.core.errors import DataError
+from labelgap.core.disk import disk_error, refused
+from labelgap.core.errors import DataError, DiskError
 from labelgap.core.files import write_atomically
 from labelgap.data.progress import late_progress
 
 # A file changed within one tick of the file system's clock keeps its times; a record made this
 # soon after the last change (seconds) is not kept. FAT has the coarsest clock, 2 s.
 _RACY = 3.0
-CURE = "Set LABELGAP_CACHE to a folder on a disk with room."
+CURE = (
+    "Make room there and run the same again, or set LABELGAP_CACHE to a folder that you may write,"
+    " on a disk with room."
+)
 """Of a cache folder that the disk refuses to write."""
 
 
@@ -39,7 +43,7 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, algorithm).hexdigest()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise _unreadable(path, error) from error
 
 
 def content_digest(files: Sequence[Path], base: Path, cache: Path) -> str:
@@ -56,7 +60,7 @@ def content_digest(files: Sequence[Path], base: Path, cache: Path) -> str:
         try:
             stat = path.stat()
         except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+            raise _unreadable(path, error) from error
         states.append((str(path), stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns))
         newest = max(newest, stat.st_mtime, stat.st_ctime)
     state = hashlib.sha256(json.dumps([str(base), states]).encode()).hexdigest()
@@ -76,18 +80,16 @@ def content_digest(files: Sequence[Path], base: Path, cache: Path) -> str:
     return digest.hexdigest()
 
 
+def _unreadable(path: Path, error: OSError) -> DiskError | DataError:
+    made = disk_error(error, path, "read")
+    return made or DataError(f"{path}: cannot be read ({error.strerror}).")
+
+
 def write_record(path: Path, content: bytes) -> None:
-    """Write a small file of the cache. Raises `DataError` where the folder cannot be written."""
-    write_atomically(
-        path,
-        lambda file: file.write(content),
-        refused=lambda path, error: unwritable(path.parent, error),
-    )
+    """Write a small file of the cache. Raises `DiskError` where the folder cannot be written."""
+    write_atomically(path, lambda file: file.write(content), cure=CURE)
 
 
-def unwritable(folder: Path, error: OSError) -> DataError:
+def unwritable(folder: Path, error: OSError) -> DiskError:
     """The error of a cache folder that the disk refuses to write."""
-    return DataError(
-        f"The cache folder {folder} cannot be written ({error.strerror or error}).",
-        CURE,
-    )
+    return refused(error, f"The cache folder {folder}", "written", CURE)

@@ -1,13 +1,15 @@
 """Arrays as people have them: taken where they are clear, refused with kind, shape and cure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float32, Int64, UInt8
 from numpy.typing import NDArray
 
 from labelgap.core.errors import DataError
+from labelgap.data.labels import checked_names, read_labels
 
 Inputs = UInt8[np.ndarray, "n h w c"] | Float32[np.ndarray, "n d"]
 _CHANNELS = (1, 3, 4)
@@ -100,24 +102,41 @@ def as_inputs(values: Any, where: str) -> Inputs:
     return array
 
 
-def as_labels(values: Any, n: int, where: str) -> Int64[np.ndarray, " n"]:
-    """Labels as int64 [n]; None is "no label" for all, −1 for one."""
+def as_labels(
+    values: Any, n: int, where: str, names: Sequence[str] | None = None
+) -> Int64[np.ndarray, " n"]:
+    """Labels as int64 [n]; None is "no label" for all, −1 for one.
+
+    Of an array only its kind is looked at here; what its numbers mean is the rule of
+    `labelgap.data.labels`, with two differences: truth values are the classes 0 and 1, and NaN is
+    refused, since who has numbers can say −1.
+
+    names: of the classes, where they are known: then −1 beside 1 is clear.
+    """
     if values is None:
         return np.full(n, -1, dtype=np.int64)
     array = _array(values, where)
     if array.ndim == 1 and array.dtype.kind == "f":
-        wrong = np.flatnonzero(~np.isfinite(array) | (array != np.rint(array)))
-        if len(wrong):
+        missing = np.flatnonzero(np.isnan(array))
+        if len(missing):
             raise DataError(
-                f"{where}: row {wrong[0]} is {array[wrong[0]]} ({len(wrong)} such rows).",
+                f"{where}: row {missing[0]} is nan ({len(missing)} such rows).",
                 "Labels are whole numbers; −1 is an item without a label.",
             )
-    if array.ndim == 1 and array.dtype.kind in "bf":
+        array = array.astype(np.float64)
+    elif array.ndim == 1 and array.dtype.kind == "b":
         array = array.astype(np.int64)
-    check_label_kind(array, where)
+    else:
+        check_label_kind(array, where)
     if len(array) != n:
         raise DataError(f"{where}: {n} inputs but {len(array)} labels.", "Give one for each.")
-    return array.astype(np.int64)
+    if names is None and set(np.unique(array).tolist()) == {-1, 1}:
+        raise DataError(
+            f"{where} are −1 and 1: two classes, or none and one.",
+            "Give `(y > 0).astype(int)` for two classes; `classes=` where −1 is no label.",
+        )
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)  # Arrow takes no other
+    return read_labels(pa.array(native), where, names).values
 
 
 def check_label_kind(labels: NDArray[Any], where: str) -> None:
@@ -158,18 +177,16 @@ def as_pool(values: Any, n: int, where: str) -> Int64[np.ndarray, " m"]:
     return ids.astype(np.int64)
 
 
-def class_names(classes: Any, highest: int) -> tuple[str, ...]:
-    """The names of the classes; without them "0" … of the highest label.
+def class_names(classes: Any) -> tuple[str, ...] | None:
+    """The names given for the classes, None for none.
 
-    Raises `DataError` for what are no names, and a label so high that it can be no class.
+    Raises `DataError` for what are no names, and for one that comes twice.
     """
-    if classes is not None and not isinstance(classes, Iterable):
+    if classes is None:
+        return None
+    if not isinstance(classes, Iterable):
         raise DataError(f"classes is {classes!r}.", "Give the names, such as `classes=range(3)`.")
-    if classes is not None:
-        return tuple(str(name) for name in classes)
-    if highest >= 1_000_000:
-        raise DataError(f"A label is {highest}.", "Give the number of a class, or `classes=`.")
-    return tuple(str(k) for k in range(highest + 1))
+    return checked_names([str(name) for name in classes], "classes")
 
 
 def kind_of(array: NDArray[Any]) -> str:

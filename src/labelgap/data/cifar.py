@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 from labelgap.data.source import Contents, Raw, Source
 from labelgap.data.unpickle import unpickle_table
@@ -106,6 +107,7 @@ def _read_files(archive: Archive, base: Path) -> Contents:
         try:
             return str(path), path.read_bytes()
         except OSError as error:
+            not_the_disk(error, path)
             raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
     return _contents(archive, str(base), content)
@@ -122,6 +124,7 @@ def _read_tar(archive: Archive, tar: Path) -> Contents:
                 if member.isfile() and name in wanted and (stream := file.extractfile(member)):
                     found[name] = stream.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        not_the_disk(error, tar)
         raise DataError(f"{tar}: a damaged archive ({error}).", "Get the file anew.") from error
 
     def content(name: str) -> tuple[str, bytes]:

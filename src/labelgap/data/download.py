@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from labelgap.core.disk import FULL, PERMISSION, QUOTA, READ_ONLY, not_the_disk, trouble
 from labelgap.core.errors import DataError
 
 
@@ -41,6 +42,8 @@ def download(name: str, folder: Path) -> None:
                 download_url(address, str(folder), file, md5)
                 break
             except (OSError, RuntimeError) as error:
+                if trouble(error) in (FULL, QUOTA, READ_ONLY, PERMISSION):  # and not the network
+                    not_the_disk(error, folder / file, "written")
                 failures.append(f"{address}: {error}")
         else:
             raise DataError(

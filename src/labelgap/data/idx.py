@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 from labelgap.data.source import Contents, Raw, Source
 
@@ -28,6 +29,7 @@ def read_idx(path: Path, dims: int) -> UInt8[np.ndarray, "..."]:
         if raw[:2] == b"\x1f\x8b":
             raw = gzip.decompress(raw)
     except (OSError, EOFError, zlib.error) as error:
+        not_the_disk(error, path)
         raise DataError(f"{path}: cannot be read ({error}).", cure) from error
     expected = bytes([0, 0, _UNSIGNED_BYTE, dims])
     if raw[:4] != expected:

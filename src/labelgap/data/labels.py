@@ -112,7 +112,7 @@ def read_labels(
     applied to its distinct values, so that a million rows take no loop.
     """
     codes, distinct = _encoded(column, where, place)
-    declared = None if names is None else _checked(names, where)
+    declared = None if names is None else checked_names(names, where)
     read = _by_rule(distinct, declared)
     _refuse(codes, distinct, read, where, place)
     kept = [value for value in read if isinstance(value, (int, str))]
@@ -304,7 +304,8 @@ def _no_labels(where: str, bad: Sequence[str], number: int, kind: str = "") -> D
     )
 
 
-def _checked(names: Sequence[str], where: str) -> tuple[str, ...]:
+def checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Names of classes as they are kept. Raises `DataError` where two are one (trimmed, NFC)."""
     plain = tuple(plain_name(str(name)) for name in names)
     twice = sorted({name for name in plain if plain.count(name) > 1})
     if twice:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 from labelgap.data.source import Contents, Raw, Source
 
@@ -38,6 +39,7 @@ def _read(path: Path) -> Raw:
         OSError, ValueError, TypeError, KeyError, IndexError, EOFError, NotImplementedError,
         MatReadError, MemoryError, struct.error, zlib.error,
     ) as error:  # fmt: skip
+        not_the_disk(error, path)
         raise DataError(f"{path}: cannot be read ({error}).", cure) from error
     images, labels = table.get("X"), table.get("y")
     if images is None or labels is None:

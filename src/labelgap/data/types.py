@@ -12,6 +12,7 @@ from labelgap.core.errors import DataError
 from labelgap.core.types import NONE_OF_THESE
 from labelgap.data.arrays import checked, stacked
 from labelgap.data.checks import Inputs, as_pool, check_finite, check_inputs, check_label_kind
+from labelgap.data.labels import checked_names
 from labelgap.data.scales import Scales
 
 # Stands for "every training item" until the number of items is known; compared by identity.
@@ -71,7 +72,8 @@ class Task:
     pool: int64, the ids that may be asked for; every training item unless a simulation
         (`labelgap.data.simulate`) withholds some. Ids are never renumbered.
 
-    `Task.of` computes the last ones. Raises `DataError` for labels out of range.
+    `Task.of` computes the last ones. Raises `DataError` for labels out of range and for a class
+    named twice.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Task:
     def __post_init__(self) -> None:
         if self.pool is _EVERY:
             object.__setattr__(self, "pool", np.arange(len(self.train), dtype=np.int64))
+        checked_names(self.classes, f"Data set {self.name!r}")
         if self.train.inputs.shape[1:] != self.test.inputs.shape[1:]:
             raise DataError(
                 f"Data set {self.name!r}: training items have shape {self.train.inputs.shape[1:]}, "

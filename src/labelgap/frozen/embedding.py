@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 from labelgap.core.files import write_atomically
 from labelgap.core.streams import Streams
@@ -126,6 +127,7 @@ class Learned:
             try:
                 encoder.load_state_dict(load_file(path))
             except (OSError, RuntimeError, SafetensorError) as error:
+                not_the_disk(error, path)
                 raise _damaged(path, str(error)) from error
             return machine.place(encoder).eval()
         with late_progress(
@@ -169,6 +171,7 @@ def _read(path: Path, rows: int) -> Float[np.ndarray, "n d"]:
     try:
         values: Float[np.ndarray, "n d"] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
+        not_the_disk(error, path)
         raise _damaged(path, str(error)) from error
     if values.ndim != 2 or len(values) != rows:
         raise _damaged(path, f"shape {values.shape}, {rows} rows are needed")

@@ -20,7 +20,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Float32
 
-from labelgap.core.errors import DataError, InUse, StorageError
+from labelgap.core.disk import not_the_disk
+from labelgap.core.errors import DataError, DiskError, InUse
 from labelgap.core.lock import WriterLock
 from labelgap.data.cache import CURE, content_digest, unwritable, write_record
 
@@ -60,7 +61,7 @@ def stored(
 
     Raises
     ------
-    DataError: the cache cannot be written. Damaged features are no error: a warning says so and
+    DiskError: the cache cannot be written. Damaged features are no error: a warning says so and
         they are computed anew.
     """
     if (entry := _open(folder, cache)[0]) is not None:
@@ -100,6 +101,7 @@ def _open(folder: Path, cache: Path) -> tuple[Stored | None, str]:
         features = np.load(array, mmap_mode="c")
         return Stored(features, tuple(meta["mean"]), tuple(meta["std"])), ""
     except (DataError, OSError, ValueError, KeyError, TypeError) as error:
+        not_the_disk(error, folder)
         return None, str(error) or type(error).__name__
 
 
@@ -115,8 +117,8 @@ def _sole_writer(folder: Path) -> Iterator[None]:
                 warnings.warn(f"Waiting for the features: {error.cause}", stacklevel=4)
                 said = True
             time.sleep(0.5)
-        except StorageError as error:
-            raise DataError(error.cause, CURE) from error
+        except DiskError as error:
+            raise DiskError(error.cause, CURE, error.trouble) from error
     try:
         yield
     finally:

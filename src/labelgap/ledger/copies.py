@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from labelgap.core.errors import LedgerError
+from labelgap.core.errors import LedgerError, StorageError
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger.events import COLUMNS, encode, event_of
 from labelgap.ledger.standing import Standing
@@ -38,6 +38,8 @@ class Copies(Standing):
         try:
             with type(self).open(target, read_only=True) as other:
                 last = list(other.events(other.seq - 1))
+        except StorageError:  # the disk's, and says nothing of what the file is
+            raise
         except LedgerError:
             return False
         query = f"SELECT {COLUMNS} FROM events WHERE seq = ?"

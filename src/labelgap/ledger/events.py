@@ -11,7 +11,7 @@ from labelgap.core.errors import LedgerError
 from labelgap.core.types import QueryItem
 
 ANSWERS = ("labelled", "corrected", "skipped")
-KINDS = (*ANSWERS, "asked", "undone", "held-out", "classes")
+KINDS = (*ANSWERS, "asked", "undone", "held-out", "set-aside", "classes")
 COLUMNS = "seq, time, kind, id, round, person, label, request, data"
 
 
@@ -55,8 +55,15 @@ def encode(data: Mapping[str, Any]) -> str:
         ) from error
 
 
+def integer(value: SupportsIndex, what: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise LedgerError(f"The {what} is {value!r}.", "Give a whole number.") from error
+
+
 def whole(value: SupportsIndex, what: str) -> int:
-    number = operator.index(value)
+    number = integer(value, what)
     if not 0 <= number < 1 << 62:
         raise LedgerError(f"The {what} {number} is out of range.", "Give 0 or more, below 2⁶².")
     return number

@@ -7,10 +7,14 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from labelgap.core.errors import LedgerError, StorageError
+from labelgap.core.disk import disk_error, refused, trouble
+from labelgap.core.errors import DiskError, LedgerError, StorageError
 from labelgap.core.files import rename_durably
 
 APPLICATION_ID = 0x6C676170  # "lgap": tells a ledger from any other SQLite file
+
+DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+"""SQLite's numbers for a file that is no whole database; any other is not damage."""
 
 TIMEOUT = 10.0  # seconds to wait for another program's transaction
 
@@ -41,7 +45,9 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 
-def connect(path: Path | None, *, read_only: bool = False, wal: bool = True) -> sqlite3.Connection:
+def connect(
+    path: Path | None, *, read_only: bool = False, wal: bool = True, create: bool = False
+) -> sqlite3.Connection:
     """Open the database for use from any thread; `None` is a database in memory.
 
     Every commit is on the disk when it returns (synchronous=FULL). `wal=False` is for network
@@ -51,7 +57,7 @@ def connect(path: Path | None, *, read_only: bool = False, wal: bool = True) -> 
         database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         _migrate(database)
         return database
-    mode = "rw"
+    mode = "rwc" if create else "rw"
     if read_only:
         # Without a log beside it a file on a read-only medium can only be read as immutable.
         alone = not path.with_name(path.name + "-wal").exists()
@@ -102,7 +108,7 @@ def create(path: Path) -> None:
         _migrate(database)
 
 
-def _readable(path: Path) -> sqlite3.Connection:
+def readable(path: Path) -> sqlite3.Connection:
     """A read-only connection; a writable one where a killed writer's log must be mended first.
 
     SQLite then answers every read with "attempt to write a readonly database".
@@ -130,9 +136,7 @@ def check(path: Path) -> int:
         with open(path, "rb") as stream:
             head = stream.read(18)
     except OSError as error:
-        raise StorageError(
-            f"{path} cannot be read: {error.strerror}.", "Change its permissions."
-        ) from error
+        raise refused(error, path, "read") from error
     if not head:
         raise LedgerError(f"{path} is empty, which a ledger never is.", cure)
     if head[:16] != b"SQLite format 3\0":
@@ -143,13 +147,15 @@ def check(path: Path) -> int:
     if not log.exists() and path.stat().st_size % (int.from_bytes(head[16:]) or 512):
         raise LedgerError(f"{path} is damaged: its last page is cut.", cure)
     try:
-        with closing(_readable(path)) as database:
+        with closing(readable(path)) as database:
             owner = int(database.execute("PRAGMA application_id").fetchone()[0])
             if owner != APPLICATION_ID:
                 raise LedgerError(f"{path} is an SQLite file of another program.", cure)
             version = version_of(database)
             found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
+        if (made := disk_error(error, path, "read")) is not None:
+            raise made from error
         raise LedgerError(f"{path} is damaged: {error}.", cure) from error
     if found != "ok":
         raise LedgerError(f"{path} is damaged: {found}.", cure)
@@ -242,16 +248,15 @@ def named_errors(path: Path | None, action: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        text = str(error)
-        lower = text.lower()
-        if "full" in lower or "no space" in lower:
-            cure = "Free some disk space and try again; what was stored before is safe."
-        elif "readonly" in lower or "read-only" in lower or "permission" in lower:
-            cure = "Make the file and its folder writable, or open it read-only."
-        elif "locked" in lower or "busy" in lower:
+        if (found := trouble(error, path)) is not None:
+            # SQLite's own words are for whoever searches for them.
+            why = f"{found.what} ({error})" if isinstance(error, sqlite3.Error) else found.what
+            raise DiskError(f"{name} could not be {action}: {why}.", found.cure, found) from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             cure = "Another program is writing or reading; close it and try again."
-        elif "malformed" in lower or "not a database" in lower:
+        elif code in DAMAGE:
             cure = "Restore a snapshot."
         else:
             cure = "Check the disk and the folder; what was stored before is safe."
-        raise StorageError(f"{name} could not be {action}: {text}.", cure) from error
+        raise StorageError(f"{name} could not be {action}: {error}.", cure) from error

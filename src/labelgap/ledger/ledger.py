@@ -6,7 +6,6 @@ correction and an undo are events too. The state in memory is a replay of the ev
 (`labelgap.ledger.state`), in the order of `seq`; wall-clock times are for people only.
 """
 
-import operator
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from labelgap.ledger.events import (
     Event,
     event_of,
     finite,
+    integer,
     text,
     whole,
 )
@@ -166,7 +166,8 @@ class Ledger(Classes, Copies):
         request: str | None,
         round: int | None,
     ) -> Event:
-        item, value = whole(id, "item id"), operator.index(label)
+        item = whole(id, "item id")
+        value = integer(label, f"label of item {item}")
         self._check_label(item, value)
         person = text(person, "person")
         stored = self._repeated(
@@ -300,3 +301,16 @@ class Ledger(Classes, Copies):
             for id in dict.fromkeys(whole(id, "item id") for id in ids):
                 if id not in self._state.held_out:
                     self._append(database, "held-out", id=id, round=max(self._state.round, 0))
+
+    def set_aside(self, ids: Iterable[SupportsIndex], reason: str) -> None:
+        """Take items out of the state, with all that was asked and answered about them so far.
+
+        For ids that stand for no item. Every event stays in the log, as for an undo; what comes
+        later counts again. `reason` is kept. An id that the state does not know is left alone.
+        """
+        with self._writing() as database:
+            for id in dict.fromkeys(whole(id, "item id") for id in ids):
+                if id in self._state.known():
+                    facts = {"reason": reason}
+                    round = max(self._state.round, 0)
+                    self._append(database, "set-aside", id=id, round=round, data=facts)

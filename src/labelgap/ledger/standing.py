@@ -67,6 +67,12 @@ class Standing(Log):
         with self._reading():
             return frozenset(self._state.held_out)
 
+    def beyond(self, items: int) -> list[int]:
+        """Ids that were asked, answered or held out (and not set aside) and are `items` or more:
+        of nothing, where there are so many items. Ascending."""
+        with self._reading():
+            return sorted(id for id in self._state.known() if id >= items)
+
     def held_out_late(self) -> dict[int, tuple[int, int]]:
         """Held-out item -> (seq of its first label, seq of the mark), where the label came first.
 
@@ -81,7 +87,8 @@ class Standing(Log):
                 " WHERE kind IN ('labelled', 'corrected', 'held-out')"
                 " GROUP BY id HAVING labelled < marked"
             )
-            return {id: (labelled, marked) for id, labelled, marked in rows}
+            kept = self._state.held_out
+            return {id: (labelled, marked) for id, labelled, marked in rows if id in kept}
 
     def asked_ids(self) -> Int64[np.ndarray, " n"]:
         """Every item ever asked, in the order of asking."""

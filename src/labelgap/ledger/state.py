@@ -75,10 +75,23 @@ class State:
                 self._derive(id)
             elif kind == "held-out":
                 self.held_out.add(id)
+            elif kind == "set-aside":
+                self._forget(id)
+
+    def known(self) -> set[int]:
+        """Every id that was asked, answered or held out, and is not set aside."""
+        return self.place.keys() | self.held_out
 
     def latest(self, id: int) -> dict[str, Opinion]:
         """Each person's opinion of an item, the earliest person first."""
         return {opinion[1]: opinion for opinion in self.opinions.get(id, ())}
+
+    def _forget(self, id: int) -> None:
+        """Take an item out of every standing. A round's ranks go on behind its own."""
+        for held in (self.labels, self.skipped, self.asked, self.place, self.opinions):
+            held.pop(id, None)
+        for marked in (self.held_out, self.outstanding, self.shared):
+            marked.discard(id)
 
     def _derive(self, id: int) -> None:
         """Recompute one item's standing from its opinions."""

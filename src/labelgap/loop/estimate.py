@@ -10,7 +10,7 @@ import numpy as np
 
 from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
-from labelgap.core.config import RunConfig
+from labelgap.core.config import LoopSettings, RunConfig
 from labelgap.core.device import Machine
 from labelgap.data.types import Task
 from labelgap.learn.predict import PREDICT_BATCH
@@ -72,9 +72,14 @@ def estimate(config: RunConfig, task: Task, machine: Machine) -> Cost:
                 )
                 seconds[not stage.supervised] += cost
         pool = min(loop.pool_subset or len(task.pool), len(task.pool))
-        scored = pool * loop.rounds if session.acquisition.needs else 0
+        scored = pool * looks(loop, session.acquisition.portion) if session.acquisition.needs else 0
         predict = per_item * (scored + len(task.test) * (loop.rounds + 1))
     return Cost(sum(seconds.values()) + predict, seconds[False], seconds[True], predict)
+
+
+def looks(loop: LoopSettings, portion: int | None) -> int:
+    """How often a run's queries look at the pool: once for every portion of a round."""
+    return loop.rounds * math.ceil(loop.budget / (portion or loop.budget))
 
 
 def _time_stage(session: Session, training: Training, stage: Stage) -> tuple[float, list[float]]:

@@ -22,7 +22,11 @@ class Oracle:
 
     def answer(self, query: Query) -> list[Answer]:
         """One answer for each item of the query."""
-        return [Answer(int(id), int(self._labels[id])) for id in query.ids]
+        return self.answer_ids(query.ids)
+
+    def answer_ids(self, ids: Ids) -> list[Answer]:
+        """One answer for each id."""
+        return [Answer(int(id), int(self._labels[id])) for id in ids]
 
     def balanced(self, per_class: int, order: Ids) -> Ids:
         """The first `per_class` pool images of each class in `order`.

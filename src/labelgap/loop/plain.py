@@ -7,12 +7,12 @@ from typing import Any
 from labelgap.core import device as devices
 from labelgap.core.config import RunConfig
 from labelgap.core.types import Progress
-from labelgap.data import load
+from labelgap.data import load, one_name
 from labelgap.data.types import Task
 from labelgap.frozen.freeze import load_task_for
 from labelgap.loop import run as runs
 from labelgap.session.arguments import given_task
-from labelgap.session.claim import prepare
+from labelgap.session.claim import DATA, prepare
 from labelgap.session.presets import resolve
 
 
@@ -24,6 +24,7 @@ def run(
     preset: str = "smoke",
     folder: Path | str | None = None,
     device: str = "auto",
+    extend: bool = False,
     progress: Progress | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
@@ -37,6 +38,7 @@ def run(
     preset: "smoke" takes a minute, "cpu" minutes, "paper" days.
     folder: runs/<data>-<method>-s<seed>-<hash> unless given; of a `Task` the name ends in its
         fingerprint. Run twice, it goes on.
+    extend: the data of the folder grew: ids stay what they are, new rows come behind them.
     settings: as in a configuration file: training={"steps": 100}, loop={"rounds": 3}, …
         (`labelgap config` lists all keys).
 
@@ -47,17 +49,21 @@ def run(
         to other data.
     """
     own = None if isinstance(data, (str, Path)) else given_task(data)
-    name = str(data) if own is None else own.name
+    name = own.name if own else one_name(str(data))
     values = {**settings, "method": method, "seed": seed}
     values["data"] = {"name": name, **settings.get("data", {})}
     config = resolve(values, preset=preset, where="run")
     machine = devices.machine(device, config.precision)
     task = own or load(name, image_size=config.data.image_size)
     where = _folder(folder, config, own)
-    task = load_task_for(config, task, machine, progress)
-    for warning in prepare(where, config, machine):
-        warnings.warn(warning, stacklevel=2)
-    return runs.run(config, task, where, machine, progress=progress)
+    notices = prepare(where, config, machine)
+    if (where / DATA).exists():  # before features are computed
+        opened = runs.data_of(where, config, task, extend)
+        task, notices = opened.task, [*notices, *opened.notices]
+    for notice in notices:
+        warnings.warn(notice, stacklevel=2)
+    features = load_task_for(config, task, machine, progress)
+    return runs.run(config, features, where, machine, progress=progress, data=task)
 
 
 def _folder(given: Path | str | None, config: RunConfig, own: Task | None) -> Path:

@@ -30,6 +30,7 @@ def round_entry(session: Session, round: int) -> dict[str, Any]:
     fitted = noted(session, "fitted", round) or {}
     evaluated = noted(session, "evaluated", round) or {}
     scored = noted(session, "scored", round) or {}
+    choosing = [e.data["seconds"] for e in session.ledger.notes("scored") if e.round == round]
     stages = fitted.get("seconds", {})
     labels = session.ledger.labels
     asked = [item.id for item in session.ledger.queries(round)]
@@ -50,7 +51,7 @@ def round_entry(session: Session, round: int) -> dict[str, Any]:
         "seconds": {
             "train": stages.get(SUPERVISED, 0.0),
             "align": sum(v for k, v in stages.items() if k != SUPERVISED),
-            **{k: scored.get("seconds", {}).get(k, 0.0) for k in ("score", "select")},
+            **{k: sum(s[k] for s in choosing) for k in ("score", "select")},
             "evaluate": evaluated.get("seconds", 0.0),
         },
     }
@@ -109,7 +110,9 @@ def _offered(session: Session) -> str:
         asked = [i.id for r in range(round) for i in session.ledger.queries(r)]
         free = np.setdiff1d(session.task.pool, np.array(asked, dtype=np.int64))
         right = ids_hash(session.pool.subset_of(free, round))
-        found = (noted(session, "scored", round) or {}).get("subset_sha256", right)
+        # Of a round that was asked in portions the first saw all candidates.
+        notes = [e.data for e in session.ledger.notes("scored") if e.round == round]
+        found = notes[0].get("subset_sha256", right) if notes else right
         used.append(ids_hash(session.pool.permutation(round)) if found == right else found)
     return ids_hash(np.frombuffer(bytes.fromhex("".join(used)), dtype="<i8").astype(np.int64))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from labelgap.axes.registry import OBJECTIVES, tables_of
 from labelgap.core.config import TABLES, RunConfig, config_hash
+from labelgap.core.disk import not_the_disk
 from labelgap.core.files import write_atomically, write_text
 from labelgap.loop.own import is_own
 from labelgap.session.claim import machine_facts, source
@@ -82,6 +83,7 @@ def _take(session: Session, folder: Path) -> bool:
         weights = (folder / STORED).read_bytes()
         damage = "" if _digest(weights) == facts.pop("file_sha256") else "of other contents"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        not_the_disk(error, folder)
         damage = str(error) or type(error).__name__
     if damage:  # the caller trains it anew and writes over it
         warnings.warn(

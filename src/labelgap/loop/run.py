@@ -6,6 +6,7 @@ evaluated and scored. `result.json` and `queries.jsonl` are derived from it.
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,28 @@ import numpy as np
 
 from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
-from labelgap.core.config import RunConfig
+from labelgap.core.config import DataSettings, RunConfig
 from labelgap.core.device import Machine
+from labelgap.core.errors import ConfigError
 from labelgap.core.files import write_atomically, write_text
 from labelgap.core.streams import Streams
 from labelgap.core.types import Progress
 from labelgap.data import simulate
 from labelgap.data.types import Task
 from labelgap.ledger.ledger import LEDGER, Ledger
-from labelgap.loop import round0
+from labelgap.loop import asking, round0
 from labelgap.loop.oracle import Oracle
 from labelgap.loop.result import QUERIES, RESULT, make_result, noted, queries_text, round_entry
-from labelgap.session.claim import claim_task, other_data, prepare, read_json, source
+from labelgap.session.claim import (
+    DATA,
+    as_begun,
+    claim_task,
+    other_data,
+    prepare,
+    read_json,
+    source,
+)
+from labelgap.session.own_data import Opened, own_data
 from labelgap.session.presets import title_of
 from labelgap.session.session import Session
 
@@ -67,6 +78,8 @@ def run(
     progress: Progress | None = None,
     listen: Listener | None = None,
     shared: Path | None = None,
+    data: Task | None = None,
+    extend: bool = False,
 ) -> dict[str, Any]:
     """Run or continue the loop of a prepared folder; returns the content of result.json.
 
@@ -75,21 +88,21 @@ def run(
     listen: told of events: ("round", entry), ("absent", {...}), for the terminal.
     shared: a folder of trained first rounds, which runs that differ in nothing before their
         first query take from each other (`labelgap.loop.round0`); None trains every one.
+    data: the data as they were loaded, where `task` has features of them, in the folder's order
+        (`labelgap.session.own_data`); what the folder is of. None: `task` itself.
+    extend: the data grew; for those whose `task` is given as loaded.
 
     Raises `FolderError` for a folder of another configuration or of other data.
     """
     tell = listen or (lambda kind, facts: None)
     source()  # kept from here on: the files may be edited while the run computes
 
-    task, oracle = simulated(config, task)
-    if (folder / RESULT).exists():
-        result = read_json(folder / RESULT)
-        if result["audit"]["task_fingerprint"] != task.fingerprint:
-            raise other_data(folder, task)
-        return result
     # Whoever prepared the folder has told the warnings; this refuses another configuration's.
     prepare(folder, config, machine)
-    claim_task(folder, task)
+    config = as_begun(folder, config)
+    task, oracle = _claimed(folder, config, task, data, extend)
+    if (folder / RESULT).exists():
+        return read_json(folder / RESULT)
     with (
         Ledger.open(folder / LEDGER) as ledger,
         Session(
@@ -103,7 +116,9 @@ def run(
                 session.start_with(oracle.balanced(loop.initial_per_class, order))
             else:
                 session.ask(loop.initial)
-        _answer(session, oracle)
+        asking.answer(session, oracle)
+        asking.give_judge(session, oracle)
+        asking.finish_round(session, oracle)
         while True:
             round, last = session.round, session.round >= loop.rounds
             if not noted(session, "evaluated", round):
@@ -117,18 +132,58 @@ def run(
                 break
             if session.fitted_round != round and not _restored(session, round):
                 _fit(session, last, shared)  # the cached weights are gone: train them again
-            session.ask(loop.budget)
-            _answer(session, oracle)
+            asking.ask_round(session, oracle)
         result = make_result(session, task, machine)
         write_text(folder / QUERIES, queries_text(session))
         write_text(folder / RESULT, json.dumps(result, indent=1))
     return result
 
 
-def _answer(session: Session, oracle: Oracle) -> None:
-    waiting = session.ledger.outstanding()
-    if waiting:
-        session.tell(oracle.answer(session.ask(len(waiting))))
+def _claimed(
+    folder: Path, config: RunConfig, task: Task, data: Task | None, extend: bool
+) -> tuple[Task, Oracle]:
+    """The task as it is simulated, and its oracle, where the folder is of these data."""
+    if (folder / DATA).exists():  # first, since it can say what differs
+        task = _own(folder, config, task, data, extend)
+        made, oracle = simulated(config, task)
+        claim_task(folder, made)
+        return made, oracle
+    made, oracle = simulated(config, task)
+    if (folder / RESULT).exists():
+        before = read_json(folder / RESULT)["audit"]["task_fingerprint"]
+        if before != made.fingerprint:
+            raise other_data(folder, made)
+    claim_task(folder, made)
+    _own(folder, config, task, data, extend)
+    return made, oracle
+
+
+def _own(folder: Path, config: RunConfig, task: Task, data: Task | None, extend: bool) -> Task:
+    opened = data_of(folder, config, data or task, extend)
+    for notice in opened.notices:
+        warnings.warn(notice, stacklevel=4)
+    return task if data is not None else opened.task
+
+
+def data_of(folder: Path, config: RunConfig, data: Task, extend: bool) -> Opened:
+    """A run's data as its folder knows them (`own_data`).
+
+    Raises `ConfigError` for an extension of what is simulated: the draws of a larger pool are
+    others, and ids behind the old ones are taken by near-duplicates.
+    """
+    if extend and simulates(config):
+        raise ConfigError(
+            "--extend: this run simulates its pool (imbalance, open set, label noise or "
+            "redundancy), and a larger one would be drawn anew.",
+            "Begin another folder.",
+        )
+    return own_data(folder, data, extend=extend)
+
+
+def simulates(config: RunConfig) -> bool:
+    """Whether the pool or the oracle is not what the data say."""
+    plain = DataSettings(name=config.data.name, image_size=config.data.image_size)
+    return config.data != plain
 
 
 def _restored(session: Session, round: int) -> bool:

@@ -219,7 +219,7 @@ class WaalAcquisition(Acquisition):
     """Highest −½‖log p‖₂ − ½‖log p‖₁ + 10 · D(z): close to uniform, and unlike the labelled."""
 
     Options = WaalAcquisitionOptions
-    needs: ClassVar[frozenset[str]] = frozenset({"logits", CRITIC})
+    needs = frozenset({"logits", CRITIC})
     options: WaalAcquisitionOptions
 
     def select(self, view: "PoolView", n: int) -> Query:

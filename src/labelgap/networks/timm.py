@@ -19,6 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from labelgap.core.config import NetworkSettings
+from labelgap.core.disk import FULL, PERMISSION, QUOTA, READ_ONLY, not_the_disk, trouble
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import TIMM
 from labelgap.core.streams import Streams
@@ -282,6 +283,8 @@ def _from_hub(timm: Any, name: str, arguments: dict[str, Any]) -> nn.Module:
         with _quick_refusal():
             model: nn.Module = timm.create_model(name, pretrained=True, **arguments)
     except (OSError, RuntimeError, ValueError) as error:
+        if trouble(error) in (FULL, QUOTA, READ_ONLY, PERMISSION):  # and not the network
+            not_the_disk(error, "The cache of timm's hub")
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
             f"The pretrained weights of {name} could not be had from timm's hub ({first})",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import FolderError
 from labelgap.core.files import write_text
 from labelgap.data.types import Task
@@ -83,6 +84,7 @@ def _read(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        not_the_disk(error, file)
         raise FolderError(
             f"{file} cannot be read: {error}.", "Repeat the run's command to finish the folder."
         ) from error

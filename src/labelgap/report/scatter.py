@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.manifold import TSNE
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError, NumericalError
 from labelgap.core.streams import Streams
 from labelgap.gap.wasserstein import sliced_wasserstein
@@ -115,6 +116,7 @@ def load(path: Path) -> Cloud:
             is_labelled = arrays["is_labelled"].astype(bool)
             kind = np.where(is_labelled, arrays["label"], arrays["pseudo_label"])
     except (OSError, BadZipFile, ValueError, KeyError) as error:
+        not_the_disk(error, path)
         raise DataError(
             f"{path} cannot be read as features: {error}.", "Repeat the run's last round."
         ) from error

@@ -54,6 +54,13 @@ def lowest(factors: list[Factor], shift: Float[Tensor, " c"]) -> Float[Tensor, "
     return torch.as_tensor(xp.concatenate(pieces)) if pieces else shift.new_empty(0)
 
 
+def products(factor: Factor) -> Float[Tensor, "n c"]:
+    """items · few for every item, a piece at a time."""
+    xp, (items, few) = views(factor.items, factor.few)
+    pieces = [items[i : i + ROWS] @ few.T for i in range(0, len(items), ROWS)]
+    return torch.as_tensor(xp.concatenate(pieces)) if pieces else factor.items @ factor.few.T
+
+
 def wide_pieces(x: Float[Tensor, "n d"]) -> Iterator[tuple[int, Tensor]]:
     """(first row, float64 copy of some rows) over all rows, in one buffer that is used again.
 

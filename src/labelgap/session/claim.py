@@ -15,16 +15,19 @@ from labelgap._version import __version__
 from labelgap.axes.registry import ACQUISITIONS, OBJECTIVES
 from labelgap.core.config import RunConfig, build, refuse_moved_keys
 from labelgap.core.device import Machine
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import FolderError
 from labelgap.core.files import write_text
 from labelgap.data.types import Task
 
 CONFIG = "config.json"
+DATA = "data.npz"
+"""What the folder's data are (`labelgap.data.identity`), where they are known."""
 _NOT_COMPUTING = ("bench/", "check/", "cli/", "project/", "report/")
 
 
 def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
-    """Make or recognise the run's folder; returns warnings.
+    """Make or recognise the run's folder; returns warnings. `own_data` recognises its data.
 
     Raises
     ------
@@ -37,7 +40,9 @@ def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
     if file.exists():
         saved = read_json(file)
         difference = differing(saved.get("config", {}), facts["config"])
-        if difference and not _begun(folder):
+        if begun(folder) and ((folder / DATA).exists() or "task" in saved):
+            difference.pop("data.name", None)  # the content counts, which `own_data` looks at
+        if difference and not begun(folder):
             write_text(file, json.dumps(facts, indent=1))
             return []
         if difference:
@@ -55,7 +60,7 @@ def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
             for key, value in facts["machine"].items()
             if key in then and then[key] != value
         ]
-    if folder.exists() and _begun(folder):
+    if folder.exists() and begun(folder):
         raise FolderError(
             f"{folder} is not empty and is no run of labelgap.", "Choose another `--out`."
         )
@@ -64,19 +69,20 @@ def prepare(folder: Path, config: RunConfig, machine: Machine) -> list[str]:
 
 
 def claim_task(folder: Path, task: Task) -> None:
-    """Note in a run's prepared folder which data its ids and answers are of, or recognise them.
+    """Note in a run's prepared folder what its network sees, or recognise it: features of the
+    data, a simulated pool, or the data as they are.
 
     A folder from before this note is given it.
 
     Raises
     ------
-    FolderError: what was begun there is of other data: its labels and results are not of these.
+    FolderError: what was begun there is of others: its labels and results are not of these.
     """
     facts = read_json(folder / CONFIG)
     theirs = facts.get("task")
     if theirs == task.fingerprint:
         return
-    if theirs is not None and _begun(folder):
+    if theirs is not None and begun(folder):
         raise other_data(folder, task)
     write_text(folder / CONFIG, json.dumps(facts | {"task": task.fingerprint}, indent=1))
 
@@ -90,13 +96,14 @@ def other_data(folder: Path, task: Task) -> FolderError:
     )
 
 
-def _begun(folder: Path) -> bool:
-    """Whether there is more than a configuration: a start that was refused leaves just that.
+def begun(folder: Path) -> bool:
+    """Whether there is more than a configuration and what the data are: a start that was refused
+    leaves just that.
 
-    A process killed before it gave the file its name leaves it under a hidden one.
+    A process killed before it gave a file its name leaves it under a hidden one.
     """
     return any(
-        entry.name != CONFIG and not entry.name.startswith(f".{CONFIG}.")
+        entry.name not in (CONFIG, DATA) and not entry.name.startswith((f".{CONFIG}.", f".{DATA}."))
         for entry in folder.iterdir()
     )
 
@@ -113,6 +120,14 @@ def differing(
         elif a != b:
             found[f"{prefix}{key}"] = (a, b)
     return found
+
+
+def as_begun(folder: Path, config: RunConfig) -> RunConfig:
+    """The configuration under the name that the folder's data have there, whatever the path by
+    which they were given now."""
+    name = read_json(folder / CONFIG)["config"]["data"]["name"]
+    data = config.data.model_copy(update={"name": name})
+    return config.model_copy(update={"data": data})
 
 
 def refuse_moved(config: Mapping[str, Any], folder: str) -> None:
@@ -138,6 +153,7 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError) as error:
+        not_the_disk(error, file)
         raise FolderError(
             f"{file} cannot be read: {error}.", "Remove the folder and run again."
         ) from error

@@ -6,17 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from labelgap.axes import STANDARD_OUTPUTS, Acquisition, Objective
-from labelgap.axes.training import Training
+from labelgap.axes import STANDARD_OUTPUTS, Acquisition
 from labelgap.axes.view import PoolView
 from labelgap.core.config import RunConfig
-from labelgap.core.errors import LabelgapError
-from labelgap.core.types import Ids, Progress, Query
+from labelgap.core.types import Ids, Progress
 from labelgap.data.types import Task
 from labelgap.frozen.embedding import embedding, has_embedding
-from labelgap.learn.learner import Learner
 from labelgap.ledger import Ledger
-from labelgap.session.pool import Pool
+from labelgap.session.calibrating import calibrated
+from labelgap.session.trained import Trained
 
 
 def provided(config: RunConfig, task: Task) -> frozenset[str]:
@@ -30,27 +28,18 @@ def provided(config: RunConfig, task: Task) -> frozenset[str]:
 
 
 def look(
-    training: Training,
-    objective: Objective,
+    trained: Trained,
     acquisition: Acquisition,
-    learner: Learner,
-    pool: Pool,
     config: RunConfig,
     round: int,
     progress: Progress | None = None,
 ) -> PoolView:
     """The arrays that the acquisition declared, of the labelled and the candidate ids."""
+    training, learner, pool = trained.training, trained.learner, trained.pool
     labelled_ids, labels = pool.labelled()
     candidates = pool.candidates(round)
-    outputs = _outputs(
-        training,
-        objective,
-        acquisition,
-        learner,
-        config,
-        np.concatenate([labelled_ids, candidates]),
-        progress,
-    )
+    ids = np.concatenate([labelled_ids, candidates])
+    outputs = _outputs(trained, acquisition, config, ids, progress)
     split = len(labelled_ids)
 
     def passes(ids: Ids, number: int) -> Tensor:
@@ -73,38 +62,18 @@ def look(
         history={r: ledger.labelled_in_round(r) for r in range(ledger.round + 1)},
         preset=config.preset,
         memory=_memory(ledger),
+        calibrate=lambda: calibrated(trained, progress).temperature,
     )
 
 
-def check_query(query: object, view: PoolView, n: int, name: str) -> None:
-    """A benchmark is worth what this is worth: n distinct candidates, always.
-
-    Raises `LabelgapError` naming the acquisition.
-    """
-    if not isinstance(query, Query):
-        raise LabelgapError(
-            f"Acquisition {name!r} returned a {type(query).__name__}.",
-            "Return `labelgap.Query(ids)`, its ids taken from `view.candidate_ids`.",
-        )
-    ids = np.asarray(query.ids)
-    distinct, known = len(np.unique(ids)), np.isin(ids, view.candidate_ids)
-    if len(ids) != n or distinct != n or not known.all():
-        raise LabelgapError(
-            f"Acquisition {name!r} returned {len(ids)} ids, {distinct} distinct, "
-            f"{int(known.sum())} of them candidates; {n} distinct candidates were asked for.",
-            "This is a defect of the acquisition.",
-        )
-
-
 def _outputs(
-    training: Training,
-    objective: Objective,
+    trained: Trained,
     acquisition: Acquisition,
-    learner: Learner,
     config: RunConfig,
     ids: Ids,
     progress: Progress | None,
 ) -> dict[str, Tensor]:
+    training, objective, learner = trained.training, trained.objective, trained.learner
     available = objective.outputs | provided(config, learner.task)
     names = set(acquisition.needs) | (set(acquisition.uses) & available)
     if names:

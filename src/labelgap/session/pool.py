@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
+from labelgap.core.errors import LedgerError
 from labelgap.core.streams import Streams
 from labelgap.core.types import NONE_OF_THESE, Ids
+from labelgap.core.wording import counted
+from labelgap.data.labels import listed
 from labelgap.data.types import Task
 from labelgap.ledger import Ledger
 
@@ -28,9 +31,34 @@ class Pool:
     without: Collection[int] = frozenset()
     subset: int | None = None
 
+    def strange(self) -> LedgerError | None:
+        """What is wrong where the ledger knows ids that no item has; None where all is well."""
+        ids = self.ledger.beyond(len(self.task.train))
+        if not ids:
+            return None
+        return LedgerError(
+            f"The ledger {self.ledger.path or ''} has {counted(len(ids), 'id')} of no item of "
+            f"{self.task.name!r}, whose {len(self.task.train)} items have the ids 0 to "
+            f"{len(self.task.train) - 1}: {listed([str(id) for id in ids])}.",
+            "If this is the right data, `session.set_aside_unknown()` takes them out; nothing is "
+            "deleted from the log. For a labelling project: `labelgap doctor --set-aside`.",
+        )
+
+    def check(self) -> None:
+        """Raises `LedgerError` where the ledger knows ids that no item has."""
+        if (error := self.strange()) is not None:
+            raise error
+
+    def set_aside_unknown(self) -> list[int]:
+        """Take ids that no item has out of the ledger's state, by `Ledger.set_aside`."""
+        ids = self.ledger.beyond(len(self.task.train))
+        self.ledger.set_aside(ids, f"no item of {self.task.name} has this id")
+        return ids
+
     def labelled(self) -> tuple[Ids, Int64[np.ndarray, " n"]]:
         """Ids to train on, ascending, and their labels; held-out items, "none" and ids without
-        an input left out."""
+        an input left out. Raises as `check`."""
+        self.check()
         labels = self.ledger.labels
         # People label meanwhile: what came after the labels were read waits for the next call.
         known = set(labels) - set(self.without)

@@ -2,33 +2,40 @@
 
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from labelgap.axes.acquisition import check_query
 from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.core.config import RunConfig
-from labelgap.core.device import Machine, machine
-from labelgap.core.errors import ConfigError, LabelgapError
+from labelgap.core.device import Machine
+from labelgap.core.errors import ConfigError
 from labelgap.core.streams import Streams
-from labelgap.core.types import Answer, Ids, Metrics, Progress, Query
+from labelgap.core.types import Ids, Metrics, Progress, Query
 from labelgap.data.types import Task
 from labelgap.learn.learner import Learner
 from labelgap.ledger import LEDGER, Ledger
 from labelgap.networks import build as networks
 from labelgap.networks.network import Network
-from labelgap.session.arguments import given_task, whole_budget
-from labelgap.session.claim import prepare, read_config
-from labelgap.session.looking import check_query, look
-from labelgap.session.metrics import metrics
+from labelgap.session.answers import as_answers, check_told
+from labelgap.session.arguments import (
+    configuration,
+    default_machine,
+    given_task,
+    whole_budget,
+)
+from labelgap.session.claim import read_config
+from labelgap.session.looking import look
+from labelgap.session.own_data import claimed
 from labelgap.session.pool import Pool
-from labelgap.session.predicting import probabilities
-from labelgap.session.presets import pair_of, resolve
+from labelgap.session.predicting import evaluated, probabilities
+from labelgap.session.presets import pair_of
 from labelgap.session.refused import refuse_pair, too_few
 from labelgap.session.trained import Trained
 from labelgap.session.weights import ids_hash
@@ -49,6 +56,7 @@ class Session:
     ledger: an open ledger instead of the folder's own (a labelling project has one).
     without: ids that have a row and no input (their file is lost): their labels are kept and not
         used; the pool must not have them either.
+    extend: the folder's data grew: ids stay what they are, new rows come behind them.
     preset: what the keywords are laid over; "smoke" unless given.
     keywords: method, seed, and trees such as training={"steps": 100}.
 
@@ -57,7 +65,7 @@ class Session:
     ConfigError: a configuration is given and keywords (or a preset) too.
     PairError: the acquisition needs an output that nobody provides.
     DataError: `task` is no Task.
-    FolderError: the folder belongs to another configuration.
+    FolderError: the folder belongs to another configuration, or other data (what differs is said).
     """
 
     def __init__(
@@ -71,30 +79,34 @@ class Session:
         progress: Progress | None = None,
         build: Callable[[], Network] | None = None,
         without: Collection[int] = (),
+        extend: bool = False,
         preset: str | None = None,
         **values: Any,
     ) -> None:
-        self.task = task = given_task(task)
-        self.config = _configuration(config, preset, values)
+        task = given_task(task)
+        self.config = configuration(config, preset, values)
         self.folder = Path(folder) if folder is not None else None
-        self.machine = machine or _default_machine(self.config)
+        self.machine = machine or default_machine(self.config)
         self.progress = progress
+        self.judge: Callable[[Ids], float] | None = None  # a benchmark's upper line has one
         self.streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
         refuse_pair(self.objective, self.acquisition, self.config, task)
+        if self.folder is not None and ledger is None:
+            task = claimed(self.folder, self.config, self.machine, task, extend)
+        elif extend:
+            raise ConfigError("extend=True is for a session's own folder.", "Give `folder=` too.")
+        self.task = task
         self.learner = Learner(
             task, self.config.training, self.streams, self.machine, self.config.preset
         )
         if ledger is None:
-            where: Path | str = ":memory:"
-            if self.folder is not None:
-                for warning in prepare(self.folder, self.config, self.machine):
-                    warnings.warn(warning, stacklevel=2)
-                where = self.folder / LEDGER
-            ledger = Ledger.open(where)
+            ledger = Ledger.open(":memory:" if self.folder is None else self.folder / LEDGER)
         self.ledger = ledger
         subset = self.config.loop.pool_subset
         self.pool = Pool(task, ledger, self.streams, frozenset(without), subset)
+        if (strange := self.pool.strange()) is not None:
+            warnings.warn(str(strange), stacklevel=2)
         if not ledger.classes:
             try:
                 ledger.set_classes(task.num_classes, none_of_these=self.config.data.open_set > 0)
@@ -120,6 +132,7 @@ class Session:
         machine: Machine | None = None,
         progress: Progress | None = None,
         build: Callable[[], Network] | None = None,
+        extend: bool = False,
     ) -> "Session":
         """Continue the session of a folder: its configuration, ledger and last weights."""
         session = cls(
@@ -129,6 +142,7 @@ class Session:
             machine=machine,
             progress=progress,
             build=build,
+            extend=extend,
         )
         session.restore()
         return session
@@ -197,11 +211,16 @@ class Session:
 
     # ------------------------------------------------------------------ ask
 
-    def ask(self, n: SupportsIndex) -> Query:
+    def ask(self, n: SupportsIndex, *, later: int = 0) -> Query:
         """The next `n` items to label: outstanding ones first, then new ones.
 
         The query is in the ledger before it is returned. Without any label it is the initial
         set: uniform, from a stream of its own. It changes no parameter and no buffer.
+
+        Parameters
+        ----------
+        later: items of the same round that are asked for after this query's answers, for an
+            acquisition that reads them (`Acquisition.portion`).
 
         Raises
         ------
@@ -209,6 +228,7 @@ class Session:
         NumericalError: a score is NaN or infinite.
         """
         number = whole_budget(n)
+        self.pool.check()
         waiting = self.ledger.outstanding(limit=number)
         missing = number - len(waiting)
         if not missing:
@@ -218,15 +238,19 @@ class Session:
         supply = len(self.candidate_ids(round))
         if missing > supply:
             raise too_few(missing, round, supply, len(self.task.pool))
-        query = Query(self.pool.initial(missing)) if first else self.choose(missing, round)
+        if first:
+            query = Query(self.pool.initial(missing))
+        else:
+            query = self.choose(missing, round, later=later)
         return Query.of([*waiting, *self.ledger.asked(round, query.items())])
 
     def start_with(self, ids: Ids) -> Query:
-        """Record a given initial set instead of a uniform one."""
+        """Record a given initial set of the pool's items instead of a uniform one."""
+        check_told(np.asarray(ids).tolist(), self.task.pool, self.task, True)
         self.ledger.asked(0, Query(ids).items())
         return Query.of(self.ledger.outstanding())
 
-    def choose(self, n: int, round: int) -> Query:
+    def choose(self, n: int, round: int, *, later: int = 0) -> Query:
         """n candidates by the acquisition, checked and noted as in `ask`, but not yet asked.
 
         For callers that put other questions in between: they record the whole batch themselves
@@ -241,6 +265,7 @@ class Session:
             self.restore()
         started = time.perf_counter()
         view = self.view(round)
+        view.later, view.judge = later, self.judge
         self.machine.synchronise()
         scored = time.perf_counter()
         query: Query = self.acquisition.select(view, n)
@@ -259,45 +284,43 @@ class Session:
 
     def view(self, round: int) -> PoolView:
         """The arrays that the acquisition declared, filled in one pass of the frozen network."""
-        return look(
-            self.training,
-            self.objective,
-            self.acquisition,
-            self.learner,
-            self.pool,
-            self.config,
-            round,
-            self.progress,
-        )
+        return look(self.trained, self.acquisition, self.config, round, self.progress)
 
     # ------------------------------------------------------------------ tell, evaluate
 
-    def tell(self, answers: Iterable[Answer] | Mapping[int, int]) -> None:
+    def tell(self, answers: Any, labels: Any = None, *, allow_unasked: bool = False) -> None:
         """Store answers, all of them or none; never trains.
 
         Partial, late, skipped and corrected ones are normal.
+
+        Parameters
+        ----------
+        answers: {id: label}, pairs (id, label), or `Answer`s, which can skip an item. With
+            `labels`: a query, or ids [n].
+        labels: [n], one for each of them, in their order.
+        allow_unasked: take items of the pool that were never asked, for labels from elsewhere.
+
+        A label is the number of a class (3, 3.0) or its name.
+
+        Raises
+        ------
+        LedgerError: an id that was never asked, or is not in the pool; a number of no class.
+        UnknownName: a name of no class. DataError: what is no id, no label or no pair.
         """
-        if isinstance(answers, Mapping):
-            answers = [Answer(id, label) for id, label in answers.items()]
-        self.ledger.tell(answers)
+        given = as_answers(answers, labels, self.task.classes)
+        check_told([a.id for a in given], self.ledger.asked_ids(), self.task, allow_unasked)
+        self.ledger.tell(given)
+
+    def set_aside_unknown(self) -> list[int]:
+        """Take ids that no item has, which older versions stored, out of the ledger's state.
+
+        Returns them. The log keeps every event: that they are set aside is one more.
+        """
+        return self.pool.set_aside_unknown()
 
     def evaluate(self) -> Metrics:
         """Accuracy on the test split, or on the held-out labels where there is none."""
-        task, network = self.task, self.training.network
-        if len(task.test):
-            ids = np.arange(len(task.test))
-            split, truth = task.test, task.test.labels
-        else:
-            ids = np.sort(self.ledger.labelled_ids("held-out"))
-            labels = self.ledger.labels
-            split, truth = task.train, np.array([labels[int(i)] for i in ids], dtype=np.int64)
-        if len(ids) == 0:
-            raise LabelgapError(
-                "There is nothing to evaluate on: no test images and no held-out labels.",
-                "Label a held-out share first.",
-            )
-        out = self.learner.predict(network, ids, {"logits"}, split=split, progress=self.progress)
-        return metrics(out["logits"].argmax(dim=1).numpy(), truth, task.num_classes)
+        return evaluated(self.training.network, self.learner, self.pool, self.progress)
 
     def predict(self, images: Any) -> Float32[np.ndarray, "n k"]:
         """Probabilities of the task's classes, in the order of `task.classes`, for any images.
@@ -309,21 +332,3 @@ class Session:
         """
         network, settings = self.training.network, self.config.network
         return probabilities(images, network, self.learner, settings, self.progress)
-
-
-def _configuration(
-    config: RunConfig | None, preset: str | None, values: Mapping[str, Any]
-) -> RunConfig:
-    if config is None:
-        return resolve(values, preset=preset or "smoke")
-    given = [*values, *(["preset"] if preset is not None else [])]
-    if given:
-        raise ConfigError(
-            f"Session was given a whole configuration and {', '.join(given)} besides.",
-            "Put them into the configuration (`resolve({...})`), or give keywords alone.",
-        )
-    return config
-
-
-def _default_machine(config: RunConfig) -> Machine:
-    return machine("auto", config.precision)

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Int64
+
 from labelgap.axes import Objective
 from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.core.errors import BudgetError, LabelgapError
-from labelgap.core.types import Progress
+from labelgap.core.types import Ids, Progress
 from labelgap.learn.learner import Learner
 from labelgap.networks.network import Network
 from labelgap.session.pool import Pool
@@ -109,17 +112,32 @@ class Trained:
             training.network.load_state_dict(last.network.state_dict())
         return training
 
-    def _blank_training(self, round: int) -> Training:
-        ids, labels = self.pool.labelled()
+    def trial(self, ids: Ids, labels: Int64[np.ndarray, " n"], round: int) -> Training:
+        """A training on these labels as that of the round would be; it leaves no trace.
+
+        The network that answers, its files and the ledger stay as they are.
+        """
+        training = self._blank_training(round, (ids, labels))
+        last = self._last_training() if self.continues else None
+        if last is not None:
+            training.network.load_state_dict(last.network.state_dict())
+        self.learner.fit(training, self.objective)
+        return training
+
+    def _blank_training(
+        self, round: int, given: tuple[Ids, Int64[np.ndarray, " n"]] | None = None
+    ) -> Training:
+        ids, labels = given or self.pool.labelled()
         if len(ids) == 0:
             raise BudgetError(
                 "There is nothing to train on: no item has a label.",
                 "Ask for an initial set and tell its labels first.",
             )
         network = self.learner.new_network(self.build, round)
-        return self.learner.training(
-            network, self.objective, ids, labels, self.pool.unlabelled(), round
-        )
+        unlabelled = self.pool.unlabelled()
+        if given:
+            unlabelled = np.setdiff1d(unlabelled, ids)
+        return self.learner.training(network, self.objective, ids, labels, unlabelled, round)
 
     def _last_training(self) -> Training | None:
         """What a continued training starts from; None before the first fit."""

@@ -26,7 +26,8 @@ from labelgap.bench.evidence.results import (
 from labelgap.bench.grid.grid import Cell, current_config
 from labelgap.bench.grid.store import Store
 from labelgap.bench.running.cell import COST
-from labelgap.core.errors import DataError, LabelgapError
+from labelgap.core.disk import not_the_disk
+from labelgap.core.errors import DataError, DiskError, LabelgapError
 from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.loop.result import QUERIES, RESULT, SCHEMA
 from labelgap.session.claim import CONFIG, differing, read_json
@@ -63,6 +64,8 @@ def collect(store: Store) -> Collection:
             try:
                 finished.append(read_cell(cell, folder))
                 continue
+            except DiskError:  # nothing is damaged
+                raise
             except LabelgapError as error:
                 damaged.append(Damage(cell, error.cause))
         if cell.identity in recorded:
@@ -71,6 +74,8 @@ def collect(store: Store) -> Collection:
             try:
                 _check_begun(folder)
                 missing.append(cell)
+            except DiskError:
+                raise
             except LabelgapError as error:
                 damaged.append(Damage(cell, error.cause))
     return Collection(tuple(finished), tuple(damaged), tuple(missing))
@@ -102,6 +107,8 @@ class Record:
         """Add a cell that is done. A damaged one is left to `collect`, which tells of it."""
         try:
             self.finished.append(read_cell(cell, self.store.folder(cell)))
+        except DiskError:
+            raise
         except LabelgapError:
             return
         if time.monotonic() - self._written >= self.EVERY:
@@ -240,6 +247,7 @@ def _queries(file: Path) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         return [{"id": int(line["id"]), "round": int(line["round"])} for line in lines]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        not_the_disk(error, file)
         raise DataError(f"{file} cannot be read: {error!r}.") from error
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int64
 from labelgap.bench.grid.grid import Cell, current_config
 from labelgap.core.area import area
 from labelgap.core.config import canonical
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 from labelgap.core.files import write_atomically
 
@@ -203,6 +204,7 @@ def read_results(path: Path) -> dict[str, list[Row]]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
+        not_the_disk(error, path)
         raise DataError(f"{path} cannot be read: {error}.", cure) from error
     if table.schema.names != _SCHEMA.names:
         raise DataError(f"{path} has other columns than this version writes.", cure)

@@ -9,6 +9,8 @@ from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.loop import own
 from labelgap.session.presets import Tree, merge
 
+UPPER = "oracle"
+"""Not a method; an arm of this name says so in every table."""
 CROSSES = ("full", "diagonal")
 _TABLES = ("settings", "options", "network", "training", *TABLES)
 _ARM_KEYS = (
@@ -66,6 +68,9 @@ def arms_of(tree: Tree, folder: Path | None = None) -> Iterator[tuple[str, Tree]
 
 def _arm(entry: Any, folder: Path | None) -> tuple[str, Tree]:
     if isinstance(entry, str):
+        if entry == UPPER:
+            pair = {"objective_name": "cross-entropy", "acquisition_name": UPPER}
+            return f"{UPPER} (upper line, no method)", pair
         if "+" in entry and not entry.endswith(".py"):
             one, _, other = entry.partition("+")
             return entry, {"objective_name": one.strip(), "acquisition_name": other.strip()}

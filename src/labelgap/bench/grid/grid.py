@@ -31,6 +31,7 @@ from labelgap.bench.grid.arms import CROSSES, arms_of, as_table, list_at, named_
 from labelgap.core.config import TABLES, RunConfig, Settings, build, config_hash
 from labelgap.core.errors import ConfigError, LabelgapError, UnknownName
 from labelgap.data import names as data_names
+from labelgap.data import one_name
 from labelgap.loop import own
 from labelgap.session.presets import PRESETS as RUN_PRESETS
 from labelgap.session.presets import Tree, merge, pair_options, resolve
@@ -284,7 +285,7 @@ def _data_set(entry: Any) -> tuple[str, Tree]:
     name = made["name"]
     if name not in data_names() and not (name and Path(name).expanduser().is_dir()):
         raise UnknownName("data set (nor is there such a folder)", name, data_names())
-    return name, _settings(made, "settings", f"data set {name!r}")
+    return one_name(name), _settings(made, "settings", f"data set {name!r}")
 
 
 def _variant(entry: Any) -> Tree:

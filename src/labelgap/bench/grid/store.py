@@ -5,6 +5,7 @@ DIR/results.parquet    the compact results: a finished cell is finished by its r
 DIR/report/            figures, tables, page
 DIR/own/               the files of users' own methods, as they ran
 DIR/cells/NAME/        one run's folder each (not committed)
+DIR/data/              what the data of own folders are (not committed)
 DIR/round0/  failed/  quarantine/  logs/  (not committed)
 """
 
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from labelgap.bench.grid.grid import Cell, current_config
+from labelgap.core.disk import told
 from labelgap.core.errors import FolderError
 from labelgap.core.files import write_atomically, write_text
 from labelgap.core.lock import WriterLock
@@ -23,7 +25,7 @@ from labelgap.session.claim import read_json
 SCHEMA = 1
 GRID = "grid.json"
 RESULTS = "results.parquet"
-_PRIVATE = ("cells/", "round0/", "failed/", "quarantine/", "logs/", "*.lock")
+_PRIVATE = ("cells/", "data/", "round0/", "failed/", "quarantine/", "logs/", "*.lock")
 
 
 class Store:
@@ -99,7 +101,8 @@ class Store:
         FolderError: the folder holds something else.  InUse: another program has the lock.
         """
         self._refuse_other()
-        self.root.mkdir(parents=True, exist_ok=True)
+        with told(self.root, "made"):
+            self.root.mkdir(parents=True, exist_ok=True)
         return WriterLock(self.root / GRID)
 
     def _refuse_other(self) -> None:
@@ -121,6 +124,11 @@ class Store:
     @property
     def round0(self) -> Path:
         return self.root / "round0"
+
+    @property
+    def data(self) -> Path:
+        """Where it is kept what the data of own folders are."""
+        return self.root / "data"
 
     @property
     def logs(self) -> Path:
@@ -150,8 +158,9 @@ class Store:
         folder, number = self.folder(cell), 1
         while (target := self.root / "quarantine" / f"{folder.name}-{number}").exists():
             number += 1
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(folder, target)
+        with told(target, "moved there"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(folder, target)
         return target
 
 

@@ -21,7 +21,7 @@ from labelgap.frozen.freeze import load_task_for
 from labelgap.loop import own
 from labelgap.loop import run as loop
 from labelgap.loop.early import refuse_early
-from labelgap.session.claim import prepare
+from labelgap.session.claim import DATA, prepare
 from labelgap.session.weights import CHECKPOINT, WEIGHTS
 
 COST = "cost.json"
@@ -36,6 +36,7 @@ class Job:
     """All that a worker needs to know of a cell; it pickles.
 
     own: the file of a user's method.
+    source: where the data are, if it is not the name that they have in the benchmark.
     """
 
     cell: Cell
@@ -45,6 +46,7 @@ class Job:
     threads: int | None = None
     data_root: Path | None = None
     own: Path | None = None
+    source: str | None = None
 
 
 def attempt(job: Job, report: Report) -> tuple[str, dict[str, Any]]:
@@ -67,10 +69,11 @@ def _run(job: Job, report: Report) -> dict[str, Any]:
     memory.reset_peak()
     set_threads(job.threads)
     where = machine(job.device, config.precision)
-    task = task_of(config, job.data_root, job.device, job.cell.development)
+    task = task_of(config, job.data_root, job.device, job.cell.development, job.source)
+    data = loaded(config, job.data_root, job.source)
     for warning in prepare(job.folder, config, where):
         report("warning", {"text": warning})
-    loop.run(config, task, job.folder, where, listen=report, shared=job.shared)
+    loop.run(config, task, job.folder, where, listen=report, shared=job.shared, data=data)
     _discard(job.folder)
     cost = {"peak_memory": memory.peak()}
     write_text(job.folder / COST, json.dumps(cost))
@@ -86,14 +89,17 @@ def _load_own(file: Path, sha256: str) -> None:
 
 
 def _discard(folder: Path) -> None:
-    """Remove the weights of a finished run: a benchmark has thousands."""
-    for file in (*folder.glob(WEIGHTS.format(round="*")), folder / CHECKPOINT):
+    """Remove the weights of a finished run and what its data are: a benchmark has thousands, and
+    knows its data itself."""
+    for file in (*folder.glob(WEIGHTS.format(round="*")), folder / CHECKPOINT, folder / DATA):
         file.unlink(missing_ok=True)
 
 
-def task_of(config: RunConfig, root: Path | None, device: str, development: int) -> Task:
+def task_of(
+    config: RunConfig, root: Path | None, device: str, development: int, source: str | None = None
+) -> Task:
     """The task of a cell before its simulations; packed data are memory maps, shared by workers."""
-    task = _loaded(config.data.name, root, config.data.image_size)
+    task = loaded(config, root, source)
     refuse_early(config, _developed(task, development))
     if config.network.freeze:
         # The preset decides how an embedding is learned.
@@ -113,6 +119,11 @@ def _developed(task: Task, development: int) -> Task:
 
 
 _frozen: dict[tuple[str, str, str], Task] = {}
+
+
+def loaded(config: RunConfig, root: Path | None, source: str | None = None) -> Task:
+    """The data of a cell as they are."""
+    return _loaded(source or config.data.name, root, config.data.image_size)
 
 
 @lru_cache(maxsize=4)

@@ -1,6 +1,6 @@
 """What a grid will cost before it starts: real steps of each kind of cell, timed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labelgap.bench.grid.grid import Cell
@@ -10,8 +10,12 @@ from labelgap.core.device import machine
 from labelgap.loop.estimate import estimate
 
 
-def costs(cells: Sequence[Cell], device: str, root: Path | None) -> dict[str, float]:
+def costs(
+    cells: Sequence[Cell], device: str, root: Path | None, sources: Mapping[str, str]
+) -> dict[str, float]:
     """Estimated seconds of each cell, by identity; cells that differ in the seed cost the same.
+
+    sources: where the data are, of those whose name does not say it.
 
     Also the place where data sets are decoded and packed, before workers would do it side by
     side, and where pairs that do not fit are refused.
@@ -25,7 +29,7 @@ def costs(cells: Sequence[Cell], device: str, root: Path | None) -> dict[str, fl
         )
         if kind not in known:
             where = machine(device, config.precision)
-            task = task_of(config, root, device, cell.development)
+            task = task_of(config, root, device, cell.development, sources.get(config.data.name))
             known[kind] = estimate(config, task, where).total
         found[cell.identity] = known[kind]
     return found

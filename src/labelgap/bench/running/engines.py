@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from labelgap.bench.grid.grid import Cell
 from labelgap.bench.running.cell import Job, attempt
 from labelgap.core import interrupts
+from labelgap.core.disk import told
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class _Worker:
         # "spawn": a forked copy of a process with torch's threads may hang.
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
-        log.parent.mkdir(parents=True, exist_ok=True)
+        with told(log.parent, "made"):
+            log.parent.mkdir(parents=True, exist_ok=True)
         self.process: BaseProcess = context.Process(
             target=_serve, args=(other, str(log), os.getpid()), daemon=True
         )

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from labelgap.core.disk import refused
 from labelgap.core.errors import DataError, FolderError, UnknownName
 from labelgap.core.files import write_text
 from labelgap.ledger.events import Event
@@ -160,9 +161,7 @@ def _folders(project: Project, rows: list[Row], out: Path, link: bool) -> None:
         if isinstance(error, Unreadable):
             raise DataError(f"{row['path']}: {error.reason}.", "Run `labelgap add`.") from error
         if isinstance(error, OSError):
-            raise FolderError(
-                f"Cannot write {out}: {error.strerror or error}.", "Free space, or another --out."
-            ) from error
+            raise refused(error, out, cure="Free space, or give another --out.") from error
         raise
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import ConfigError, DataError, FolderError
 from labelgap.core.files import write_atomically, write_text
 from labelgap.core.tensors import mismatch, read_tensors
@@ -99,6 +100,7 @@ def load(folder: Path) -> tuple[Classifier, dict[str, Any]]:
     try:
         facts = json.loads((folder / FACTS).read_text())
     except (OSError, ValueError) as error:
+        not_the_disk(error, folder / FACTS)
         raise DataError(f"{folder / FACTS} cannot be read ({error}).", _CURE) from error
     try:
         return rebuild(facts, read_tensors(folder / TENSORS)), facts
@@ -170,9 +172,18 @@ def export_model(work: Work, out: Path, format: str) -> None:
         raise FolderError(f"{out} is not an empty folder.", "Choose another --out.")
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     data = save(state, {"classes": json.dumps(facts["classes"])})
-    write_atomically(out / TENSORS, lambda file: file.write(data))
-    write_text(out / FACTS, json.dumps(facts, indent=1))
-    write_text(out / "load.py", LOADER)
+    fresh = not out.exists()
+    try:
+        write_atomically(out / TENSORS, lambda file: file.write(data))
+        write_text(out / FACTS, json.dumps(facts, indent=1))
+        write_text(out / "load.py", LOADER)
+    except BaseException:
+        # It was empty: half of a model would be in the way of the next export.
+        for name in (TENSORS, FACTS, "load.py"):
+            (out / name).unlink(missing_ok=True)
+        if fresh and out.exists():
+            out.rmdir()
+        raise
 
 
 def _onnx(model: Classifier, facts: dict[str, Any], out: Path) -> None:

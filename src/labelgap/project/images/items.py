@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labelgap.core.errors import DataError
-from labelgap.ledger.file import named_errors
+from labelgap.ledger.file import connect, named_errors, readable
 
 Status = Literal["ok", "quarantined", "missing"]
 
@@ -92,15 +92,11 @@ class Items:
             raise DataError(f"{file} is missing.", "Run `labelgap doctor`, or restore a backup.")
         with named_errors(file, "opened"):
             # One connection for all threads of a server; SQLite serialises its calls.
-            self._database = sqlite3.connect(
-                file, isolation_level=None, check_same_thread=False, timeout=10.0
-            )
+            self._database = readable(file) if read_only else connect(file, create=True)
             version = int(self._database.execute("PRAGMA user_version").fetchone()[0])
             if version > _VERSION:
                 raise DataError(f"{file} is of a newer version.", "Update labelgap.")
             if not read_only:
-                self._database.execute("PRAGMA journal_mode=WAL")
-                self._database.execute("PRAGMA synchronous=FULL")
                 self._database.executescript(_SCHEMA)
                 self._database.execute(f"PRAGMA user_version={_VERSION}")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from labelgap.core.errors import DataError, FolderError
+from labelgap.core.disk import told
+from labelgap.core.errors import DataError
 from labelgap.data.scales import Scales
 
 CHANNELS = 3
@@ -31,7 +32,7 @@ class Pixels:
     def append(self, images: Sequence[UInt8[np.ndarray, "h w c"]], after: int) -> None:
         """Write rows `after`, `after` + 1, … to the disk; what lies behind is replaced.
 
-        Raises `FolderError` where the disk is full; the rows before are as they were.
+        Raises `DiskError` where the disk is full; the rows before are as they were.
         """
         if images:
             cure = "Free some disk space and run `labelgap add`: it goes on where it stopped."
@@ -40,25 +41,23 @@ class Pixels:
     def replace_rows(self, images: Mapping[int, UInt8[np.ndarray, "h w c"]]) -> None:
         """Write the rows of these items anew to the disk (packing anew after damage).
 
-        Raises `FolderError` where the disk is full; each of these rows is then old, new or torn.
+        Raises `DiskError` where the disk is full; each of these rows is then old, new or torn.
         """
         if images:
             cure = "Free some disk space and run `labelgap doctor --repack` again."
             self._write(images.items(), cure)
 
     def _write(self, rows: Iterable[tuple[int, UInt8[np.ndarray, "h w c"]]], cure: str) -> None:
-        try:
-            # A stream and not a map: a full disk is then an error and not a bus error.
-            with open(self.file, "r+b" if self.file.exists() else "w+b") as file:
-                for row, image in rows:
-                    file.seek(row * self.row)
-                    file.write(np.ascontiguousarray(image).tobytes())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise FolderError(
-                f"Cannot write {self.file}: {error.strerror or error}.", cure
-            ) from error
+        # A stream and not a map: a full disk is then an error and not a bus error.
+        with (
+            told(self.file, "written", cure),
+            open(self.file, "r+b" if self.file.exists() else "w+b") as file,
+        ):
+            for row, image in rows:
+                file.seek(row * self.row)
+                file.write(np.ascontiguousarray(image).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
 
     def trim(self, rows: int) -> None:
         """Cut off what a killed process wrote behind the last item."""
@@ -69,7 +68,8 @@ class Pixels:
                 "Run `labelgap doctor --repack`, which packs them anew from the files.",
             )
         if size > rows * self.row:
-            os.truncate(self.file, rows * self.row)
+            with told(self.file):
+                os.truncate(self.file, rows * self.row)
 
     def open(self, rows: int) -> UInt8[np.ndarray, "n h w c"]:
         """The first `rows` rows, mapped copy-on-write: what a caller writes into them never

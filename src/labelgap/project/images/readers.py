@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 from labelgap.data.columns import class_names, image_column, named_labels
 from labelgap.data.labels import Labels, read_labels
@@ -89,6 +90,7 @@ class Tables:
         try:
             return pq.ParquetFile(self.root / name)
         except (pa.ArrowException, OSError) as error:
+            not_the_disk(error, self.root / name)
             raise DataError(
                 f"{self.root / name}: not a readable Parquet file ({error}).", "Get it anew."
             ) from error
@@ -99,6 +101,7 @@ class Tables:
                 with pa.memory_map(str(self.root / name)) as source:
                     self._arrow[name] = pa.ipc.open_stream(source).read_all()
             except (pa.ArrowException, OSError) as error:
+                not_the_disk(error, self.root / name)
                 raise DataError(
                     f"{self.root / name}: not a readable Arrow file ({error}).", "Get it anew."
                 ) from error
@@ -152,6 +155,7 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        not_the_disk(error, file)
         raise DataError(f"{file}: cannot be read ({error}).", "Save the data set anew.") from error
     return content
 

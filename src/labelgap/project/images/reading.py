@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 from labelgap.core.wording import counted
 from labelgap.data.labels import SHOWN, listed
@@ -87,6 +88,7 @@ def _parquet(file: Path) -> Table:
     try:
         table = pq.read_table(file)
     except (pa.ArrowException, OSError) as error:
+        not_the_disk(error, file)
         raise DataError(
             f"{file}: not a readable Parquet file ({error}).", "Get the file anew."
         ) from error

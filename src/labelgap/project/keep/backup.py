@@ -5,6 +5,7 @@ import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from labelgap.core.disk import told
 from labelgap.core.errors import FolderError
 from labelgap.core.files import write_atomically
 from labelgap.ledger.ledger import LEDGER
@@ -24,13 +25,13 @@ def backup(project: Project, out: Path | None = None) -> Path:
 
     Images and caches are not in it. out: default `.labelgap/backups/<time>.zip`.
 
-    Raises `FolderError` or `LedgerError` where the disk refuses; an older file is then as it was.
+    Raises `DiskError` where the disk refuses; an older file is then as it was.
     """
     now = datetime.now(UTC)
     target = out or project.home / "backups" / f"{now.strftime('%Y%m%dT%H%M%SZ')}.zip"
     if target.is_dir():
         raise FolderError(f"{target} is a folder.", "Give --out FILE.zip.")
-    with tempfile.TemporaryDirectory(dir=project.home, prefix=".backup-") as name:
+    with told(target), tempfile.TemporaryDirectory(dir=project.home, prefix=".backup-") as name:
         work = Path(name)
         project.ledger.snapshot(work / LEDGER)
         project.ledger.export_jsonl(work / "labels.jsonl")

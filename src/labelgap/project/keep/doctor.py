@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from labelgap.core.errors import DataError, LabelgapError
+from labelgap.core.errors import DataError, DiskError, LabelgapError
 from labelgap.core.lock import network_file_system
 from labelgap.core.wording import counted
 from labelgap.data.apart import decode_apart
+from labelgap.data.labels import listed
 from labelgap.data.progress import late_progress
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger.ledger import LEDGER
@@ -40,12 +41,12 @@ class Finding:
 
 def examine(root: Path) -> list[Finding]:
     """Every check that can be made; one damaged part does not hide the others."""
-    found = [_settings(root), *_ledger(root / HOME)]
+    found = [_settings(root), *_ledger(root / HOME), *_disk(root / HOME)]
     if any(f.state == "error" for f in found):
         return found
     try:
         with Project.open(root, "read") as project:
-            found += [*_items(project), *_files(project), *_disk(project)]
+            found += [*_items(project), *_files(project)]
     except LabelgapError as error:
         found.append(Finding("project", "error", error.cause, error.cure))
     return found
@@ -69,6 +70,8 @@ def _ledger(home: Path) -> Iterator[Finding]:
     try:
         _sqlite.check(file)
         yield Finding("ledger", "ok", "the file is sound")
+    except DiskError as error:  # not damage: nothing is to be restored
+        yield Finding("ledger", "error", error.cause, error.cure)
     except LabelgapError as error:
         newest = newest_sound(home)
         cure = "`labelgap doctor --restore FILE`, with ledger.sqlite of a backup."
@@ -88,17 +91,22 @@ def _ledger(home: Path) -> Iterator[Finding]:
 def _items(project: Project) -> Iterator[Finding]:
     state = project.items.check()
     n = project.items.count()
-    yield Finding("items", "ok" if state == "ok" else "error", f"{counted(n, 'item')}; {state}",
-                  "" if state == "ok" else "Restore a backup.")  # fmt: skip
-    labels = project.ledger.labels
-    strange = [i for i in labels if i >= n]
-    if strange:
+    if state != "ok":
+        yield Finding("items", "error", f"{counted(n, 'item')}; {state}", "Restore a backup.")
+    elif n:
+        yield Finding("items", "ok", f"{counted(n, 'item')}; ok")
+    else:
+        yield _no_items(project)
+    if strange := project.ledger.beyond(n):
         yield Finding(
-            "labels", "error", f"{counted(len(strange), 'label')} of items that do not exist",
-            "items.sqlite and ledger.sqlite are of different backups; restore both from one.",
+            "labels", "error",
+            f"labels, skips or questions of {counted(len(strange), 'item')} that "
+            f"{'does' if len(strange) == 1 else 'do'} not exist: {listed(list(map(str, strange)))}",
+            "If items.sqlite and ledger.sqlite are of different backups, restore both from one; "
+            "else `labelgap doctor --set-aside` takes these out (the log keeps them).",
         )  # fmt: skip
     else:
-        yield Finding("labels", "ok", counted(len(labels), "label"))
+        yield Finding("labels", "ok", counted(len(project.ledger.labels), "label"))
     size = project.pixels.file.stat().st_size if project.pixels.file.exists() else 0
     if size < n * project.pixels.row:
         have = size // project.pixels.row
@@ -114,6 +122,21 @@ def _items(project: Project) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("pixels", "ok", f"{size / 1e6:.0f} MB for {counted(n, 'image')}")
+
+
+def _no_items(project: Project) -> Finding:
+    """A project without an image: there is nothing to ask about."""
+    bad = project.items.files("quarantined")
+    why = "the folder has no image"
+    if bad:
+        why = f"none of {counted(len(bad), 'file')} is a usable image, e.g. {bad[0].path}: "
+        why += bad[0].reason
+    return Finding(
+        "items",
+        "error",
+        f"0 items: {why}; there is nothing to ask about",
+        f"Put images into {project.root} and run `labelgap add`.",
+    )
 
 
 def _files(project: Project) -> Iterator[Finding]:
@@ -160,10 +183,24 @@ def _files(project: Project) -> Iterator[Finding]:
         yield Finding("conflicts", "warning", text, "labelgap status --conflicts")
 
 
-def _disk(project: Project) -> Iterator[Finding]:
-    free = shutil.disk_usage(project.home).free
+def _disk(home: Path) -> Iterator[Finding]:
+    try:
+        free = shutil.disk_usage(home).free
+    except OSError as error:
+        yield Finding("disk", "error", f"{home} cannot be asked for its room ({error.strerror})")
+        return
     state = "ok" if free > _LOW else "warning"
     yield Finding("disk", state, f"{free / 1e9:.1f} GB free", "" if state == "ok" else "Free some.")
+
+
+def set_aside(project: Project) -> list[int]:
+    """Take what was said about items that do not exist out of the ledger's state; their ids.
+
+    The log keeps every event, and has one more for each of them.
+    """
+    strange = project.ledger.beyond(project.items.count())
+    project.ledger.set_aside(strange, "no item of the project has this id")
+    return strange
 
 
 def repack(project: Project) -> tuple[int, list[str]]:

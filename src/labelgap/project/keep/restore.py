@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from labelgap.core.errors import FolderError, LedgerError
+from labelgap.core.errors import FolderError, LedgerError, StorageError
 from labelgap.core.lock import WriterLock
 from labelgap.ledger import file as _sqlite
 from labelgap.ledger.ledger import LEDGER, Ledger
@@ -47,6 +47,8 @@ def newest_sound(home: Path) -> Path | None:
 def _is_sound(path: Path) -> bool:
     try:
         _sqlite.check(path)
+    except StorageError:  # the disk's, and says nothing of what the file is
+        raise
     except LedgerError:
         return False
     return True

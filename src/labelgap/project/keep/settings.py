@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from labelgap.core.config import Settings, build
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import ConfigError, DataError, FolderError
 from labelgap.core.files import write_text
 from labelgap.data.scales import Range, Rule
@@ -92,6 +93,7 @@ def read_settings(file: Path) -> ProjectSettings:
         tree = json.loads(file.read_text(encoding="utf-8"))
         schema = int(tree.get("schema", 0))
     except (OSError, ValueError, AttributeError, TypeError) as error:
+        not_the_disk(error, file)
         raise FolderError(
             f"{file} cannot be read: {error}.", "Restore it from a backup; the ledger is whole."
         ) from error

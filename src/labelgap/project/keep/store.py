@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labelgap.core.config import build
+from labelgap.core.disk import told
 from labelgap.core.errors import FolderError, InUse, UnknownName
 from labelgap.core.types import QueryItem
 from labelgap.data.progress import late_progress
@@ -239,7 +240,8 @@ class Project:
     def snapshot(self, name: str) -> Path:
         """A copy of the ledger in `.labelgap/snapshots`; the newest ten are kept."""
         folder = self.home / "snapshots"
-        folder.mkdir(exist_ok=True)
+        with told(folder, "made"):
+            folder.mkdir(exist_ok=True)
         # After going back to an older state, what comes of the rounds until then is kept too.
         kept = self.ledger.snapshot(folder / f"{name}.sqlite", beside=True)
         for path in snapshots(self.home)[_SNAPSHOTS:]:

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import FolderError, LabelgapError
 from labelgap.core.files import write_text
 from labelgap.project.label_studio.client import Client
@@ -176,6 +177,7 @@ def password_of(home: Path) -> str:
             write_text(file, json.dumps({"password": secrets.token_urlsafe(32)}), private=True)
         return str(json.loads(file.read_text())["password"])
     except (OSError, ValueError, KeyError, TypeError) as error:
+        not_the_disk(error, file)
         raise FolderError(
             f"{file} cannot be read: {error}.", "Remove it: a new one is made."
         ) from error

@@ -98,6 +98,8 @@ def make_app(desk: Desk, token: str, hosts: list[str], port: int) -> Guard:
             made = await run_in_threadpool(desk.image, request.path_params["id"], view, version)
         except DataError as error:
             return _error(404, str(error))
+        except LabelgapError as error:  # the disk's, or no process can be started
+            return _error(503, str(error))
         # The browser keeps an address for ever, and the next project on this port has the same
         # ids: only the content in the address makes it this image's alone.
         return Response(

@@ -1,0 +1,114 @@
+"""Gap: what is unsure, rare and not yet covered; the project's own method (docs/methods/gap.md)."""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from labelgap.axes.acquisition import Acquisition
+from labelgap.axes.registry import acquisition, method
+from labelgap.core.config import Settings, setting
+from labelgap.core.types import Query
+from labelgap.methods.max_herding import SAMPLE, covering, directions
+from labelgap.select.kernel import reach
+from labelgap.select.scores import margin
+from labelgap.select.top import check_budget
+
+if TYPE_CHECKING:
+    from labelgap.axes.view import PoolView
+
+_OURS = "ours"
+
+
+class GapOptions(Settings):
+    """The terms of the weight, each of which can be left out, and the kernel."""
+
+    uncertainty: bool = setting(
+        True, "an item counts as much as the network is unsure of it", source=_OURS
+    )
+    rarity: bool = setting(
+        True, "an item counts more, the fewer labels its likely classes have", source=_OURS
+    )
+    calibrate: bool = setting(
+        True, "probabilities by a temperature fitted on held-out labels", source=_OURS
+    )
+    space: Literal["embedding", "features", "both"] = setting(
+        "embedding",
+        "what similarity is of: the backbone's features, which no label has changed; those of the "
+        "trained network; or both",
+        source=_OURS,
+    )
+    scale: float = setting(
+        1.0,
+        "σ as a multiple of the distance within which an item has its share",
+        source=_OURS,
+        gt=0,
+    )
+    sample: int = SAMPLE
+
+
+def rarity(p: Float[Tensor, "n k"], labels: Int64[Tensor, " l"]) -> Float[Tensor, " n"]:
+    """Σ_k p_k / (1 + labels of class k): 1 where the likely classes have no label yet."""
+    counts = torch.bincount(labels, minlength=p.shape[1]).to(p)
+    return p @ (1.0 / (1.0 + counts))
+
+
+@acquisition("gap")
+class Gap(Acquisition):
+    """Again and again the candidate that closes most of the gap between labelled and unlabelled:
+    the similarity of every item to its nearest label, weighted by how unsure the network is of the
+    item and how rare its likely classes are among the labels.
+
+    It needs no label: without any, all items count alike.
+    """
+
+    Options = GapOptions
+    needs = frozenset({"logits"})
+    uses = frozenset({"embedding", "features"})
+    kind = "cover"
+    deterministic = False
+    options: GapOptions
+
+    def select(self, view: "PoolView", n: int) -> Query:
+        o = self.options
+        check_budget(n, len(view.candidate_ids))
+        if n == 0:
+            return Query(view.candidate_ids[:0])
+        centres, z = self._space(view)
+        labels = len(view.labelled_ids)
+        # Each label's reach is its share of the pool.
+        width = o.scale**2 * reach(torch.cat([centres, z]), 1.0 / (labels + n), view.rng("reach"))
+        weights = torch.ones(len(z), dtype=torch.float64)
+        parts: dict[str, Tensor] = {}
+        notes: dict[str, float] = {}
+        if labels:
+            notes["temperature"] = view.temperature() if o.calibrate else 1.0
+            logits = view.candidates("logits").double() / notes["temperature"]
+            if o.uncertainty:
+                parts["uncertainty"] = 1.0 + margin(logits)
+            if o.rarity:
+                parts["rarity"] = rarity(logits.softmax(dim=1), view.class_labels)
+            for part in parts.values():
+                weights = weights * part
+        return covering(view, centres, z, weights, width, n, o.sample, parts, notes)
+
+    def _space(self, view: "PoolView") -> tuple[Tensor, Tensor]:
+        space = self.options.space if view.has("embedding") else "features"
+        if space != "both":
+            return directions(view, space)
+        pairs = [directions(view, name) for name in ("embedding", "features")]
+        one, two = (torch.cat(parts, dim=1) / np.sqrt(2.0) for parts in zip(*pairs, strict=True))
+        return one, two
+
+
+method(
+    "gap",
+    "cross-entropy",
+    "gap",
+    title="Gap",
+    citation="this project; nearest relative: Bae, Oliveira & Sutherland 2025, Uncertainty herding",
+    training_cost="2 × cross-entropy, the second for its temperature; and the embedding once",
+    query_cost="min(N, 10,000)²·d",
+)

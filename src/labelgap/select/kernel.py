@@ -1,0 +1,92 @@
+"""Similarity of items as a Gaussian kernel, and the widths at which it tells them apart."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from labelgap.select.arrays import ROWS, wide_mean
+from labelgap.select.geometry import accurate
+
+NARROW = 1e-3
+"""Below this squared width products of float32 unit vectors are too coarse: float64 then."""
+
+
+def unit(z: Float[Tensor, "n d"], mean: Float[Tensor, " d"]) -> Float[Tensor, "n d"]:
+    """Rows seen from a mean, scaled to unit length; a row at the mean stays zero.
+
+    Features of a network share a large common part, which makes all cosines alike: without it
+    directions tell items apart.
+    """
+    return F.normalize(z.float() - mean.to(device=z.device, dtype=torch.float32), dim=1)
+
+
+def similarity(
+    a: Float[Tensor, "r d"], b: Float[Tensor, "c d"], variance: float
+) -> Float[Tensor, "r c"]:
+    """exp(−‖a − b‖² / variance) of every pair, float32, 1 for the same item."""
+    kind = torch.float64 if variance < NARROW and a.device.type != "mps" else torch.float32
+    x, y = a.to(kind), b.to(kind)
+    # −(‖a‖² + ‖b‖² − 2 a·b) / variance, in one product and two passes.
+    made = torch.addmm(-y.square().sum(1) / variance, x, y.T, alpha=2.0 / variance)
+    made -= (x.square().sum(1) / variance)[:, None]
+    return made.float().exp_().clamp_max_(1.0)
+
+
+def squared(a: Float[Tensor, "r d"], b: Float[Tensor, "c d"]) -> Float[Tensor, "r c"]:
+    """Squared distances by one float32 product; what is below its rounding is 0."""
+    x, y = a.square().sum(1)[:, None], b.square().sum(1)
+    d2 = torch.addmm(y, a, b.T, alpha=-2.0).add_(x)
+    rounding = 4 * torch.finfo(d2.dtype).eps * float(x.max() + y.max())
+    return d2.masked_fill_(d2 <= rounding, 0.0)
+
+
+def nearest_similarity(
+    z: Float[Tensor, "n d"], centres: Float[Tensor, "c d"], variance: float
+) -> Float[Tensor, " n"]:
+    """The similarity of every item to the centre nearest to it; 0 where there is no centre."""
+    best = z.new_zeros(len(z))
+    for start in range(0, len(z), ROWS):
+        part = best[start : start + ROWS]
+        for some in torch.split(centres, ROWS) if len(centres) else ():
+            found = similarity(z[start : start + ROWS], some, variance).amax(dim=1)
+            torch.maximum(part, found.to(part.dtype), out=part)
+    return best
+
+
+def reach(
+    z: Float[Tensor, "n d"],
+    share: float,
+    rng: np.random.Generator,
+    anchors: int = 256,
+    sample: int = 50_000,
+) -> float:
+    """The squared distance within which an item has its share of the others: the median of it.
+
+    share: of the items, above 0; a share of less than one item is the nearest one.
+    anchors: items whose neighbours are sought. sample: items among which; both drawn uniformly,
+        so that the cost does not grow with the square of n.
+    """
+    among = z
+    if len(z) > sample:
+        among = z[torch.from_numpy(np.sort(rng.choice(len(z), sample, replace=False))).to(z.device)]
+    if len(among) < 2:
+        return 0.0
+    chosen = rng.permutation(len(among))[:anchors]
+    rows = torch.from_numpy(np.sort(chosen)).to(z.device)
+    # The item itself is the first of its neighbours.
+    place = min(len(among), 1 + max(1, round(share * len(among))))
+    some = torch.split(among[rows], 64)
+    found = [squared(few, among).kthvalue(place, dim=1).values for few in some]
+    return float(torch.cat(found).median())
+
+
+def nearest_other(z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """Squared distance of each item to the nearest that differs from it; ∞ where none does."""
+    mean = wide_mean(z)
+    found = []
+    for some in torch.split(z, 1024):
+        d2 = accurate(some, z, mean)
+        found.append(d2.masked_fill_(d2 == 0, torch.inf).amin(1))
+    return torch.cat(found)
