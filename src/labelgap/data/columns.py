@@ -68,10 +68,18 @@ def the_one(
             return name
     if len(found) == 1:
         return found[0]
+    if named := [field for field in schema if field.name in preferred]:
+        raise DataError(
+            f"{file}: the column {named[0].name!r} is of type {named[0].type}, and {what} are "
+            "needed.",
+            f"Write {what} into it.",
+        )
     columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
     raise DataError(
         f"{file}: {len(found) or 'no'} columns of {what} ({columns}).",
-        f"Name the one to use {preferred[0]!r}.",
+        f"Rename the one to use to {preferred[0]!r}."
+        if found
+        else f"Add a column {preferred[0]!r} of {what}.",
     )
 
 

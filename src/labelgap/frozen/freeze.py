@@ -207,7 +207,7 @@ class _Freezer:
 
     def _forward(
         self, images: Images, start: int, stop: int, report: Callable[[int], None]
-    ) -> Features:
+    ) -> Float32[np.ndarray, "k d"]:
         device, parts = self.machine.device, []
         batch = CPU_BATCH if device.type == "cpu" else DEVICE_BATCH
         for row in range(start, stop, batch):

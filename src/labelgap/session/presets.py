@@ -12,7 +12,7 @@ from typing import Any
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.objective import Objective
 from labelgap.axes.registry import lookup, options, tables_of, with_preset
-from labelgap.core.config import TABLES, RunConfig, Settings, build, describe
+from labelgap.core.config import TABLES, RunConfig, Settings, build, describe, nearest_key
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import check_method_pair, check_network
 from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
@@ -107,7 +107,7 @@ def resolve(
     known = set(RunConfig.model_fields) - {"preset"}
     for key in values:
         if key not in known:
-            raise UnknownName("key", key, known, where)
+            raise UnknownName("key", key, known, where, nearest_key(key, RunConfig))
     for part in _PARTS:
         if not isinstance(values.get(part, {}), Mapping):
             raise ConfigError(
