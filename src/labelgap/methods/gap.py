@@ -32,7 +32,11 @@ class GapOptions(Settings):
         True, "an item counts more, the fewer labels its likely classes have", source=_OURS
     )
     calibrate: bool = setting(
-        True, "probabilities by a temperature fitted on held-out labels", source=_OURS
+        False,
+        "probabilities by a temperature fitted on held-out labels, which costs a second training",
+        source=_OURS,
+        evidence="grocery and plankton, frozen Lite0, one to eight labels a class: level "
+        "(benchmarks/gap/development.md)",
     )
     space: Literal["embedding", "features", "both"] = setting(
         "embedding",
@@ -109,6 +113,6 @@ method(
     "gap",
     title="Gap",
     citation="this project; nearest relative: Bae, Oliveira & Sutherland 2025, Uncertainty herding",
-    training_cost="2 × cross-entropy, the second for its temperature; and the embedding once",
+    training_cost="1 × cross-entropy, and the embedding once",
     query_cost="min(N, 10,000)²·d",
 )
