@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 
 PRESETS = (
-    "smoke | cpu | paper: the paper's numbers, but for mixture.temperature and "
-    "objective.reg_start of daal (`labelgap config --preset paper` says why)."
+    "smoke | cpu | linear-probe (one layer on frozen features) | paper: the paper's numbers, but "
+    "for mixture.temperature and objective.reg_start of daal (`labelgap config --preset paper` "
+    "says why)."
 )
 """The presets of a run, for help."""
 

@@ -108,7 +108,12 @@ class NetworkSettings(Settings):
         "times of 0.3, 0.5, 1, 1.5, 3.3",
         ge=16,
     )
-    adapter: int = setting(256, "width of the adapter on frozen features", source="ours", ge=1)
+    adapter: int = setting(
+        256,
+        "width of the adapter on frozen features; 0: one linear layer on them and nothing else",
+        source="ours",
+        ge=0,
+    )
 
 
 class TrainingSettings(Settings):

@@ -46,10 +46,24 @@ PRESETS: dict[str, Tree] = {
         "training": {"epochs": 200},
         "loop": {"initial": 1000, "budget": 1000, "rounds": 9, "pool_subset": 10_000},
     },
+    # What published comparisons on frozen features train: one linear layer, few labels at a time.
+    # Start and budget are about one label a class: set them for other data sets than those below.
+    "linear-probe": {
+        "network": {"freeze": True, "adapter": 0},
+        "training": {
+            "epochs": 200,
+            "batch_size": 64,
+            "lr": 0.01,
+            "nesterov": True,
+            "schedule": "cosine",
+        },
+        "loop": {"initial": 10, "budget": 10, "rounds": 20},
+    },
 }
 
 PER_DATA_SET: dict[tuple[str, str], Tree] = {
     ("paper", "cifar100"): {"loop": {"initial": 2000, "budget": 2000}},
+    ("linear-probe", "cifar100"): {"loop": {"initial": 100, "budget": 100}},
 }
 
 
