@@ -64,7 +64,7 @@ def begun(mark):
     time.sleep(1e6)
 
 
-def seen_once_begun(path, data, channels, side):
+def seen_once_begun(path, data, channels, side, *scales):
     if data.startswith(b"BEGUN"):
         begun(data.removeprefix(b"BEGUN").decode())
-    return look.seen(path, data, channels, side)
+    return look.seen(path, data, channels, side, *scales)
