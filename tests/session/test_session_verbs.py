@@ -1,6 +1,7 @@
 """Fit, ask, tell, evaluate: what each of them does, notes, refuses and leaves alone."""
 
 import hashlib
+import inspect
 import json
 import re
 import time
@@ -37,7 +38,7 @@ from labelgap.loop.oracle import Oracle
 from labelgap.methods import METHODS
 from labelgap.networks.mlp import MLP
 from labelgap.session import predicting
-from labelgap.session.arguments import given_task, whole_budget
+from labelgap.session.arguments import configuration, given_task, whole_budget
 from labelgap.session.own_data import own_data, refusal
 from labelgap.session.presets import resolve
 from labelgap.session.session import Session
@@ -165,6 +166,13 @@ def test_a_whole_configuration_stands_alone() -> None:
     for precision in ("bfloat16", "float32"):
         made = Session(vectors(), config.model_copy(update={"precision": precision}))
         assert made.machine.precision == precision
+
+
+def test_a_tree_is_no_configuration() -> None:
+    unchecked = inspect.unwrap(configuration)  # as people call it, without the suite's type checks
+    with pytest.raises(ConfigError, match="The configuration is of type dict") as caught:
+        unchecked({"method": "random"}, None, {})
+    assert caught.value.cure.startswith("Give keywords (`method=")
 
 
 def test_a_folder_is_opened_as_it_was_left(tmp_path: Path) -> None:
