@@ -620,12 +620,19 @@ def test_without_test_images_the_held_out_labels_are_the_test() -> None:
 
 
 def test_evaluation_counts_the_test_images_and_leaves_the_network_alone() -> None:
-    made = fitted()
+    task = vectors(test=50)
+    # Trained long enough that other rows get other answers; with labels that few of them share.
+    turned = Split(task.test.inputs, (task.test.labels + 1) % 3)
+    made = fitted(task=replace(task, test=turned), training={"steps": 80})
     before = weights_hash(made.training.network)
-    p = made.predict(made.task.test.inputs)
+    p = made.predict(turned.inputs)
     found = made.evaluate()
-    assert found.accuracy == (p.argmax(axis=1) == made.task.test.labels).mean()
-    assert len(found.per_class) == 3
+    right = p.argmax(axis=1) == turned.labels
+    assert found.accuracy == right.mean()
+    assert found.per_class == tuple(right[turned.labels == k].mean() for k in range(3))
+    on_train = made.predict(task.train.inputs[:50]).argmax(axis=1) == turned.labels
+    assert right.tolist() != on_train.tolist()
+    assert right.mean() != on_train.mean()
     assert weights_hash(made.training.network) == before
     assert p.dtype == np.float32
     assert np.allclose(p.sum(axis=1), 1.0, atol=1e-6)
