@@ -168,6 +168,13 @@ def test_a_whole_configuration_stands_alone() -> None:
         assert made.machine.precision == precision
 
 
+def test_only_a_folder_of_ones_own_has_data_that_grow(tmp_path: Path) -> None:
+    with Ledger.open() as ledger:
+        for options in ({}, {"ledger": ledger, "folder": tmp_path}):
+            with pytest.raises(ConfigError, match=r"extend=True is for a session's own folder"):
+                session(extend=True, **options)
+
+
 def test_a_tree_is_no_configuration() -> None:
     unchecked = inspect.unwrap(configuration)  # as people call it, without the suite's type checks
     with pytest.raises(ConfigError, match="The configuration is of type dict") as caught:
