@@ -99,7 +99,7 @@ def test_nothing_is_put_in_the_place_of_a_ledger_in_use(project, folder):
 
 def test_the_classes_of_a_snapshot_come_back_with_it(project, folder, tmp_path):
     kept = project.snapshot("one")
-    project.add_classes(["grey"])
+    project.change_classes("add", ["grey"])
     project.close()
     assert restore(folder, kept).dropped == ("grey",)
     assert json.loads((folder / HOME / SETTINGS).read_text())["classes"] == list(CLASSES)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from labelgap.cli import app
+from labelgap.cli.classes import tell_classes_undone
 from labelgap.cli.telling import bar, tell_gone, tell_import, tell_unpacked
 from labelgap.cli.telling import console as _console
 from labelgap.cli.values import DEVICE, PROJECT, THREADS, work_of
@@ -120,14 +121,22 @@ def undo(
         None, help="Path, name or SHA-256; without it the last answer."
     ),
     annotator: str | None = typer.Option(None, help="Whose answer. [default: anybody's]"),
+    classes: bool = typer.Option(
+        False, "--classes", help="The last change of classes, whatever was answered since."
+    ),
     project: Path | None = PROJECT,
 ) -> None:
-    """Take back an answer; what was there before returns, and the undo is kept too."""
+    """Take back an answer or a change of classes, whichever came last; what was there before
+    returns, and the undo is kept too."""
     from labelgap.core.errors import LedgerError
     from labelgap.project.exchange.exchange import name_of
+    from labelgap.project.keep.classes import class_change_is_last
     from labelgap.project.keep.store import Project
 
     with Project.open(project) as p:
+        if classes or (image is None and annotator is None and class_change_is_last(p.ledger)):
+            tell_classes_undone(_console(), p, p.undo_classes())
+            return
         item = None if image is None else p.item_of(image)
         if annotator is not None:
             event = p.ledger.undo(item, person=annotator)

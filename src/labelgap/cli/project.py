@@ -148,30 +148,6 @@ def add(verbose: bool = VERBOSE, project: Path | None = PROJECT) -> None:
 
 
 @app.command()
-def classes(
-    add: str | None = typer.Option(None, help="Further names, separated by commas."),
-    project: Path | None = PROJECT,
-) -> None:
-    """Show the classes, or add some: labels stay, and the next training knows them."""
-    from labelgap.core.types import NONE_OF_THESE
-    from labelgap.project.keep.store import Project
-
-    with Project.open(project, "read" if add is None else "write") as p:
-        console = _console()
-        if add is not None:
-            p.add_classes(add.split(","))
-        console.print(
-            f"{counted(len(p.classes), 'class', 'classes')}: {_plain(', '.join(p.classes))}"
-        )
-        none = list(p.ledger.labels.values()).count(NONE_OF_THESE)
-        if add is not None and none:
-            console.print(
-                f"[yellow]{counted(none, 'image')} said to be none of these:[/] labels that are of "
-                "a new class now must be given again (`labelgap export` lists them)"
-            )
-
-
-@app.command()
 def ask(
     n: int = typer.Argument(..., min=1, help="How many images to label next."),
     method: str | None = typer.Option(None, help="Another method, from now on."),

@@ -209,10 +209,10 @@ def _next(p: "Project") -> str:
     ledger = p.ledger
     answered = ledger.labels.keys() | ledger.skipped.keys()
     labels = len(ledger.labelled_ids("train"))
-    trained = last_training(ledger)
+    trained, columns = last_training(ledger), list(ledger.meaning().own)
     if p.waiting():
         return "labelgap label"
-    fresh = (trained.get("labels"), trained.get("classes")) == (labels, len(p.classes))
+    fresh = (trained.get("labels"), trained.get("columns")) == (labels, columns)
     if labels and len(p.classes) > 1 and not fresh:
         return "labelgap train"
     unpacked = p.items.unpacked()

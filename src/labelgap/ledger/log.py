@@ -21,7 +21,7 @@ from labelgap.ledger.state import State
 # open a ledger.
 REPLAY = (
     "SELECT seq, kind, id, round, person, label,"
-    " CASE WHEN kind IN ('skipped', 'undone', 'classes') THEN data END"
+    " CASE WHEN kind IN ('skipped', 'undone', 'classes', 'reclassed') THEN data END"
     " FROM events WHERE seq > ? ORDER BY seq"
 )
 

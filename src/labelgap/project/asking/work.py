@@ -16,11 +16,11 @@ from torch import Tensor
 
 from labelgap.core.config import RunConfig, config_hash
 from labelgap.core.device import machine
-from labelgap.core.errors import BudgetError, LabelgapError
+from labelgap.core.errors import BudgetError
 from labelgap.core.types import Ids, Progress, Query, QueryItem
 from labelgap.project.asking.cold import thumbnails, typical
 from labelgap.project.asking.explain import why
-from labelgap.project.asking.ready import need_images, need_labels, untrained
+from labelgap.project.asking.ready import need_images, need_labels, unusable
 from labelgap.project.asking.regions import uncovered
 from labelgap.project.asking.reserve import holdout_draws, interleave
 from labelgap.project.asking.task import BLOCK, frozen_task, image_task, with_pool
@@ -129,6 +129,7 @@ class Work:
             "config": config_hash(self.config.model_dump(mode="json")),
             "statistics_rows": self.statistics_rows,
             "classes": len(self.project.classes),
+            "columns": list(self.project.ledger.meaning().own),
         }
 
     def is_stale(self) -> bool:
@@ -147,14 +148,7 @@ class Work:
         """As `restore`. Raises `LabelgapError` with the reason where there is no such network."""
         if self.restore():
             return
-        last, classes = last_training(self.project.ledger), len(self.project.classes)
-        if not last:
-            raise untrained()
-        if last["classes"] != classes:
-            cause = f"The last training knew {last['classes']} classes; now there are {classes}."
-        else:
-            cause = "The last training was of other settings, or its weights are gone."
-        raise LabelgapError(cause, "Run `labelgap train` first.")
+        raise unusable(self.project)
 
     def train(self) -> dict[str, float]:
         """Train on all labels that are not held out; predicts the watched items afterwards.

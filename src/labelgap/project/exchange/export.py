@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ def label_rows(project: Project) -> list[Row]:
     """
     # People label meanwhile: the labels are read first, since every one of them has its event
     # among those that are read later.
-    labels = project.ledger.labels
+    labels, meaning = project.ledger.labels, project.ledger.meaning()
     said: dict[int, list[Event]] = {}
     for event in project.ledger.events():
         if event.kind in ("labelled", "corrected") and event.id is not None:
-            said.setdefault(event.id, []).append(event)
+            label = None if event.label is None else meaning.of(event.label)
+            said.setdefault(event.id, []).append(replace(event, label=label))
     rows = []
     replaced = project.items.replaced()
     for item in project.items.all():

@@ -49,9 +49,14 @@ class ProjectSettings(Settings):
     model_config: ClassVar[Any] = {**Settings.model_config, "populate_by_name": True}
 
 
+def normal(name: str) -> str:
+    """A class's name as it is kept: trimmed, its accents composed."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
 def check_classes(names: Sequence[str]) -> tuple[str, ...]:
     """Class names as given, trimmed. Raises `ConfigError` for none, empty or repeated ones."""
-    plain = tuple(unicodedata.normalize("NFC", name.strip()) for name in names)
+    plain = tuple(normal(name) for name in names)
     if not plain:
         raise ConfigError(
             "The classes are not known.",

@@ -1,6 +1,5 @@
 """A project on the disk: `FOLDER/.labelgap/`, found from anywhere below the folder."""
 
-import json
 import re
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
@@ -21,6 +20,7 @@ from labelgap.project.images.items import Items
 from labelgap.project.images.naming import Finder
 from labelgap.project.images.pixels import Pixels
 from labelgap.project.images.readers import Reader
+from labelgap.project.keep.classes import after_change, agreed, repeated
 from labelgap.project.keep.settings import (
     HOME,
     ITEMS,
@@ -28,6 +28,7 @@ from labelgap.project.keep.settings import (
     ProjectSettings,
     check_classes,
     field_names,
+    normal,
     read_settings,
     refuse_changes,
     save_settings,
@@ -58,7 +59,7 @@ class Project:
         except InUse as error:
             raise InUse(error.cause, BESIDE) from error
         try:
-            self._compare_classes()
+            self._agree_on_classes()
             self.items = Items(self.home / ITEMS, read_only=mode == "read")
         except BaseException:
             self.ledger.close()
@@ -140,39 +141,42 @@ class Project:
     def classes(self) -> tuple[str, ...]:
         return self.settings.classes
 
-    def _compare_classes(self) -> None:
-        """Labels are numbers: the ledger knows what they mean, so that no edit of the settings
-        changes it.
+    def _agree_on_classes(self) -> None:
+        """Take the classes from the ledger, which knows what labels mean.
 
-        Raises `FolderError` where the two differ.
+        Raises `FolderError` where the settings were edited (`agreed`).
         """
-        known, names = self.ledger.classes, list(self.classes)
-        had = None if known is None else known.get("names")
-        if had is None and (known is None or known["num_classes"] == len(names)):
-            # New, or of a version that kept the names in the settings alone.
+        file = self.home / SETTINGS
+        names = agreed(self.ledger, self.classes, file, self.mode)
+        if names != self.classes:
+            self.settings = self.settings.model_copy(update={"classes": names})
             if self.mode == "write":
-                # Always there: a person must be able to say that an image is none of these.
-                none = known is None or known["none_of_these"]
-                self.ledger.set_classes(len(names), none_of_these=none, names=names)
-        elif had != names:
-            assert known is not None
-            of_ledger = f"{known['num_classes']} classes" if had is None else ", ".join(had)
-            cure = "back as they were" if had is None else json.dumps(had, ensure_ascii=False)
-            raise FolderError(
-                f"The ledger has {of_ledger}; {self.home / SETTINGS} has {', '.join(names)}.",
-                f'Put "classes" there {cure}: labels are places in this list. Then `labelgap '
-                "classes --add NAME` adds a class.",
-            )
+                save_settings(file, self.settings)
 
-    def add_classes(self, names: Sequence[str]) -> None:
-        """Further classes, behind the others: ids and labels stay, networks must be trained again.
+    def change_classes(self, what: str, names: Sequence[str], to: str | None = None) -> bool:
+        """Add, rename, merge or remove classes (`Ledger.change_classes`): ids and labels stay.
 
-        Raises `ConfigError` for a name that is none, or cannot be told from another.
+        Networks must be trained again, except after a mere renaming. False, and nothing is
+        written, where it is the last change already (a command that was killed and is repeated).
+
+        Raises `ConfigError` for a name that is none or cannot be told from another; else as
+        `Ledger.change_classes`.
         """
-        new = check_classes((*self.classes, *names))[len(self.classes) :]
-        # The ledger first: it is what counts, and says so if this process dies in between.
-        self.ledger.add_classes(new)
-        self.change(classes=(*self.classes, *new))
+        names, to = [normal(name) for name in names], None if to is None else normal(to)
+        if repeated(self.ledger, what, names, to):
+            return False
+        check_classes(after_change(self.ledger, what, names, to))
+        # The ledger first: it is what counts, and the settings follow when next opened if this
+        # process dies in between.
+        self.ledger.change_classes(what, names, to)
+        self._agree_on_classes()
+        return True
+
+    def undo_classes(self) -> Event:
+        """Take back the last change of classes (`Ledger.undo_classes`)."""
+        event = self.ledger.undo_classes()
+        self._agree_on_classes()
+        return event
 
     def look(self) -> sources.Places:
         """Every place where the project's images should be, and what lies beside them."""
@@ -218,7 +222,7 @@ class Project:
     # -------------------------------------------------------------------------- settings
 
     def change(self, **values: Any) -> None:
-        """Keep other settings from now on (never the image size; classes by `add_classes`)."""
+        """Keep other settings from now on (never the image size; classes by `change_classes`)."""
         tree = self.settings.model_dump(by_alias=True) | values
         self.settings = build(ProjectSettings, field_names(tree), "project")
         save_settings(self.home / SETTINGS, self.settings)

@@ -7,6 +7,7 @@ export const IDLE = 10000; // while there is nothing to label here: somebody els
 
 export const page = {
   classes: [],
+  classesSeq: null, // which classes these are, by the ledger's number
   items: [], // waiting, in order
   gone: new Set(), // answered here: a batch that was on its way may still hold them
   past: [], // this person's answers, newest first: {key, id, what, state, item}

@@ -5,7 +5,7 @@ import { banner, page } from "./page.js";
 
 function words(entry) {
   if (entry.kind === "skip") return entry.reason;
-  return entry.label === -1 ? "none of these" : page.classes[entry.label];
+  return entry.label === -1 ? "none of these" : (entry.name ?? page.classes[entry.label]);
 }
 
 // Notes how far an answer is: pending, stored or refused. A tick is shown for "stored" only.
