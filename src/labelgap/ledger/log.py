@@ -255,6 +255,12 @@ class Log:
                 )
         return event
 
+    def has_request(self, request: str) -> bool:
+        """Whether an event with this request id is stored."""
+        with self._reading() as database:
+            query = "SELECT 1 FROM events WHERE request = ?"
+            return database.execute(query, (request_id(request),)).fetchone() is not None
+
     def note(
         self,
         kind: str,
