@@ -170,8 +170,7 @@ class Classes(Log):
     def _alike(self, number: int) -> tuple[int, ...]:
         """The numbers that mean the same now: a retry may come after its class was merged."""
         meaning = self._state.meaning
-        now = None if meaning is None else meaning.of(number)
-        return (number,) if meaning is None or now is None else meaning.numbers(now)
+        return (number,) if meaning is None else meaning.numbers(meaning.of(number))
 
     def _in_use(self, id: int, number: int) -> int:
         """The number for new labels of the class that this one means now.

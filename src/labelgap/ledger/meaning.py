@@ -73,10 +73,10 @@ class Meaning:
         """What a class is stored as."""
         return label if label == NONE_OF_THESE else self.own[label]
 
-    def numbers(self, label: int) -> tuple[int, ...]:
-        """All numbers that mean this class."""
+    def numbers(self, label: int | None) -> tuple[int, ...]:
+        """All numbers that mean this class; None: those that are not used."""
         alike = tuple(n for n, now in enumerate(self.stored) if now == label)
-        return (label, *alike) if label == NONE_OF_THESE else alike
+        return (NONE_OF_THESE, *alike) if label == NONE_OF_THESE else alike
 
     # ------------------------------------------------------------------------------ changes
 
