@@ -1,7 +1,7 @@
 """What the commands of a labelling project say."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from labelgap.project.exchange.exchange import Imported
     from labelgap.project.images.ingest import Report
     from labelgap.project.images.sources import Places
+    from labelgap.project.keep.found_copies import Copy
     from labelgap.project.keep.restore import Restored
     from labelgap.project.keep.store import Project
     from labelgap.project.quality.status import Status
@@ -124,15 +125,35 @@ def tell_gone(console: Any, what: str, number: int) -> None:
         )
 
 
+def tell_copies(console: Any, root: Path, copies: "Sequence[Copy]") -> None:
+    """Every copy of the labels: when its last event was, how many labels, where it is."""
+    if not copies:
+        console.print(f"no snapshot and no backup in {plain(root)} or beside it")
+    for copy in copies:
+        where = copy.path.relative_to(root) if copy.path.is_relative_to(root) else copy.path
+        what = f"{counted(len(copy.labels), 'label')}, {counted(copy.events, 'event')}"
+        if not copy.sound:
+            what = f"[red]not whole:[/] {plain(copy.problem)}"
+        when = copy.time[:19].replace("T", " ")
+        console.print(f"  {when} UTC  {copy.kind:10}  {plain(where)}  {what}")
+
+
 def tell_restored(console: Any, restored: "Restored") -> None:
-    console.print(
-        f"{plain(restored.snapshot)} is the ledger now, with {counted(restored.labels, 'label')}"
-    )
+    what, labels = plain(restored.snapshot), counted(restored.labels, "label")
+    if not restored.parts:
+        console.print(f"{what} was restored already, with {labels}: nothing to do")
+        return
+    console.print(f"{what} is the ledger now, with {labels}")
     if restored.aside:
         console.print(f"what was there is in {plain(restored.aside)}, with all that came later")
+    if restored.left_out:
+        console.print(
+            f"[yellow]left out: {counted(restored.left_out, 'label')} of a newer copy[/]; "
+            "`labelgap restore --list` shows where they are"
+        )
     if restored.dropped:
         names = plain(", ".join(restored.dropped))
-        console.print(f"[yellow]without the classes that were added later:[/] {names}")
+        console.print(f"[yellow]without the classes that the copy does not have:[/] {names}")
 
 
 def tell_unpacked(console: Any, p: "Project") -> None:

@@ -21,6 +21,7 @@ from labelgap.project.images.naming import Finder
 from labelgap.project.images.pixels import Pixels
 from labelgap.project.images.readers import Reader
 from labelgap.project.keep.classes import after_change, agreed, repeated
+from labelgap.project.keep.replacing import finish, pending
 from labelgap.project.keep.settings import (
     HOME,
     ITEMS,
@@ -88,6 +89,7 @@ class Project:
                 f"There is no labelling project {where}.",
                 "Begin one with `labelgap init FOLDER`, or name its folder with --project.",
             )
+        finish(root / HOME)
         settings = read_settings(root / HOME / SETTINGS)
         need_ledger(root)
         return cls(root.resolve(), settings, mode)
@@ -103,6 +105,7 @@ class Project:
 
         Raises `FolderError` where the folder has a project of other classes or settings.
         """
+        finish(root / HOME)
         file = root / HOME / SETTINGS
         fresh = not file.is_file()
         if not fresh:
@@ -258,7 +261,15 @@ def find_root(start: Path) -> Path | None:
 
 def is_project(root: Path) -> bool:
     """Whether a folder has a project, be it one that lost its settings or its ledger."""
-    return any((root / HOME / name).is_file() for name in (SETTINGS, LEDGER))
+    home = root / HOME
+    return any((home / name).is_file() for name in (SETTINGS, LEDGER)) or pending(home)
+
+
+def need_pixels(root: Path) -> bool:
+    """Whether images of a project are not packed, as after a backup was put into a folder."""
+    with Project.open(root, "read") as p:
+        file, wanted = p.pixels.file, p.items.count() * p.pixels.row
+        return wanted > (file.stat().st_size if file.exists() else 0)
 
 
 def need_ledger(root: Path) -> None:
@@ -268,8 +279,8 @@ def need_ledger(root: Path) -> None:
     if (root / HOME / ITEMS).exists():
         raise FolderError(
             f"{root / HOME / LEDGER} is missing, and with it the labels.",
-            "Restore a backup, or one of .labelgap/snapshots; without either `labelgap init` with "
-            "the same options begins a new one.",
+            "`labelgap restore` takes the newest backup or snapshot; without any `labelgap init` "
+            "with the same options begins a new one.",
         )
     raise FolderError(
         f"The project in {root} was begun and has no ledger yet.",
