@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from types import FrameType
 
 _SYSTEM = {"replace", "rename", "fsync", "unlink", "remove", "mkdir", "rmdir", "open", "write",
            "link", "sendfile", "copy_file_range"}  # fmt: skip
@@ -24,12 +25,17 @@ def _writes(function: object) -> bool:
 
 
 def killed_at_every_write(
-    prepare: Callable[[int], Path], act: Callable[[Path], object], check: Callable[[Path], object]
+    prepare: Callable[[int], Path],
+    act: Callable[[Path], object],
+    check: Callable[[Path], object],
+    since: str = "",
 ) -> int:
     """Run `act` in a child that dies at its n-th write, for n = 1, 2, … until it gets through.
 
     prepare: makes a fresh folder for the n-th time. check: what must hold after every death, and
         after the run that was not killed.
+    since: a function by its name: writes before its first call are of no interest (temporary
+        files of another folder).
 
     Returns how often it was killed.
     """
@@ -39,7 +45,7 @@ def killed_at_every_write(
         if pid == 0:
             status = 1
             try:
-                sys.setprofile(_killer(n))
+                sys.setprofile(_killer(n, since))
                 act(folder)
                 sys.setprofile(None)
                 status = 0
@@ -59,12 +65,13 @@ def killed_at_every_write(
     raise AssertionError("unreachable")
 
 
-def _killer(n: int) -> Callable[..., None]:
-    seen = 0
+def _killer(n: int, since: str) -> Callable[..., None]:
+    seen, begun = 0, not since
 
-    def watch(frame: object, event: str, function: object) -> None:
-        nonlocal seen
-        if event in ("c_call", "c_return") and _writes(function):
+    def watch(frame: FrameType, event: str, function: object) -> None:
+        nonlocal seen, begun
+        begun = begun or (event == "call" and frame.f_code.co_name == since)
+        if begun and event in ("c_call", "c_return") and _writes(function):
             seen += 1
             if seen == n:
                 os.kill(os.getpid(), signal.SIGKILL)

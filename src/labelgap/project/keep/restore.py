@@ -157,7 +157,7 @@ def _put(home: Path, chosen: Copy, left_out: int, broken: str) -> Restored:
     """Make everything ready, then put it in place."""
     ready = staging(home)
     put = [LEDGER]
-    with unpacked(chosen.path, home) as parts:
+    with unpacked(chosen.path, ready) as parts:
         backup = chosen.kind == "backup"
         ledger = parts / LEDGER if backup else chosen.path
         with _sqlite.named_errors(ledger, "read"), closing(_sqlite.readable(ledger)) as database:
