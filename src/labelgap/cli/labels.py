@@ -8,8 +8,8 @@ import typer
 from labelgap.cli import app
 from labelgap.cli.classes import tell_classes_undone
 from labelgap.cli.telling import bar, tell_gone, tell_import, tell_unpacked
-from labelgap.cli.telling import console as _console
 from labelgap.cli.values import DEVICE, PROJECT, THREADS, work_of
+from labelgap.core.terminal import console as _console
 from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
 
@@ -53,6 +53,7 @@ def import_(
         "--holdout",
         help="The file labels a random sample: use the reserve's share of it to measure accuracy.",
     ),
+    verbose: bool = typer.Option(False, "--verbose", help="List every row that is left out."),
     project: Path | None = PROJECT,
 ) -> None:
     """Take labels from a file; repeating it changes nothing."""
@@ -64,7 +65,7 @@ def import_(
         report = import_file(p, file, annotator)
         if report == Imported():
             console.print(f"[yellow]no row in {_plain(file)}[/]: nothing to take")
-        tell_import(console, report)
+        tell_import(console, report, verbose)
         if report.without_label:
             console.print(f"{counted(report.without_label, 'row')} without a label")
         if report.stored and not holdout:

@@ -165,12 +165,16 @@ def _put(home: Path, chosen: Copy, left_out: int, broken: str) -> Restored:
         if backup and _wants_items(home, parts, broken, chosen):
             rename_durably(parts / ITEMS, ready / ITEMS)
             put.append(ITEMS)
+        theirs = read_settings(parts / SETTINGS) if backup else None
         try:
             before = settings = read_settings(home / SETTINGS)
         except FolderError:
-            if not backup:
+            if theirs is None:
                 raise
-            before, settings = None, read_settings(parts / SETTINGS)
+            before, settings = None, theirs
+        if theirs is not None and ITEMS in put:  # how its images are to be packed again
+            scales = {**settings.scales, **theirs.scales}
+            settings = settings.model_copy(update={"scales": scales})
     with Ledger.open(ready / LEDGER) as copy:
         copy.note(RESTORED, {"from": chosen.path.name, "of": chosen.time, "left_out": left_out})
         names = (copy.classes or {}).get("names")
