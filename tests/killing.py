@@ -1,4 +1,4 @@
-"""A child process that is killed at every single write, before it and after it."""
+"""A child process that is killed before every single write, and so after the one before it."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from itertools import count
 from pathlib import Path
 from types import FrameType
 
-_SYSTEM = {"replace", "rename", "fsync", "unlink", "remove", "mkdir", "rmdir", "open", "write",
-           "link", "sendfile", "copy_file_range"}  # fmt: skip
+_SYSTEM = {"replace", "rename", "fsync", "unlink", "remove", "mkdir", "rmdir", "write", "link",
+           "sendfile", "copy_file_range"}  # fmt: skip
 
 
 def _writes(function: object) -> bool:
@@ -71,7 +71,7 @@ def _killer(n: int, since: str) -> Callable[..., None]:
     def watch(frame: FrameType, event: str, function: object) -> None:
         nonlocal seen, begun
         begun = begun or (event == "call" and frame.f_code.co_name == since)
-        if begun and event in ("c_call", "c_return") and _writes(function):
+        if begun and event == "c_call" and _writes(function):
             seen += 1
             if seen == n:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -73,6 +73,19 @@ def finish(home: Path) -> None:
         lock.release()
 
 
+def clear(home: Path) -> None:
+    """Remove what is left of a replacement: of one that is done, or was never begun."""
+    if not (home / READY).exists():
+        return
+    lock = WriterLock(home / LEDGER)
+    try:
+        if not pending(home):
+            with told(home / READY, "removed"):
+                shutil.rmtree(home / READY)
+    finally:
+        lock.release()
+
+
 def _apply(home: Path, aside: Mapping[str, str]) -> Mapping[str, str]:
     """Every step leaves a state from which the same steps lead to the end."""
     ready = home / READY

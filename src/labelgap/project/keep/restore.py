@@ -21,7 +21,7 @@ from labelgap.project.keep.found_copies import (
     sound_items,
     unpacked,
 )
-from labelgap.project.keep.replacing import finish, replace_all, staging
+from labelgap.project.keep.replacing import clear, finish, replace_all, staging
 from labelgap.project.keep.settings import HOME, ITEMS, SETTINGS, read_settings, save_settings
 
 
@@ -77,6 +77,7 @@ def restore(root: Path, file: Path | None = None, *, yes: bool = False) -> Resto
     left_out = chosen.left_out(newer)
     if had and had.sound and had.restored == (chosen.path.name, chosen.time) and not broken:
         # A command that was killed when all was done, and is repeated.
+        clear(home)
         return Restored(chosen.path, None, len(had.labels), left_out, (), ())
     if left_out and file is None and not yes:
         raise FolderError(
