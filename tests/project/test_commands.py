@@ -317,7 +317,7 @@ def test_a_project_that_has_no_ledger_yet_is_told_to_begin_again(tmp_path):
 def test_a_ledger_that_is_lost_is_not_begun_anew_in_silence(folder):
     for file in (folder / HOME).glob("ledger.sqlite*"):
         file.unlink()
-    with pytest.raises(FolderError, match=r"is missing, and with it the labels.*Restore a backup"):
+    with pytest.raises(FolderError, match=r"is missing, and with it the labels.*labelgap restore"):
         run("ask", 1, "--project", folder)
     assert not (folder / HOME / "ledger.sqlite").exists()
 
