@@ -123,11 +123,11 @@ def main() -> None:
         times, cells = {}, []
         for kind in KINDS:
             try:
-                times[kind], rows = seconds(name, kind, args.items)
+                times[kind], differ = seconds(name, kind, args.items)
             except LabelgapError as error:
                 cells.append(f"{type(error).__name__}")
                 continue
-            cells.append(f"{times[kind]:.3f}" + (f" ({rows})" if kind in EXACT else ""))
+            cells.append(f"{times[kind]:.3f}" + (f" ({differ})" if kind in EXACT else ""))
         base = max(times["random"], FLOOR)
         worst = max(times.get(kind, 0.0) for kind in EXACT) / base
         over += [name] if worst > BOUND else []
