@@ -142,7 +142,8 @@ def main() -> None:
             f"{args.items:,} candidates, in brackets how many of the\nrows asked for differ; "
             "`worst` is the largest ratio of exact copies to random data (times under\n"
             f"{FLOOR} s count as {FLOOR}; the bound is {BOUND:g}). The kinds are told in "
-            f"`duplicates.py`.\n\n{text}"
+            "`duplicates.py`.\nA ratio is of one run; rows may be of several, and of different "
+            f"load.\n\n{text}"
         )
     if over:
         sys.exit(f"over {BOUND} x random data: {', '.join(over)}")

@@ -224,6 +224,16 @@ def test_what_differs_from_labels_and_each_other(labelled, candidates):
     assert spare.tolist() == sorted(others, key=lambda i: ties[i])
 
 
+@pytest.mark.parametrize("n", [90, 190, 250])
+def test_drop_query_fills_up_with_items_that_differ(n):
+    """More than are unsure: what is drawn beside them are no copies of them or of each other."""
+    rows = KINDS["half"].astype(int)
+    query = acquire("drop-query", drop=0.05).select(with_copies("drop-query", rows), n)
+    assert query.notes["random"] > 0
+    assert len(set(query.ids.tolist())) == n
+    assert len(set(rows[query.ids - 40][: min(n, 200)])) == min(n, 200)
+
+
 @pytest.mark.parametrize("name", ["direct", "galaxy"])
 def test_on_a_line_a_copy_of_a_label_is_no_new_place(name):
     """Portion after portion, each with the labels of those before: every row once, then copies."""
