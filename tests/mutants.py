@@ -80,7 +80,7 @@ TESTS = {
     ),
     "session": [
         *_session("calibration calibration_by_hand claim continue face learner metrics own_data"),
-        *_session("pool portions presets registry session_verbs source tables tell traps"),
+        *_session("pool portions presets refused registry session_verbs source tables tell traps"),
         *_session("weights_file"),
         "tests/cli/test_paper.py",
     ],

@@ -81,6 +81,36 @@ def test_a_query_is_score_then_candidates_then_spread(balance: bool, kmeans: boo
         assert found.parts[name].tolist() == part[expected].double().tolist()
 
 
+@pytest.mark.parametrize("n", [8, 40])
+@pytest.mark.parametrize("kmeans", [True, False])
+def test_copies_are_one_row_that_weighs_as_many(kmeans: bool, n: int) -> None:
+    """Each row that differs by its item of the smallest draw; copies only once none is left."""
+    which = np.random.default_rng(5).integers(0, 30, N)
+    plain = view(critic=True)
+    outputs = {name: value.clone() for name, value in plain._candidates.items()}
+    outputs["features"] = outputs["features"][torch.from_numpy(which)]
+    v = array_view(outputs, dict(plain._labelled), plain.labels, classes=K)
+    chosen = daal(kmeans=kmeans, candidates=3.0, share=0.9)
+    score, ties = chosen.combine(chosen.parts(v)), v.ties()
+    groups = [np.flatnonzero(which == k) for k in np.unique(which)]
+    groups.sort(key=lambda g: g[np.argmin(ties[g])])
+    rows = np.array([g[np.argmin(ties[g])] for g in groups])
+    few = min(n, len(rows))
+    size = max(few, min(3 * few, round(0.9 * len(rows))))
+    number = size if kmeans else few
+    pseudo = v.pseudo_labels[torch.from_numpy(rows)]
+    subset = balanced_candidates(score[torch.from_numpy(rows)], pseudo, K, number, ties[rows])
+    if kmeans:
+        weights = np.array([float(len(groups[int(k)])) for k in subset])
+        z = v.candidates("features")[torch.from_numpy(rows[subset.numpy()])]
+        subset = subset[representatives(z, few, v.rng("k-means"), weights)]
+    best = sorted(rows[subset.numpy()].tolist(), key=lambda i: -float(score[i]))
+    spare = sorted(set(range(N)) - set(rows.tolist()), key=lambda i: ties[i])
+    found = chosen.select(v, n)
+    assert (found.ids - 1000).tolist() == [*best, *spare][:n]
+    assert found.notes == {"candidate_set": size, "candidate_share": size / len(rows)}
+
+
 def test_the_candidate_set_is_balanced_also_where_kmeans_takes_all_of_it() -> None:
     v = view(critic=True)
     v._candidates["critic"][v.pseudo_labels == 0] += 1000

@@ -1,5 +1,6 @@
 """The second network, the share that is held out, and the note, put together by hand."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from labelgap.check.case import Case
 from labelgap.core.types import NONE_OF_THESE, Query
-from labelgap.learn.calibration import Calibration, fit_temperature, held_out
+from labelgap.learn.calibration import PRIOR_WIDTH, Calibration, fit_temperature, held_out
 from labelgap.methods import METHODS
 from labelgap.session.calibrating import calibrated
 from labelgap.session.session import Session
@@ -51,6 +52,9 @@ def test_a_network_that_knows_nothing_of_its_temperature_takes_one() -> None:
     wrong = fit_temperature(logits, torch.tensor([1, 1, 0]))
     right = fit_temperature(logits, torch.tensor([0, 0, 1]))
     assert right < 1.0 < wrong
+    assert fit_temperature(logits[:1], torch.tensor([1])) > 1.0
+    # What is said of the prior: T is within 0.5 … 2 two times in three.
+    assert math.erf(math.log(2) / PRIOR_WIDTH / math.sqrt(2)) == pytest.approx(2 / 3, abs=0.02)
 
 
 def test_the_second_network_is_trained_as_the_first_on_the_rest() -> None:

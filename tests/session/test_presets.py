@@ -56,9 +56,18 @@ PAPER = {
     "training": {"steps": None, "epochs": 200.0, "batch_size": 100, "schedule": "step"},
     "loop": {"initial": 1000, "budget": 1000, "rounds": 9, "pool_subset": 10_000},
 }
+PROBE = {
+    "network": {"freeze": True, "adapter": 0},
+    "training": {
+        "steps": None, "epochs": 200.0, "batch_size": 64, "lr": 0.01, "nesterov": True,
+        "schedule": "cosine",
+    },
+    "loop": {"initial": 10, "budget": 10, "rounds": 20, "pool_subset": None},
+}  # fmt: skip
+SAID = {"smoke": SMOKE, "cpu": CPU, "paper": PAPER, "linear-probe": PROBE}
 
 
-@pytest.mark.parametrize(("preset", "said"), [("smoke", SMOKE), ("cpu", CPU), ("paper", PAPER)])
+@pytest.mark.parametrize(("preset", "said"), SAID.items())
 def test_a_preset_is_what_results_that_name_it_were_made_with(
     preset: str, said: dict[str, dict[str, Any]]
 ) -> None:
@@ -68,16 +77,20 @@ def test_a_preset_is_what_results_that_name_it_were_made_with(
         found = getattr(config, part).model_dump()
         assert {key: found[key] for key in values} == values
     assert resolve({"method": "random"}).preset == "smoke"
-    assert set(PRESETS) == {"smoke", "cpu", "paper"}
+    assert set(PRESETS) == set(SAID)
 
 
 @pytest.mark.parametrize(
     ("preset", "name", "labels"),
-    [("paper", "cifar100", 2000), ("paper", "cifar10", 1000), ("cpu", "cifar100", 100)],
+    [
+        ("paper", "cifar100", 2000),
+        ("paper", "cifar10", 1000),
+        ("cpu", "cifar100", 100),
+        ("linear-probe", "cifar100", 100),
+        ("linear-probe", "cifar10", 10),
+    ],
 )
-def test_the_papers_cifar100_begins_with_twice_the_labels(
-    preset: str, name: str, labels: int
-) -> None:
+def test_more_classes_begin_with_more_labels(preset: str, name: str, labels: int) -> None:
     loop = resolve({"method": "random", "data": {"name": name}}, preset=preset).loop
     assert (loop.initial, loop.budget) == (labels, labels)
     given = {"method": "random", "data": {"name": name}, "loop": {"budget": 7}}

@@ -29,6 +29,8 @@ from labelgap.core.errors import (
     PairError,
 )
 from labelgap.core.types import NONE_OF_THESE, Answer, Query
+from labelgap.data.difference import difference
+from labelgap.data.identity import Record, record_of
 from labelgap.data.types import Augment, Split, Task
 from labelgap.ledger import Ledger
 from labelgap.loop.oracle import Oracle
@@ -36,6 +38,7 @@ from labelgap.methods import METHODS
 from labelgap.networks.mlp import MLP
 from labelgap.session import predicting
 from labelgap.session.arguments import given_task, whole_budget
+from labelgap.session.own_data import own_data, refusal
 from labelgap.session.presets import resolve
 from labelgap.session.session import Session
 from labelgap.session.weights import (
@@ -277,6 +280,100 @@ def test_what_a_query_cost_and_saw_is_noted(monkeypatch: pytest.MonkeyPatch) -> 
     assert made.ledger.notes("memory") == []
 
 
+def test_a_view_knows_what_comes_later_and_who_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen = fitted(), []
+
+    def select(view: Any, n: int) -> Query:
+        seen.append((view.round, n, view.later, view.judge))
+        return Query(view.candidate_ids[:n])
+
+    def judge(ids: Any) -> float:
+        return 0.5
+
+    monkeypatch.setattr(made.acquisition, "select", select)
+    made.choose(2, 1)
+    made.ask(3)
+    made.judge = judge
+    made.ask(5, later=4)
+    made.choose(1, 2, later=7)
+    assert seen == [(1, 2, 0, None), (1, 3, 0, None), (1, 2, 4, judge), (2, 1, 7, judge)]
+
+
+def test_ids_of_no_item_are_told_refused_and_set_aside() -> None:
+    with Ledger.open() as ledger:
+        ledger.set_classes(3)
+        ledger.answers({1: 0, 2: 1, 60: 2, 99: 0})
+        ledger.hold_out([77])
+        said = (
+            "The ledger  has 3 ids of no item of 'points', whose 60 items have the ids 0 to 59: "
+            "60, 77, 99."
+        )
+        with pytest.warns(UserWarning, match=said):
+            made = session(ledger=ledger)
+        assert made.pool.strange() is not None
+        for use in (made.fit, lambda: made.ask(2), made.labelled):
+            with pytest.raises(LedgerError, match=said) as caught:
+                use()
+            assert caught.value.cure.startswith("If this is the right data, `session.set_aside_")
+        assert made.set_aside_unknown() == [60, 77, 99]
+        assert list(ledger.events())[-1].data == {"reason": "no item of points has this id"}
+        assert made.pool.strange() is None
+        assert made.labelled()[0].tolist() == [1, 2]
+        assert made.set_aside_unknown() == []
+        made.fit()
+        ledger.answer(88, 1)  # by another program
+        with pytest.raises(LedgerError, match="has 1 id of no item"):
+            made.evaluate()
+
+
+def test_a_given_initial_set_is_of_the_pool() -> None:
+    made = session(task=replace(vectors(), pool=np.arange(30, dtype=np.int64)))
+    with pytest.raises(LedgerError, match="1 id that is not in the pool of 30 items: 31"):
+        made.start_with(np.array([2, 31], dtype=np.int64))
+    assert made.round == -1
+    assert made.start_with(np.array([2, 29], dtype=np.int64)).ids.tolist() == [2, 29]
+
+
+def test_a_folder_takes_data_that_grew_where_that_is_said(tmp_path: Path) -> None:
+    folder, small = tmp_path / "run", vectors()
+    few = replace(small, train=small.train.subset(np.arange(40)), pool=np.arange(40))
+    few = Task.of("points", few.classes, few.train, few.test, Augment())
+    with session(task=few, folder=folder) as made:
+        answer(made, 20)
+    with pytest.raises(FolderError, match="20 training rows added") as caught:
+        Session.open(folder, small, machine=PLACE)
+    assert caught.value.cure.startswith("`--extend` of `labelgap run`, or ")
+    with pytest.raises(FolderError):
+        own_data(folder, small)
+    assert str(other_rows(folder, small, few)) == "Choose another folder, or give the data"
+    with pytest.warns(UserWarning, match="20 rows added behind the 40 of the folder"):
+        again = Session.open(folder, small, machine=PLACE, extend=True)
+    with again:
+        assert len(again.task.train) == 60
+        assert len(again.labelled()[0]) == 20
+    assert (folder / "config.json").read_text().startswith('{\n "config"')
+
+
+def other_rows(folder: Path, task: Task, before: Task) -> str:
+    """How the cure begins for who cannot make the data grow."""
+    found = difference(record_of(before), record_of(task))
+    assert found.only_grew
+    return refusal(folder, task, found, grow=False).cure[:39]
+
+
+def test_data_of_a_folder_that_was_not_begun_are_recorded_anew(tmp_path: Path) -> None:
+    folder, task = tmp_path / "run", vectors()
+    folder.mkdir()
+    for given in (task, vectors(50), task):
+        opened = own_data(folder, given)
+        assert (opened.task, opened.notices) == (given, ())
+        assert Record.load(folder / "data.npz").fingerprint == given.fingerprint
+    (folder / "data.npz").unlink()
+    (folder / "ledger.sqlite").touch()
+    (notice,) = own_data(folder, task).notices
+    assert notice.startswith("This folder is of a version that kept no record of its data")
+
+
 def test_what_a_query_wants_to_remember_is_noted_row_by_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -391,6 +488,28 @@ def test_a_continued_training_starts_where_the_last_one_ended() -> None:
     assert second["initial_weights_sha256"] == first["weights_sha256"]
     assert second["initial_weights_sha256"] != second["weights_sha256"]
     assert made.fitted_round == 1
+
+
+@pytest.mark.parametrize("start", ["scratch", "continue"])
+def test_a_trial_is_a_rounds_training_that_leaves_no_trace(start: str) -> None:
+    made = fitted(training={"start": start})
+    before, seq = weights_hash(made.training.network), made.ledger.seq
+    extra = made.unlabelled_ids()[:3]
+    ids = np.sort(np.concatenate([made.labelled()[0], extra]))
+    labels = made.task.train.labels[ids]
+    found = made.trained.trial(ids, labels, 2)
+    network = made.learner.new_network(made.trained.build, 2)
+    if start == "continue":
+        network.load_state_dict(made.training.network.state_dict())
+    rest = np.setdiff1d(made.unlabelled_ids(), extra)
+    by_hand = made.learner.training(network, made.objective, ids, labels, rest, 2)
+    made.learner.fit(by_hand, made.objective)
+    assert weights_hash(found.network) == weights_hash(network)
+    assert found.labelled_ids.tolist() == ids.tolist()
+    assert found.unlabelled_ids.tolist() == rest.tolist()
+    assert made.ledger.seq == seq
+    assert made.fitted_round == 0
+    assert weights_hash(made.training.network) == before
 
 
 def test_weights_are_restored_of_the_latest_fit_or_not_at_all(tmp_path: Path) -> None:
@@ -608,6 +727,7 @@ def test_a_task_of_images_is_asked_as_one_of_vectors() -> None:
     made = Case(METHODS["margin"]).fitted(tiny_task())
     query = made.ask(7)
     assert made.round == 1
+    assert [note.round for note in made.ledger.notes("scored")] == [1]  # chosen, not drawn
     assert len(np.unique(query.ids)) == 7
     assert [item.rank for item in made.ledger.queries(1)] == list(range(1, 8))
     made.tell(Oracle(made.task).answer(query))
