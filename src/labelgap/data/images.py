@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from labelgap.core.errors import DataError
+from labelgap.data.heic import register_heic
 from labelgap.data.source import Array, Item
 
 # A 48 kB file can decode to gigabytes; a larger photograph than this is no training image.
@@ -125,6 +126,7 @@ def said(error: Exception) -> str:
 def _open(data: bytes | Path | Array) -> Image.Image:
     if isinstance(data, np.ndarray):
         return Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)
+    register_heic()
     return Image.open(BytesIO(data) if isinstance(data, bytes) else data)
 
 
