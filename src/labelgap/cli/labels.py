@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.telling import bar, tell_gone, tell_import, tell_unpacked
+from labelgap.cli.telling import bar, tell_gone, tell_import, tell_split, tell_unpacked
 from labelgap.cli.telling import console as _console
 from labelgap.cli.values import DEVICE, PROJECT, THREADS, work_of
 from labelgap.core.wording import counted
@@ -81,23 +81,42 @@ def import_(
 def export_(
     format: str | None = typer.Option(
         None,
-        help="csv | jsonl | parquet | folders | coco | model | onnx. [default: by --out, else csv]",
+        help="Labels: csv | jsonl | parquet | coco | folders. For training elsewhere: imagefolder "
+        "| yolo-cls | huggingface. The network: model (a folder that runs by itself) | onnx. "
+        "[default: by --out, else csv]",
     ),
     out: Path | None = typer.Option(
         None,
-        help="The file, or the folder for folders and model. "
-        "[default: labels.FORMAT; for folders ../NAME-labels beside the project]",
+        help="The file, or the folder. "
+        "[default: labels.FORMAT; folders of images go beside the project's]",
     ),
-    link: bool = typer.Option(False, "--link", help="folders: symbolic links, not copies."),
+    link: bool = typer.Option(
+        False,
+        "--link",
+        help="Do not copy: symbolic links (folders), hard links (imagefolder, yolo-cls).",
+    ),
+    val: float | None = typer.Option(
+        None,
+        help="imagefolder, yolo-cls, huggingface: the share of the labels in val. "
+        "[default: the held-out labels]",
+    ),
     project: Path | None = PROJECT,
 ) -> None:
     """Write the labels for other tools, or the trained model."""
     from labelgap.project.asking.ready import need_training
     from labelgap.project.exchange.export import export, labels_of_gone
-    from labelgap.project.exchange.outputs import MODELS, default_out, format_of, refuse_overwriting
+    from labelgap.project.exchange.outputs import (
+        MODELS,
+        TRAINING,
+        default_out,
+        format_of,
+        refuse_flags,
+        refuse_overwriting,
+    )
     from labelgap.project.keep.store import Project
 
     format = format_of(out, format)
+    refuse_flags(format, link, val)
     with Project.open(project, "read") as p:
         console = _console()
         out = out or default_out(p, format)
@@ -108,6 +127,17 @@ def export_(
 
             export_model(work_of(p, None, "cpu", None, None), out, format)
             console.print(f"model → {_plain(out)}")
+            return
+        if format in TRAINING:
+            from labelgap.project.exchange.hugging_face import write_data_set
+            from labelgap.project.exchange.splits import write_split
+
+            if format == "huggingface":
+                made = write_data_set(p, out, share=val)
+            else:
+                made = write_split(p, out, share=val, link=link)
+            tell_split(console, made, out)
+            tell_gone(console, "label", labels_of_gone(p))
             return
         number = export(p, out, format, link=link)
         console.print(f"{counted(number, 'label')} → {_plain(out)}")

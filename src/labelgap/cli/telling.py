@@ -11,6 +11,7 @@ from labelgap.core.wording import counted, plain
 if TYPE_CHECKING:
     from labelgap.core.types import Progress
     from labelgap.project.exchange.exchange import Imported
+    from labelgap.project.exchange.splits import Written
     from labelgap.project.images.ingest import Report
     from labelgap.project.images.sources import Places
     from labelgap.project.keep.restore import Restored
@@ -122,6 +123,28 @@ def tell_gone(console: Any, what: str, number: int) -> None:
             f"[yellow]{counted(number, what)} of contents that are gone {left_out}[/]; the ledger "
             "keeps " + ("it" if number == 1 else "them")
         )
+
+
+def tell_split(console: Any, written: "Written", out: Path) -> None:
+    """An export for training elsewhere: how many on each side, and what a person must know."""
+    console.print(
+        f"{counted(written.train, 'image')} to train on, {written.val} to measure with → {plain(out)}"
+    )
+    if written.none_of_these:
+        console.print(
+            f"without {counted(written.none_of_these, 'image')} that "
+            f"{'is' if written.none_of_these == 1 else 'are'} none of the classes"
+        )
+    if written.converted:
+        console.print(
+            f"{counted(written.converted, 'image')} of kinds that training programs do not open "
+            "(HEIC, AVIF, GIF, PPM) written as JPEG or PNG"
+        )
+    for name, folder in written.renamed.items():
+        console.print(f"the folder of {plain(name)} is named {plain(folder)}")
+    for part, names in written.without.items():
+        if names:
+            console.print(f"[yellow]no image in {part} of:[/] {plain(', '.join(names))}")
 
 
 def tell_restored(console: Any, restored: "Restored") -> None:

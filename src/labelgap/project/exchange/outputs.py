@@ -8,8 +8,16 @@ from labelgap.project.keep.store import Project
 
 TABLES = ("csv", "jsonl", "parquet")
 LABELS = (*TABLES, "folders", "coco")
+TRAINING = ("imagefolder", "yolo-cls", "huggingface")
+"""Images and labels in two parts, for training elsewhere."""
 MODELS = ("model", "onnx")
-FORMATS = (*LABELS, *MODELS)
+FORMATS = (*LABELS, *TRAINING, *MODELS)
+_BESIDE = {
+    "folders": "labels",
+    "imagefolder": "imagefolder",
+    "yolo-cls": "yolo",
+    "huggingface": "dataset",
+}
 _BY_SUFFIX = {f".{name}": name for name in (*TABLES, "onnx")} | {".json": "coco"}
 _DATA_SET = frozenset({"state.json", "dataset_dict.json", "dataset_info.json"})
 
@@ -38,11 +46,25 @@ def format_of(out: Path | None, given: str | None = None) -> str:
     return given or str(by_suffix)
 
 
+def refuse_flags(format: str, link: bool, val: float | None) -> None:
+    """Raises `ConfigError` for a flag that means nothing for a format: it must not be ignored."""
+    if link and format not in ("folders", "imagefolder", "yolo-cls"):
+        raise ConfigError(
+            f"--link is for folders of images, and --format {format} makes none.",
+            "Leave it out, or give --format folders, imagefolder or yolo-cls.",
+        )
+    if val is not None and format not in TRAINING:
+        raise ConfigError(
+            f"--val divides labels for training, and --format {format} does not.",
+            f"Leave it out, or give --format {', '.join(TRAINING[:-1])} or {TRAINING[-1]}.",
+        )
+
+
 def default_out(project: Project, format: str) -> Path:
-    """Where an export goes that says nothing: in the current folder, but for class folders, whose
-    copies `add` would take for images, beside the project's folder."""
-    if format == "folders":
-        return project.root.parent / f"{project.root.name}-labels"
+    """Where an export goes that says nothing: in the current folder, but for folders of images,
+    whose copies `add` would take for new ones, beside the project's folder."""
+    if format in _BESIDE:
+        return project.root.parent / f"{project.root.name}-{_BESIDE[format]}"
     named = {"coco": "labels.json", "model": "model", "onnx": "model.onnx"}
     return Path(named.get(format, f"labels.{format}"))
 
