@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.telling import bar, tell_gone, tell_import, tell_split, tell_unpacked
+from labelgap.cli.telling import (
+    bar,
+    tell_elsewhere,
+    tell_gone,
+    tell_import,
+    tell_split,
+    tell_unpacked,
+)
 from labelgap.cli.telling import console as _console
 from labelgap.cli.values import DEVICE, PROJECT, THREADS, work_of
 from labelgap.core.wording import counted
@@ -18,29 +25,83 @@ if TYPE_CHECKING:
 
 @app.command()
 def predict(
+    folder: Path | None = typer.Argument(
+        None, help="A folder of other images. [default: the project's own images]"
+    ),
+    model: Path | None = typer.Option(
+        None, help="The folder of an exported model. [default: the project's last training]"
+    ),
     out: Path = typer.Option(Path("predictions.csv"), help="A .csv, .jsonl or .parquet file."),
     probabilities: bool = typer.Option(False, "--probabilities", help="A column for each class."),
     device: str = DEVICE,
     threads: int | None = THREADS,
     project: Path | None = PROJECT,
 ) -> None:
-    """Write the classifier's prediction of every image."""
+    """Write the classifier's prediction of every image: the project's, or those of a folder."""
     from labelgap.project.asking.ready import need_training
-    from labelgap.project.exchange.predictions import refuse_predictions, write_predictions
+    from labelgap.project.exchange.predictions import refuse_predictions
     from labelgap.project.keep.store import Project
 
+    if model is not None:
+        _predict_by_file(folder, model, out, probabilities, device, threads)
+        return
     with Project.open(project, "read") as p:
         refuse_predictions(p, out)
         need_training(p)
         console = _console()
         with bar(console) as progress:
             work = work_of(p, None, device, threads, progress)
+            work.load()
+            if work.is_stale():
+                console.print("[yellow]labels have come since the last training[/]: labelgap train")
+            if folder is not None and folder.expanduser().resolve() != p.root:
+                from labelgap.project.exchange.elsewhere import predict_folder
+                from labelgap.project.exchange.model import classifier, facts_of
+
+                made = classifier(work)
+                facts, where = facts_of(work, made), work.machine.device
+                folder = folder.expanduser()
+                done = predict_folder(made, facts, folder, out, probabilities, where)
+                tell_elsewhere(console, done, out)
+                return
+            from labelgap.project.exchange.predictions import write_predictions
+
             number = write_predictions(work, out, probabilities)
-        if work.is_stale():
-            console.print("[yellow]labels have come since the last training[/]: labelgap train")
-        console.print(f"{number} predictions → {_plain(out)}")
+        console.print(f"{counted(number, 'prediction')} → {_plain(out)}")
         tell_gone(console, "image", len(p.items.replaced()))
         tell_unpacked(console, p)
+
+
+def _predict_by_file(
+    folder: Path | None,
+    model: Path,
+    out: Path,
+    probabilities: bool,
+    device: str,
+    threads: int | None,
+) -> None:
+    """By the folder of an exported model, which needs no project."""
+    from labelgap.core.errors import ConfigError
+    from labelgap.core.names import check_device
+    from labelgap.project.exchange.outputs import refuse_any, table_format
+
+    if folder is None:
+        raise ConfigError(
+            "--model says by which network, and not of which images.",
+            f"Name their folder: labelgap predict FOLDER --model {model}",
+        )
+    table_format(out)
+    refuse_any(out)
+    check_device(device)
+    from labelgap.core.device import machine, set_threads
+    from labelgap.project.exchange.elsewhere import predict_folder
+    from labelgap.project.exchange.model import load
+
+    set_threads(threads)
+    made, facts = load(model.expanduser())
+    where = machine(device).device
+    done = predict_folder(made, facts, folder.expanduser(), out, probabilities, where)
+    tell_elsewhere(_console(), done, out)
 
 
 @app.command(name="import")
@@ -123,7 +184,7 @@ def export_(
         if format in MODELS:
             refuse_overwriting(p, out)
             need_training(p)
-            from labelgap.project.exchange.model import export_model
+            from labelgap.project.exchange.model_folder import export_model
 
             export_model(work_of(p, None, "cpu", None, None), out, format)
             console.print(f"model → {_plain(out)}")

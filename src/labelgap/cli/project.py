@@ -222,9 +222,10 @@ def train(
         with bar(console) as progress:
             seconds = sum(work_of(p, None, device, threads, progress).train().values())
         state = status_of(p)
-        console.print(f"trained {network_of(p)} in {seconds:.1f} s")
+        learned = counted(state.labelled - state.held_out, "label")
+        console.print(f"trained {network_of(p)} on {learned} in {seconds:.1f} s")
         tell_unpacked(console, p)
-        console.print(f"{state.labelled - state.held_out} labels, accuracy {state.accuracy}")
+        tell_accuracy(console, state)
         console.print(state.verdict.sentence)
         console.print(next_step(p, project))
 

@@ -1,7 +1,7 @@
 """What the commands of a labelling project say."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from labelgap.core.wording import counted, plain
 
 if TYPE_CHECKING:
     from labelgap.core.types import Progress
+    from labelgap.project.exchange.elsewhere import Applied
     from labelgap.project.exchange.exchange import Imported
     from labelgap.project.exchange.splits import Written
     from labelgap.project.images.ingest import Report
@@ -74,13 +75,7 @@ def tell_report(console: Any, report: "Report") -> None:
             f"[yellow]{counted(len(report.changed), 'file')} with other contents now[/] (the "
             f"labels of the old ones are kept), e.g. {plain(report.changed[0])}"
         )
-    if report.quarantined:
-        console.print(f"[yellow]quarantined: {counted(len(report.quarantined), 'file')}[/]")
-        for path, reason, detail in report.quarantined[:SHOWN]:
-            more = f" ({detail})" if detail else ""
-            console.print(f"  {plain(path)}: {reason}{plain(more)}")
-        if len(report.quarantined) > SHOWN:
-            console.print("  … all of them: labelgap status --quarantine")
+    tell_unreadable(console, report.quarantined, ": labelgap status --quarantine")
 
 
 def tell_import(console: Any, report: "Imported") -> None:
@@ -127,9 +122,8 @@ def tell_gone(console: Any, what: str, number: int) -> None:
 
 def tell_split(console: Any, written: "Written", out: Path) -> None:
     """An export for training elsewhere: how many on each side, and what a person must know."""
-    console.print(
-        f"{counted(written.train, 'image')} to train on, {written.val} to measure with → {plain(out)}"
-    )
+    sides = f"{counted(written.train, 'image')} to train on, {written.val} to measure with"
+    console.print(f"{sides} → {plain(out)}")
     if written.none_of_these:
         console.print(
             f"without {counted(written.none_of_these, 'image')} that "
@@ -145,6 +139,28 @@ def tell_split(console: Any, written: "Written", out: Path) -> None:
     for part, names in written.without.items():
         if names:
             console.print(f"[yellow]no image in {part} of:[/] {plain(', '.join(names))}")
+
+
+def tell_elsewhere(console: Any, done: "Applied", out: Path) -> None:
+    """Predictions of a folder that is no project."""
+    from labelgap.data.left_out import summary
+
+    console.print(f"{counted(done.number, 'prediction')} → {plain(out)}")
+    tell_unreadable(console, done.unreadable, "")
+    for line in summary(done.beside):
+        console.print(f"[yellow]{plain(line)}[/]")
+
+
+def tell_unreadable(console: Any, files: Sequence[tuple[str, str, str]], more: str) -> None:
+    """Files that are no images, with the reason. more: where all of them are listed."""
+    if not files:
+        return
+    console.print(f"[yellow]not readable as images: {counted(len(files), 'file')}[/]")
+    for path, reason, detail in files[:SHOWN]:
+        details = f" ({detail})" if detail else ""
+        console.print(f"  {plain(path)}: {reason}{plain(details)}")
+    if len(files) > SHOWN:
+        console.print(f"  … {len(files)} in all{more}")
 
 
 def tell_restored(console: Any, restored: "Restored") -> None:
@@ -177,8 +193,8 @@ def tell_held_out(console: Any, number: int) -> None:
 def tell_accuracy(console: Any, s: "Status") -> None:
     late = f"{counted(s.learned, 'label')} held out after the last training, which learned them"
     if s.accuracy.total:
-        more = f" ({late}, left out)" if s.learned else ""
-        said = f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on{more}"
+        more = f"; {late}, left out" if s.learned else ""
+        said = f"accuracy [bold]{s.accuracy.sentence}[/] (held-out labels, never trained on{more})"
     elif s.learned:
         said = f"accuracy not known: {late}; `labelgap train` measures it"
     else:

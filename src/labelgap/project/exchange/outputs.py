@@ -4,7 +4,7 @@ from pathlib import Path
 
 from labelgap.core.errors import ConfigError, FolderError, UnknownName
 from labelgap.project.images.readers import Tables
-from labelgap.project.keep.store import Project
+from labelgap.project.keep.store import Project, find_root
 
 TABLES = ("csv", "jsonl", "parquet")
 LABELS = (*TABLES, "folders", "coco")
@@ -60,6 +60,14 @@ def refuse_flags(format: str, link: bool, val: float | None) -> None:
         )
 
 
+def table_format(out: Path) -> str:
+    """Of a table, by its suffix. Raises `UnknownName` for another than .csv, .jsonl, .parquet."""
+    format = out.suffix.lower().lstrip(".")
+    if format not in TABLES:
+        raise UnknownName("format", format, TABLES, str(out))
+    return format
+
+
 def default_out(project: Project, format: str) -> Path:
     """Where an export goes that says nothing: in the current folder, but for folders of images,
     whose copies `add` would take for new ones, beside the project's folder."""
@@ -67,6 +75,14 @@ def default_out(project: Project, format: str) -> Path:
         return project.root.parent / f"{project.root.name}-{_BESIDE[format]}"
     named = {"coco": "labels.json", "model": "model", "onnx": "model.onnx"}
     return Path(named.get(format, f"labels.{format}"))
+
+
+def refuse_any(out: Path) -> None:
+    """What `refuse_overwriting` refuses, of whatever project the place is in."""
+    root = find_root(out.parent.resolve())
+    if root is not None:
+        with Project.open(root, "read") as project:
+            refuse_overwriting(project, out)
 
 
 def refuse_overwriting(project: Project, out: Path) -> None:

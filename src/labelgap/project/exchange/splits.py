@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labelgap.core.errors import ConfigError
-from labelgap.project.exchange.class_folders import Placed, write_folders
+from labelgap.project.exchange.class_folders import How, Placed, write_folders
 from labelgap.project.exchange.export import label_rows
 from labelgap.project.exchange.outputs import refuse_overwriting
 from labelgap.project.exchange.safe_names import safe_names
@@ -104,7 +104,7 @@ def write_split(
         for row in rows
     ]
     folders = [f"{part}/{name}" for part in (TRAIN, VAL) for name in names.values()]
-    how = "hardlink" if link else "copy"
+    how: How = "hardlink" if link else "copy"
     converted = write_folders(project, placed, folders, out, how, for_training=True)
     return Written(
         len(parts.train),
