@@ -194,7 +194,7 @@ def test_the_command_predicts_a_folder_of_other_images(exported, tmp_path, monke
     status, said = call(capsys, "predict", "new", "--probabilities", *where)
     assert status == 0
     assert "60 predictions → predictions.csv" in said
-    assert "not readable as images: 1 file" in said
+    assert "quarantined: 1 file that cannot be used" in said
     assert "deep/broken.png: not an image" in said
     assert "left out: 1 video: clip.mp4" in said
     rows = rows_of("predictions.csv")

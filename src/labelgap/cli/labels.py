@@ -219,7 +219,8 @@ def undo(
     from labelgap.project.keep.store import Project
 
     with Project.open(project) as p:
-        item = None if image is None else p.item_of(image)
+        answered = {*p.ledger.labels, *p.ledger.skipped}
+        item = None if image is None else p.item_of(image, answered)
         if annotator is not None:
             event = p.ledger.undo(item, person=annotator)
         else:
@@ -232,7 +233,9 @@ def undo(
                     event = p.ledger.undo(seq=past.seq, person=past.person)
                     break
             else:
-                raise LedgerError("There is no answer to take back.", "labelgap status")
+                raise LedgerError(
+                    "There is no answer to take back.", "`labelgap status` counts them."
+                )
         assert event.id is not None
         label = p.ledger.labels.get(event.id)
         now = "no label" if label is None else name_of(label, p.classes)

@@ -1,7 +1,7 @@
 """What the commands of a labelling project say."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,8 +58,8 @@ def tell_report(console: Any, report: "Report") -> None:
     if report.duplicates:
         first = report.duplicates[0]
         console.print(
-            f"{counted(len(report.duplicates), 'file')} with the contents of others, one image "
-            f"with them: e.g. {plain(first[0])} = {plain(first[1])}"
+            f"{counted(len(report.duplicates), 'file')} left out: the same image as another file, "
+            f"which is asked once, e.g. {plain(first[0])} = {plain(first[1])}"
         )
     if report.packed:
         console.print(f"{counted(report.packed, 'image')} packed that had no pixels")
@@ -76,6 +76,18 @@ def tell_report(console: Any, report: "Report") -> None:
             f"labels of the old ones are kept), e.g. {plain(report.changed[0])}"
         )
     tell_unreadable(console, report.quarantined, ": labelgap status --quarantine")
+
+
+def quarantine_of(reasons: Mapping[str, int]) -> list[str]:
+    """All files that could not be used, in one part of a sentence; [] without any."""
+    if not reasons:
+        return []
+    files = sum(reasons.values())
+    if len(reasons) == 1:
+        return [f"{counted(files, 'file')} quarantined ({next(iter(reasons))})"]
+    most = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+    kinds = ", ".join(f"{k} {reason}" for reason, k in most)
+    return [f"{counted(files, 'file')} quarantined ({kinds}; `labelgap status --quarantine`)"]
 
 
 def tell_import(console: Any, report: "Imported") -> None:
@@ -155,7 +167,7 @@ def tell_unreadable(console: Any, files: Sequence[tuple[str, str, str]], more: s
     """Files that are no images, with the reason. more: where all of them are listed."""
     if not files:
         return
-    console.print(f"[yellow]not readable as images: {counted(len(files), 'file')}[/]")
+    console.print(f"[yellow]quarantined: {counted(len(files), 'file')} that cannot be used[/]")
     for path, reason, detail in files[:SHOWN]:
         details = f" ({detail})" if detail else ""
         console.print(f"  {plain(path)}: {reason}{plain(details)}")
