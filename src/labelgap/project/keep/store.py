@@ -11,7 +11,7 @@ from labelgap.core.config import build
 from labelgap.core.disk import told
 from labelgap.core.errors import FolderError, InUse, LabelgapError
 from labelgap.core.types import QueryItem
-from labelgap.core.wording import counted, shortened
+from labelgap.core.wording import shortened
 from labelgap.data.progress import late_progress
 from labelgap.ledger.events import Event
 from labelgap.ledger.ledger import LEDGER, Ledger
@@ -41,6 +41,7 @@ BESIDE = (
     "If that is `labelgap label`: its page asks for more images (the button “more images”), and "
     "Ctrl-C in its terminal ends it. Meanwhile status, predict, export and backup work."
 )
+_NAMES = "Give a path in the project's folder, or a file's name alone."
 Mode = Literal["write", "read"]
 
 
@@ -228,10 +229,7 @@ class Project:
             near = [last[n] for n in get_close_matches(_last(name), last, n=_NEAR, cutoff=0.5)]
         raise LabelgapError(
             f"No image of this project is named {name!r}.",
-            f"Did you mean {shortened(near, _NEAR)}?"
-            if near
-            else f"Names are those of the {counted(len(paths), 'file')} in {self.root}: a path, or a "
-            "file's name alone.",
+            f"Did you mean {shortened(near, _NEAR)}?" if near else _NAMES,
         )
 
     # -------------------------------------------------------------------------- settings
