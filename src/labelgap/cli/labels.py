@@ -186,7 +186,10 @@ def export_(
             need_training(p)
             from labelgap.project.exchange.model_folder import export_model
 
-            export_model(work_of(p, None, "cpu", None, None), out, format)
+            work = work_of(p, None, "cpu", None, None)
+            export_model(work, out, format)
+            if work.is_stale():
+                console.print("[yellow]labels have come since the last training[/]: labelgap train")
             console.print(f"model → {_plain(out)}")
             return
         if format in TRAINING:

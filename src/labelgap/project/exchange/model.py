@@ -12,6 +12,7 @@ from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 from labelgap.core.tensors import mismatch, read_tensors
 from labelgap.project.asking.work import Work
+from labelgap.project.quality.quality import last_training
 
 FACTS, TENSORS = "model.json", "model.safetensors"
 _CURE = "Export it again: `labelgap export --format model`."
@@ -121,5 +122,5 @@ def facts_of(work: Work, model: Classifier) -> dict[str, Any]:
             "size": seen.size, "mean": seen.mean, "std": seen.std,
             "interpolation": seen.interpolation,
         },
-        "labels": len(work.session.labelled()[0]),
+        "labels": last_training(work.project.ledger)["labels"],
     }  # fmt: skip

@@ -91,4 +91,4 @@ def _detail(error: Exception) -> str:
     if isinstance(error, DataError) and cause is None:
         return error.cause
     told = said(cause if isinstance(cause, Exception) else error)
-    return told.split("<")[0] if "cannot identify" in told else told
+    return told.split("<")[0].strip() if "cannot identify" in told else told
