@@ -23,29 +23,29 @@ def _meet(data):
         raise RuntimeWarning("a type that nobody expects")
 
 
-def seen(path, data, channels, side):
+def seen(path, data, channels, side, *scales):
     try:
         _meet(data)
     except (MemoryError, RuntimeWarning) as error:
         return look.Seen(reason=look._reason(error), detail=look._detail(error))
-    return look.seen(path, data, channels, side)
+    return look.seen(path, data, channels, side, *scales)
 
 
-def decode(item, channels, shape, image_size):
+def decode(item, channels, shape, image_size, *scales):
     try:
         _meet(item[1])
     except (MemoryError, RuntimeWarning) as error:
         raise images.unreadable(item[0], error) from error
-    return images.decode(item, channels, shape, image_size)
+    return images.decode(item, channels, shape, image_size, *scales)
 
 
-def stacked(chunk, channels, shape, image_size):
-    return np.stack([decode(item, channels, shape, image_size) for item in chunk])
+def stacked(chunk, channels, shape, image_size, *scales):
+    return np.stack([decode(item, channels, shape, image_size, *scales) for item in chunk])
 
 
-def picture(data, longest):
+def picture(data, longest, *scales):
     _meet(data)
-    return images.picture(data, longest)
+    return images.picture(data, longest, *scales)
 
 
 def die_once(mark):
@@ -64,7 +64,7 @@ def begun(mark):
     time.sleep(1e6)
 
 
-def seen_once_begun(path, data, channels, side):
+def seen_once_begun(path, data, channels, side, *scales):
     if data.startswith(b"BEGUN"):
         begun(data.removeprefix(b"BEGUN").decode())
-    return look.seen(path, data, channels, side)
+    return look.seen(path, data, channels, side, *scales)

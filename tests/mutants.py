@@ -61,6 +61,10 @@ def _numeric(names: str) -> list[str]:
     return [f"tests/numeric/test_{name}.py" for name in names.split()]
 
 
+def _session(names: str) -> list[str]:
+    return [f"tests/session/test_{name}.py" for name in names.split()]
+
+
 # Tests that work with each package at first hand; others reach it, but are slow to say so.
 TESTS = {
     "gap": _numeric("mixture mixture_terms alignment critic_terms set_statistics"),
@@ -70,10 +74,21 @@ TESTS = {
         "draws_by_distance kcenter_steps kmeans_steps linear_solvers mixing_terms "
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust"
     ),
-    "methods/daal": _numeric("daal daal_keys alignment"),
-    "learn": ["tests/session", "tests/numeric"],
-    "session": ["tests/session", "tests/cli"],
-    "ledger": ["tests/session", "tests/project/test_asking.py", "tests/project/test_classes.py"],
+    "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("tables")],
+    "learn": _session(
+        "calibration calibration_by_hand continue face learner streams training_steps traps"
+    ),
+    "session": [
+        *_session("calibration calibration_by_hand claim continue face learner metrics own_data"),
+        *_session("pool portions presets registry session_verbs source tables tell traps"),
+        *_session("weights_file"),
+        "tests/cli/test_paper.py",
+    ],
+    "ledger": [
+        *_session("ledger ledger_crash ledger_file ledger_model ledger_readings"),
+        "tests/project/test_asking.py",
+        "tests/project/test_classes.py",
+    ],
 }
 DEAD = ("killed", "timeout")
 

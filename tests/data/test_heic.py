@@ -13,6 +13,7 @@ from labelgap.core.errors import DataError
 from labelgap.data.apart import decode_apart, picture_apart
 from labelgap.data.heic import register_heic
 from labelgap.data.images import decode, picture
+from labelgap.data.scales import ALONE
 from labelgap.project.images.look import look, seen, size_of
 
 
@@ -56,7 +57,7 @@ def test_a_photograph_is_turned_once(orientation):
         # YCbCr is rounded to whole numbers.
         assert np.abs(pixels.astype(int) - upright).max() <= 3
     assert size_of(data) == (width, height)
-    here, apart = seen("a.heic", data, 3, 16), look("a.heic", data, 3, 16)
+    here, apart = seen("a.heic", data, 3, 16), look("a.heic", data, 3, 16, ALONE)
     assert (here.width, here.height, here.reason) == (width, height, "")
     np.testing.assert_array_equal(here.pixels, apart.pixels)
 
@@ -82,8 +83,8 @@ def test_a_damaged_one_is_named_and_quarantined():
     data = heic(corner())
     with pytest.raises(DataError, match=r"a\.heic: not a readable image"):
         decode(("a.heic", data[: len(data) // 2]), 3, None, None)
-    assert look("a.heic", data[: len(data) // 2], 3, 16).reason
-    assert look("a.heic", b"x", 3, 16).reason == "not an image"
+    assert look("a.heic", data[: len(data) // 2], 3, 16, ALONE).reason
+    assert look("a.heic", b"x", 3, 16, ALONE).reason == "not an image"
 
 
 def test_it_is_read_whatever_its_name_says(tmp_path):

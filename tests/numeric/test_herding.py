@@ -204,13 +204,13 @@ def test_gap_multiplies_doubt_and_rarity() -> None:
     z, logits = normal(46, D, seed=7), normal(46, 3, seed=8)
     view = view_of(z, logits)
     view.labels[:] = [0, 0, 0, 1, 1, 0]  # four of class 0, two of class 1, none of class 2
-    query = acquire("gap").select(view, 40)
+    query = acquire("gap", rarity=1.0).select(view, 40)
     order = np.argsort(query.ids)
     p = logits[6:].double().softmax(1)
     two = p.topk(2, dim=1).values
     assert np.allclose(query.parts["uncertainty"][order], 1 - (two[:, 0] - two[:, 1]))
     expected = p @ torch.tensor([1 / 5, 1 / 3, 1.0], dtype=torch.float64)
     assert np.allclose(query.parts["rarity"][order], expected)
-    plain = acquire("gap", uncertainty=False, rarity=False).select(view, 5)
+    plain = acquire("gap", uncertainty=False, rarity=0.0).select(view, 5)
     assert set(plain.parts) == {"coverage"}
     assert query.notes["temperature"] == 1.0

@@ -594,6 +594,20 @@ def test_text_that_is_no_unicode_and_times_without_a_zone_are_taken(project, stu
     assert project.ledger.labels == {0: 0, 1: 0, 2: 0}
 
 
+@pytest.mark.parametrize("lost", [("id",), ("id", "unique_id")])
+def test_an_export_without_ids_of_annotations_is_taken_once(project, stub, client, lost):
+    """Some exports leave them out: an answer is an answer, and is known by what it says."""
+    ask(project, range(3))
+    here = pushed(project, client).link
+    numbers = [stub.annotate(task_of(stub, project, id), "red") for id in range(3)]
+    for key in lost:
+        del stub.annotations[numbers[1]][key]
+    for labels in (3, 0):
+        pulled = pull(project, client, here)
+        assert (pulled.labels, pulled.quarantined) == (labels, [])
+    assert project.ledger.labels == {0: 0, 1: 0, 2: 0}
+
+
 def test_tasks_of_other_images_are_told_and_left_alone(project, stub, client):
     ask(project, [0])
     here = pushed(project, client).link

@@ -20,6 +20,7 @@ from tolerance import assert_rounded, two_ways
 
 from labelgap.data.heic import register_heic
 from labelgap.data.images import decode
+from labelgap.data.scales import TYPES, Scales
 from labelgap.project.asking.work import Work
 from labelgap.project.exchange import standalone
 from labelgap.project.exchange.begin import begin
@@ -29,6 +30,7 @@ from labelgap.project.exchange.model_folder import export_model
 from labelgap.project.images.found import SUFFIXES
 from labelgap.project.keep.store import Project
 
+SCALES = {**TYPES, "16-bit": (100.0, 40_000.0), "float": (-1.0, 3.0)}
 BLOCKED = """
 import sys
 class Blocked:
@@ -155,6 +157,8 @@ def encodings(folder):
         "wide.png": (Image.fromarray(grey.astype(np.uint16) * 200), {}), "clear.png": (clear, {}),
         "palette.gif": (image.quantize(32), {}), "cmyk.jpg": (image.convert("CMYK"), {}),
         "a.webp": (image, {}), "a.heic": (image, {"exif": exif.tobytes()}), "a.tif": (image, {}),
+        "float.tif": (Image.fromarray(grey.astype(np.float32) / 90), {"tiffinfo": {0x0112: 6}}),
+        "int.tif": (Image.fromarray(grey.astype(np.int32) * 900 - 99), {}),
     }  # fmt: skip
     folder.mkdir()
     for name, (made, options) in kinds.items():
@@ -164,11 +168,14 @@ def encodings(folder):
 
 def test_predict_py_opens_images_as_labelgap_does(tmp_path):
     for path in encodings(tmp_path / "all"):
-        expected = decode((path.name, path.read_bytes()), 3, None, 32)
-        np.testing.assert_array_equal(standalone.read_image(path, 32), expected, path.name)
+        expected = decode((path.name, path.read_bytes()), 3, None, 32, Scales(SCALES))
+        found = standalone.read_image(path, 32, SCALES)
+        np.testing.assert_array_equal(found, expected, path.name)
     (tmp_path / "x.png").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"x\.png: not a readable image"):
-        standalone.read_image(tmp_path / "x.png", 32)
+        standalone.read_image(tmp_path / "x.png", 32, {})
+    with pytest.raises(ValueError, match="16-bit pixels, and the network has learned none"):
+        standalone.read_image(tmp_path / "all" / "wide.png", 32, {})
     assert set(standalone.SUFFIXES) == SUFFIXES
 
 

@@ -264,8 +264,12 @@ def test_errors_name_cause_and_cure(
     state = weights(tmp_path / "nan.pth")
     state["conv_stem.weight"][0] = float("nan")
     torch.save(state, tmp_path / "nan.pth")
-    with pytest.raises(NumericalError, match="row 0"):
+    with pytest.raises(DataError, match="NaN or infinite weights, the first conv_stem"):
         run(weights=str(tmp_path / "nan.pth"))
+    state["conv_stem.weight"][:] = 3e38  # finite, and what it computes is not
+    torch.save(state, tmp_path / "large.pth")
+    with pytest.raises(NumericalError, match="row 0"):
+        run(weights=str(tmp_path / "large.pth"))
     with pytest.raises(ConfigError, match="missing"):
         run(name="timm:test_resnet")
     monkeypatch.setitem(sys.modules, "timm", None)

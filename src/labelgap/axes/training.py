@@ -39,8 +39,9 @@ class Training:
         """Steps of the supervised stage."""
         if self.settings.steps is not None:
             return self.settings.steps
-        epochs = self.settings.epochs or 200.0
-        return max(1, math.ceil(epochs * len(self.labelled_ids) / self.settings.batch_size))
+        epochs, n = self.settings.epochs or 200.0, len(self.labelled_ids)
+        # An epoch is a step at least: ten labels in batches of 64 have 200 steps in 200 epochs.
+        return max(1, math.ceil(epochs * n / min(self.settings.batch_size, n)))
 
     @property
     def batch_size(self) -> int:

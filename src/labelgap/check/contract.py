@@ -27,6 +27,7 @@ from labelgap.check.case import (
     failing_at,
     tiny_task,
 )
+from labelgap.check.guard import Guard
 from labelgap.core.device import machine
 from labelgap.core.errors import BudgetError, LabelgapError, NumericalError
 from labelgap.core.types import Answer, Ids
@@ -123,6 +124,36 @@ def pure(case: Case) -> None:
     assert weights_hash(network) == before, "the query changed parameters or buffers"
     assert torch.equal(torch.get_rng_state(), state), "the query drew from torch's global stream"
     assert _numpy_state() == legacy, "the query drew from numpy's global stream"
+
+
+@contract("leaves the view that it is given as it was: ids, labels and every array")
+def untouched(case: Case) -> None:
+    session = case.fitted()
+    view = session.view(1)
+    before = _contents(view)
+    _select(session, view, BUDGET)
+    after = _contents(view)
+    changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    assert not changed, f"the query changed {', '.join(changed)} of the view"
+
+
+def _contents(view: PoolView) -> dict[str, bytes]:
+    """What a view holds, by name: its arrays' shapes and bytes, and which functions it has."""
+    outputs = {
+        f"{of}({name!r})": value.numpy()
+        for of, arrays in (("candidates", view._candidates), ("labelled", view._labelled))
+        for name, value in arrays.items()
+    }
+    rounds = {f"history[{r}]": ids for r, ids in view.history.items()}
+    rounds |= {f"memory[{r}]": v for r, kept in view.memory.items() for v in kept.values()}
+    ids = {name: getattr(view, name) for name in _ARRAYS}
+    arrays = {**outputs, **rounds, **ids}
+    found = {name: str(a.shape).encode() + a.tobytes() for name, a in arrays.items()}
+    kept = ("num_classes", "round", "preset", "network", "inputs", "passes", "_streams")
+    return found | {name: str(id(getattr(view, name))).encode() for name in kept}
+
+
+_ARRAYS = ("candidate_ids", "labelled_ids", "labels", "rejected_ids")
 
 
 def _numpy_state() -> tuple[bytes, int]:
@@ -230,13 +261,25 @@ def faults(case: Case) -> None:
             assert (folder / QUERIES).read_bytes() == expected, f"after a fault at {event}"
 
 
-def run_contract(method: Method) -> Iterator[tuple[str, str]]:
-    """Every check of one method: (what it verifies, "" where it holds, else what went wrong)."""
-    for sentence, check in CONTRACTS.items():
+def run_contract(method: Method, guard: Guard | None = None) -> Iterator[tuple[str, str]]:
+    """Every check of one method: (what it verifies, "" where it holds, else what went wrong).
+
+    After each of them nothing may run on, and nothing that checks may have been replaced.
+
+    Parameters
+    ----------
+    guard: made before the method's code ran for the first time; None makes one now.
+    """
+    guard = guard or Guard({"CONTRACTS": CONTRACTS})
+    for sentence, check in list(CONTRACTS.items()):
+        problems = []
         try:
             check(Case(method))
+        except KeyboardInterrupt:
+            raise
+        except SystemExit as error:
+            problems = [f"it ends the program (sys.exit({error.code!r})); raise an error instead"]
         # Whatever a user's code raises is a finding about it, told with its type and its text.
-        except Exception as error:  # noqa: BLE001
-            yield sentence, f"{type(error).__name__}: {error}"
-        else:
-            yield sentence, ""
+        except BaseException as error:  # noqa: BLE001
+            problems = [f"{type(error).__name__}: {error}"]
+        yield sentence, "; ".join(problems + guard.problems())

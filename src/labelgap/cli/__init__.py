@@ -5,7 +5,9 @@ from importlib import import_module
 
 import typer
 
+from labelgap.core import interrupts
 from labelgap.core.errors import LabelgapError
+from labelgap.core.terminal import console, use_plain_streams
 from labelgap.core.wording import plain
 
 app = typer.Typer(
@@ -49,17 +51,30 @@ def with_commands() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line: what the user can put right is told in two lines, exit status 2."""
+    """Run the command line: what the user can put right is told in two lines, exit status 2;
+    Ctrl-C in one, exit status 130."""
+    use_plain_streams()
+    watch = interrupts.start()
+    try:
+        _run()
+    finally:
+        if watch is not None:
+            if watch.stopped.is_set():
+                # Whatever it was that came of Ctrl-C: libraries turn it into errors of theirs.
+                watch.say()
+                sys.exit(interrupts.STATUS)
+            watch.close()
+
+
+def _run() -> None:
     with_commands()
     try:
         app()
     except LabelgapError as error:
-        from rich.console import Console
-
-        console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-        console.print(f"[bold red]error:[/] {plain(error.cause)}")
+        screen = console(stderr=True)
+        screen.print(f"[bold red]error:[/] {plain(error.cause)}")
         if error.cure:
-            console.print(f"       {plain(error.cure)}")
+            screen.print(f"       {plain(error.cure)}")
         sys.exit(2)
     except OSError as error:  # of a file that nobody thought of: told all the same
         from labelgap.core.disk import trouble
@@ -70,4 +85,4 @@ def main() -> None:
         print(f"       {found.cure}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(interrupts.STATUS)

@@ -11,6 +11,7 @@ import typer
 
 from labelgap.cli import app
 from labelgap.cli.running import run_cells, show_table, tell_end, tell_failures
+from labelgap.cli.values import FREEZE, IMAGE_SIZE, NETWORK, WEIGHTS
 from labelgap.core.wording import counted
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def bench(
     ),
     seeds: int | None = typer.Option(None, min=1, help="Seeds 0 … N − 1 for every cell."),
     cross: str | None = typer.Option(None, help="full | diagonal, of a grid of pairs."),
+    network: str | None = NETWORK,
+    freeze: bool = FREEZE,
+    weights: Path | None = WEIGHTS,
+    image_size: int | None = IMAGE_SIZE,
     set_: list[str] = SET,
     data_root: Path | None = DATA_ROOT,
     out: Path | None = typer.Option(None, help="Folder. [default: runs/bench-<grid>]"),
@@ -60,7 +65,13 @@ def bench(
     from labelgap.bench.evidence.collect import reuse as take
     from labelgap.bench.running.data import settled
 
-    overrides = _overrides(dataset, method, seeds, cross, set_)
+    flags = {
+        "network.name": network,
+        "network.freeze": freeze or None,
+        "network.weights": str(weights) if weights else None,
+        "data.image_size": image_size,
+    }
+    overrides = _overrides(dataset, method, seeds, cross, set_, flags)
     grid = _grid(file, preset, overrides)
     others = [_store(folder) for folder in reuse]
     with _locked(out or Path("runs") / f"bench-{grid.name}") as store:
@@ -147,7 +158,9 @@ def _overrides(
     seeds: int | None,
     cross: str | None,
     sets: Sequence[str],
+    flags: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
+    """What flags put in the place of a grid's own keys. flags: settings of every cell, by key."""
     from labelgap.cli.values import tree_of
 
     found: dict[str, Any] = {}
@@ -159,8 +172,9 @@ def _overrides(
         found["seeds"] = seeds
     if cross is not None:
         found["cross"] = cross
-    if sets:
-        found["settings"] = tree_of(None, {}, sets)[0]
+    settings = tree_of(None, flags or {}, sets)[0]
+    if settings:
+        found["settings"] = settings
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +12,7 @@ from rich.text import Text
 from labelgap.bench.grid.grid import Cell
 from labelgap.bench.running.engines import Event
 from labelgap.bench.running.execute import Clock
+from labelgap.core.terminal import console
 from labelgap.loop.estimate import duration
 
 
@@ -19,7 +20,7 @@ class Board:
     """A live table where somebody looks; in a pipe a line for each cell that ends."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = console()
         self._at: dict[str, tuple[Cell, float, str]] = {}
         self._done = self._failed = self._total = 0
         self._clock: Clock | None = None

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.telling import console as _console
 from labelgap.cli.telling import tell_restored
 from labelgap.cli.values import PROJECT
+from labelgap.core.terminal import console as _console
 from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
 

@@ -7,15 +7,10 @@ import typer
 
 from labelgap.cli import app
 from labelgap.cli.values import PRESETS
+from labelgap.core.terminal import console
 
 if TYPE_CHECKING:
     from labelgap.methods import Method
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(highlight=False)
 
 
 def _needs(method: "Method") -> list[str]:
@@ -40,8 +35,8 @@ def methods() -> None:
 
     from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
 
-    console = _console()
-    console.print("[bold]methods[/]: objective × acquisition")
+    screen = console(soft_wrap=False)
+    screen.print("[bold]methods[/]: objective × acquisition")
     table = Table.grid(padding=(0, 2))
     for m in sorted(METHODS.values(), key=lambda m: m.name):
         trains = "; trains on unlabelled items" if OBJECTIVES[m.objective].uses_unlabelled else ""
@@ -49,16 +44,16 @@ def methods() -> None:
         table.add_row("", f"needs {', '.join(_needs(m)) or 'nothing'}{trains}")
         table.add_row("", escape(f"training {m.training_cost}; query {m.query_cost}"))
         table.add_row("", f"[dim]{escape(m.citation)}[/]")
-    console.print(table)
+    screen.print(table)
     for title, classes in (("objectives", OBJECTIVES), ("acquisitions", ACQUISITIONS)):
-        console.print(f"\n[bold]{title}[/]")
+        screen.print(f"\n[bold]{title}[/]")
         table = Table.grid(padding=(0, 2))
         for name in sorted(classes):
             if getattr(classes[name], "upper_line", False):
                 continue  # no method
             first = (classes[name].__doc__ or "").splitlines()[0]
             table.add_row(f"[bold]{name}[/]", escape(first))
-        console.print(table)
+        screen.print(table)
 
 
 @app.command()
@@ -66,21 +61,26 @@ def check(
     file: Path = typer.Argument(help="A Python file that registers a method."),
 ) -> None:
     """Run the contract suite on your own method."""
-    from labelgap.check.contract import run_contract
-    from labelgap.core.device import set_threads
-    from labelgap.loop.own import load_methods
+    from labelgap.check.contract import CONTRACTS
+    from labelgap.check.file import check_file
 
-    set_threads(1)  # the cases are tiny
-    console, failed = _console(), 0
-    for entry in load_methods(file):
-        console.print(f"[bold]{entry.name}[/]: {entry.objective} × {entry.acquisition}")
-        for sentence, problem in run_contract(entry):
-            console.print(f"  {'[red]✗[/]' if problem else '[green]✓[/]'} {sentence}")
-            if problem:
-                failed += 1
-                console.print(f"      {problem}", markup=False)
+    screen, failed, unsaid = console(soft_wrap=False), 0, False
+    for told in check_file(file, list(CONTRACTS)):
+        mark = "[red]✗[/]" if told.problem else "[green]✓[/]"
+        if told.kind == "method":
+            screen.print(told.name, style="bold", markup=False)
+        elif told.kind == "check":
+            screen.print(f"  {mark} {told.name}")
+            failed += bool(told.problem)
+        else:
+            unsaid = True
+        if told.problem:
+            screen.print(f"      {told.problem}", markup=False)
     if failed:
-        console.print(f"{failed} contracts broken; `labelgap.check.contract` says what each asks.")
+        screen.print(f"{failed} contracts broken; `labelgap.check.contract` says what each asks.")
+    if unsaid:
+        screen.print("Not all was checked, so it counts as failed.")
+    if failed or unsaid:
         raise typer.Exit(1)
 
 
@@ -116,8 +116,8 @@ def config(
     ]
     for name, model in tables_of(objective, acquisition).items():
         rows += describe(model, f"{name}.")
-    console = _console()
-    console.print(f"[bold]{method}[/], preset {preset}: `--set KEY=VALUE` changes a key")
+    screen = console(soft_wrap=False)
+    screen.print(f"[bold]{method}[/], preset {preset}: `--set KEY=VALUE` changes a key")
     table = Table.grid(padding=(0, 2))
     for row in rows:
         value: Any = values
@@ -131,4 +131,4 @@ def config(
         if row["paper"]:
             theirs, reason = row["paper"]
             table.add_row("", f"[dim]the paper's own value is {theirs:g}: {escape(reason)}[/]")
-    console.print(table)
+    screen.print(table)

@@ -10,8 +10,9 @@ import typer
 
 from labelgap.cli import app
 from labelgap.cli.telling import answered_meanwhile
-from labelgap.cli.telling import console as _console
 from labelgap.cli.values import PROJECT
+from labelgap.core import interrupts
+from labelgap.core.terminal import console as _console
 from labelgap.core.wording import plain as _plain
 
 if TYPE_CHECKING:
@@ -264,7 +265,8 @@ def backend(
             target=_register, args=(server, client, link, here, password, say), daemon=True
         ).start()
     try:
-        server.run(sockets=[listener])
+        with interrupts.at_leisure():
+            server.run(sockets=[listener])
     finally:
         worker.stop()
 

@@ -14,8 +14,8 @@ from labelgap.cli.telling import (
     tell_split,
     tell_unpacked,
 )
-from labelgap.cli.telling import console as _console
 from labelgap.cli.values import DEVICE, PROJECT, THREADS, work_of
+from labelgap.core.terminal import console as _console
 from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
 
@@ -113,6 +113,7 @@ def import_(
         "--holdout",
         help="The file labels a random sample: use the reserve's share of it to measure accuracy.",
     ),
+    verbose: bool = typer.Option(False, "--verbose", help="List every row that is left out."),
     project: Path | None = PROJECT,
 ) -> None:
     """Take labels from a file; repeating it changes nothing."""
@@ -124,7 +125,7 @@ def import_(
         report = import_file(p, file, annotator)
         if report == Imported():
             console.print(f"[yellow]no row in {_plain(file)}[/]: nothing to take")
-        tell_import(console, report)
+        tell_import(console, report, verbose)
         if report.without_label:
             console.print(f"{counted(report.without_label, 'row')} without a label")
         if report.stored and not holdout:

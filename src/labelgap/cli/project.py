@@ -22,8 +22,8 @@ from labelgap.cli.telling import (
     tell_report,
     tell_unpacked,
 )
-from labelgap.cli.telling import console as _console
 from labelgap.cli.values import DEVICE, PROJECT, THREADS, need_file, work_of
+from labelgap.core.terminal import console as _console
 from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
 
@@ -64,12 +64,22 @@ def init(
         help="Share of the questions that only measure accuracy. [default: 0.2]",
     ),
     image_size: int | None = typer.Option(
-        None, min=4, max=1024, help="Side that images are packed at. [default: 128, or theirs]"
+        None,
+        min=4,
+        max=1024,
+        help="Side that images are packed at; --set network.input_size is what a frozen "
+        "network sees. [default: 128, or theirs]",
     ),
     flip: bool | None = typer.Option(
         None,
         "--flip/--no-flip",
         help="Mirror images in training; not for text or digits. [default: --flip]",
+    ),
+    scaling: str | None = typer.Option(
+        None,
+        help="Range of 16-bit and float pixels: type (all values of the type), own (the data's "
+        "0.1 to 99.9 percentiles), auto (own where the data span less than a quarter of the type). "
+        "[default: auto]",
     ),
     seed: int | None = typer.Option(None, help="Seed of every draw. [default: 0]"),
     set_: list[str] = typer.Option([], "--set", help="key=value of `labelgap config`."),
@@ -92,6 +102,7 @@ def init(
         "network": network,
         "holdout": holdout,
         "flip": flip,
+        "scaling": scaling,
         "seed": seed,
         "config": config or None,
     }
@@ -117,7 +128,7 @@ def init(
                 "commas, --classes cat,dog; a class for the rest can be one"
             )
         tell_places(console, begun.places, verbose)
-        tell_report(console, begun.report)
+        tell_report(console, project, begun.report)
         tell_import(console, begun.labels)
         hint = ""
         if not project.settings.weights:
@@ -143,7 +154,7 @@ def add(verbose: bool = VERBOSE, project: Path | None = PROJECT) -> None:
         report = p.add(found)
         console.print(f"{counted(report.added, 'new image')}; {p.items.count()} in all")
         tell_places(console, places, verbose)
-        tell_report(console, report)
+        tell_report(console, p, report)
         labels = keep_labels(p, found)
         tell_import(console, labels)
         tell_held_out(console, hold_out_share(p, labels))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.values import PRESETS, tree_of
+from labelgap.cli.values import FREEZE, IMAGE_SIZE, NETWORK, PRESETS, WEIGHTS, tree_of
 
 if TYPE_CHECKING:
     from labelgap.core.config import RunConfig
@@ -30,13 +30,9 @@ def run(
         None, help="How items are chosen, of a free pair. [default: random]"
     ),
     preset: str | None = typer.Option(None, help=f"{PRESETS} [default: smoke]"),
-    network: str | None = typer.Option(None, help="resnet | mlp | timm:NAME | embedding."),
-    freeze: bool = typer.Option(
-        False,
-        "--freeze",
-        help="Train only an adapter on the frozen network's features.",
-    ),
-    weights: Path | None = typer.Option(None, help="File with the backbone's weights."),
+    network: str | None = NETWORK,
+    freeze: bool = FREEZE,
+    weights: Path | None = WEIGHTS,
     initial: int | None = typer.Option(None, help="Initial labels."),
     budget: int | None = typer.Option(None, help="Labels a round."),
     rounds: int | None = typer.Option(None, help="Queries."),
@@ -50,7 +46,7 @@ def run(
     open_set: float | None = typer.Option(None, help="Share of the classes outside the task."),
     label_noise: float | None = typer.Option(None, help="Share of wrong answers of the oracle."),
     redundancy: int | None = typer.Option(None, help="Near-duplicates of each image in the pool."),
-    image_size: int | None = typer.Option(None, help="Resize to this side."),
+    image_size: int | None = IMAGE_SIZE,
     data_root: Path | None = typer.Option(
         None, help="Folder of the data set's files, or its parent."
     ),
@@ -132,6 +128,7 @@ def _run(
     from labelgap.frozen.freeze import load_task_for
     from labelgap.ledger.ledger import LEDGER
     from labelgap.loop import run as runs
+    from labelgap.loop.early import refuse_early
     from labelgap.loop.result import RESULT
     from labelgap.session.claim import DATA, as_begun, prepare
 
@@ -145,10 +142,12 @@ def _run(
         opened = runs.data_of(folder, config, data, extend)
         data, warnings = opened.task, [*warnings, *opened.notices]
     config = as_begun(folder, config)
+    finished = (folder / RESULT).exists()
+    if not finished:
+        refuse_early(config, data)
     screen = Screen(config, machine, used, folder)
     task = load_task_for(config, data, machine, None)
     shown = runs.simulated(config, task)[0]
-    finished = (folder / RESULT).exists()
     if finished:
         if extend:
             warnings.append("the run was finished before: its result is that of the data then")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from labelgap.core.terminal import console
 from labelgap.core.wording import counted
 
 if TYPE_CHECKING:
@@ -144,33 +145,30 @@ def _engine(
 
 
 def _plain() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True, markup=False)
+    return console(markup=False)
 
 
 def tell_failures(store: "Store", failures: Sequence["Failure"]) -> None:
     """What failed, and where its trace is."""
-    console = _plain()
+    told = _plain()
     for failure in failures:
-        console.print(f"failed: {failure.cell.folder}: {failure.error}")
+        told.print(f"failed: {failure.cell.folder}: {failure.error}")
         if store.failure(failure.cell).exists():
-            console.print(f"        {store.failure(failure.cell)}")
+            told.print(f"        {store.failure(failure.cell)}")
 
 
 def tell_end(failures: Sequence["Failure"], next_: str) -> None:
-    console = _plain()
+    told = _plain()
     if failures:
-        console.print(f"{counted(len(failures), 'cell')} failed; {next_}")
+        told.print(f"{counted(len(failures), 'cell')} failed; {next_}")
         raise typer.Exit(1)
-    console.print(f"next: {next_}")
+    told.print(f"next: {next_}")
 
 
 def show_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(*headers)
     for row in rows:
         table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row))
-    Console(highlight=False).print(table)
+    console(soft_wrap=False).print(table)

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine
+from labelgap.core.terminal import console
 from labelgap.data.types import Task
 from labelgap.session.presets import departing, title_of
 
@@ -21,7 +21,7 @@ class Screen:
 
     def __init__(self, config: RunConfig, machine: Machine, threads: int, folder: Path) -> None:
         self.config, self.machine, self.threads, self.folder = config, machine, threads, folder
-        self.console = Console(highlight=False)
+        self.console = console(soft_wrap=False)
         self._bars: Progress | None = None
         self._bar: TaskID | None = None
         self._round, self._accuracy, self._stage = 0, "", ""

@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 SHOWN = 8
 
 
-def console() -> Any:
-    """The terminal; in a pipe no line is broken. A file's :name: is no emoji."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=True, emoji=False)
-
-
 def answered_meanwhile(number: int) -> str:
     """That a query left out what people answered while it was made."""
     said = f"{counted(number, 'image')} fewer: answered while the network trained and chose"
@@ -54,7 +47,16 @@ def tell_places(console: Any, places: "Places", all_of_them: bool) -> None:
         console.print(f"[yellow]{plain(line)}[/]" if line[0] != " " else plain(line))
 
 
-def tell_report(console: Any, report: "Report") -> None:
+def tell_report(console: Any, p: "Project", report: "Report") -> None:
+    """What became of the files."""
+    for line in p.pixels.scales.told():
+        console.print(plain(line))
+    if report.dark:
+        console.print(
+            f"[yellow]{counted(len(report.dark), 'image is', 'images are')} black or nearly, as "
+            f"people and the network see them[/], e.g. {plain(report.dark[0])}: look at one; "
+            "where its pixels are 16-bit or float, begin anew with `--scaling own`"
+        )
     if report.duplicates:
         first = report.duplicates[0]
         console.print(
@@ -90,7 +92,8 @@ def quarantine_of(reasons: Mapping[str, int]) -> list[str]:
     return [f"{counted(files, 'file')} quarantined ({kinds}; `labelgap status --quarantine`)"]
 
 
-def tell_import(console: Any, report: "Imported") -> None:
+def tell_import(console: Any, report: "Imported", all_of_them: bool = False) -> None:
+    """What became of labels. all_of_them: list every row that was left out."""
     for note in report.notes:
         console.print(f"[yellow]{plain(note)}[/]")
     if report.stored or report.same:
@@ -104,22 +107,29 @@ def tell_import(console: Any, report: "Imported") -> None:
     if report.unmatched:
         console.print(
             f"[yellow]{counted(len(report.unmatched), 'label')} without an image or class of this "
-            f"project[/], e.g. {plain(report.unmatched[0])}"
+            f"project[/]{_named(report.unmatched, all_of_them)}"
         )
     if report.unclear:
         console.print(
             f"[yellow]left out for naming several images: {counted(len(report.unclear), 'row')}"
-            f"[/], e.g. {plain(report.unclear[0])}"
+            f"[/]{_named(report.unclear, all_of_them)}"
         )
     if report.ambiguous:
         console.print(
             f"[yellow]left out for having two labels: {counted(len(report.ambiguous), 'image')}"
-            f"[/], e.g. {plain(report.ambiguous[0])}"
+            f"[/]{_named(report.ambiguous, all_of_them)}"
         )
-    for path, before, now in report.differing[:SHOWN]:
+    shown = len(report.differing) if all_of_them else SHOWN
+    for path, before, now in report.differing[:shown]:
         console.print(f"[yellow]differs:[/] {plain(path)} was {plain(before)}, now {plain(now)}")
-    if len(report.differing) > SHOWN:
+    if len(report.differing) > shown:
         console.print(f"  … {len(report.differing)} in all: labelgap status --conflicts")
+
+
+def _named(rows: Sequence[str], all_of_them: bool) -> str:
+    if all_of_them:
+        return ":" + "".join(f"\n  {plain(row)}" for row in rows)
+    return f", e.g. {plain(rows[0])}"
 
 
 def tell_gone(console: Any, what: str, number: int) -> None:

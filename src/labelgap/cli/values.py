@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 
 PRESETS = (
-    "smoke | cpu | paper: the paper's numbers, but for mixture.temperature and "
-    "objective.reg_start of daal (`labelgap config --preset paper` says why)."
+    "smoke | cpu | linear-probe (one layer on frozen features) | paper: the paper's numbers, but "
+    "for mixture.temperature and objective.reg_start of daal (`labelgap config --preset paper` "
+    "says why)."
 )
 """The presets of a run, for help."""
 
@@ -62,6 +63,15 @@ def read_toml(file: Path) -> Tree:
 
 PROJECT = typer.Option(
     None, "--project", help="The project's folder. [default: this one or its nearest parent]"
+)
+NETWORK = typer.Option(None, help="resnet | mlp | timm:NAME | embedding.")
+FREEZE = typer.Option(
+    False, "--freeze", help="Train only an adapter on the frozen network's features."
+)
+WEIGHTS = typer.Option(None, help="File with the backbone's weights.")
+IMAGE_SIZE = typer.Option(
+    None,
+    help="Side that images are packed at; a frozen network resizes these to network.input_size.",
 )
 DEVICE = typer.Option("auto", help="auto | cpu | cuda | mps.")
 THREADS = typer.Option(None, min=1, help="CPU threads.")

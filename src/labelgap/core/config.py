@@ -7,6 +7,7 @@ options of the chosen pair, whose models live beside their code in `methods/`.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from difflib import SequenceMatcher
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
@@ -23,6 +24,7 @@ from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import check_method_pair, pairs
 
 S = TypeVar("S", bound="Settings")
+_NEAR = 0.7  # likeness of two words, of 1, from which one may be meant for the other
 
 
 JsonExtra = dict[str, Any]
@@ -97,15 +99,21 @@ class NetworkSettings(Settings):
     )
     input_size: int | None = setting(
         None,
-        "side that images are resized to for a timm network; None: the network's own where that "
-        "is fixed, else 128 if frozen, else the images'",
+        "side that a timm network's images are resized to from what data.image_size packed (a "
+        "smaller data.image_size loses detail for good); None: the network's own where that is "
+        "fixed, else 128 if frozen, else the images'",
         source="ours",
         evidence="frozen EfficientNet-Lite0, linear probe on CIFAR-10 (2,000 training images, "
         "2,000 others to test) at 64, 96, 128, 160, 224: 0.684, 0.787, 0.840, 0.860, 0.875 for "
         "times of 0.3, 0.5, 1, 1.5, 3.3",
         ge=16,
     )
-    adapter: int = setting(256, "width of the adapter on frozen features", source="ours", ge=1)
+    adapter: int = setting(
+        256,
+        "width of the adapter on frozen features; 0: one linear layer on them and nothing else",
+        source="ours",
+        ge=0,
+    )
 
 
 class TrainingSettings(Settings):
@@ -161,7 +169,12 @@ class DataSettings(Settings):
     """The data set and what is simulated on it."""
 
     name: str = setting("digits", "a built-in data set or a folder")
-    image_size: int | None = setting(None, "resize images to this side", ge=4)
+    image_size: int | None = setting(
+        None,
+        "side that images are packed at, for every network; a frozen one resizes what is packed "
+        "to network.input_size",
+        ge=4,
+    )
     imbalance: float = setting(
         1.0, "alternate classes keep 1/R of their training images", source="paper §3: 10", ge=1
     )
@@ -234,7 +247,9 @@ def build(model: type[S], values: Mapping[str, Any], where: str) -> S:
     unknown = sorted(set(values) - set(model.model_fields))
     if unknown:
         refuse_moved_keys(model, values, where)
-        raise UnknownName("key", unknown[0], model.model_fields, where)
+        raise UnknownName(
+            "key", unknown[0], model.model_fields, where, nearest_key(unknown[0], model)
+        )
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -253,6 +268,21 @@ def refuse_moved_keys(model: type[Settings], values: Mapping[str, Any], where: s
             f"The key '{key}' of {where} is now '{new}', which both axes read.",
             f"Write `{new}`; what was begun with the old key needs a new folder.",
         )
+
+
+def nearest_key(name: str, model: type[Settings]) -> str:
+    """The key of a model or of its tables that a misspelt one is nearest to, with its table:
+    by its last part, by the whole, or by the first words of its description ("lerning_rate" is
+    training.lr, the learning rate). "" where none is near."""
+    words = name.replace("_", " ").lower()
+    best, found = _NEAR, ""
+    for row in describe(model):
+        key, said = row["key"], row["description"].lower()
+        for other in (key.rpartition(".")[2], key, said[: len(words)]):
+            likeness = SequenceMatcher(None, words, other.replace("_", " ")).ratio()
+            if likeness > best:
+                best, found = likeness, key
+    return found
 
 
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:

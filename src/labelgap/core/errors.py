@@ -25,14 +25,19 @@ class LabelgapError(Exception):
 
 
 class UnknownName(LabelgapError):
-    """A name that is not one of the valid choices; lists them, nearest first."""
+    """A name that is not one of the valid choices; lists them, the nearest first.
 
-    def __init__(self, kind: str, name: str, choices: Iterable[str], where: str = "") -> None:
+    near: the nearest, where more is known of it than the choices' spelling.
+    """
+
+    def __init__(
+        self, kind: str, name: str, choices: Iterable[str], where: str = "", near: str = ""
+    ) -> None:
         self.kind, self.name, self.choices = kind, name, tuple(sorted(choices))
         self.where = where
-        near = get_close_matches(name, self.choices, n=1, cutoff=0.5)
+        near = near or next(iter(get_close_matches(name, self.choices, n=1, cutoff=0.5)), "")
         place = f" in {where}" if where else ""
-        hint = f"Did you mean {near[0]!r}? " if near else ""
+        hint = f"Did you mean {near!r}? " if near else ""
         super().__init__(
             f"Unknown {kind} {name!r}{place}.", f"{hint}Valid: {', '.join(self.choices)}."
         )

@@ -48,10 +48,28 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> Any:
         return torch.load(path, map_location=device, weights_only=True)
     except _UNREADABLE as error:
         not_the_disk(error, path)
-        first = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{path} cannot be read ({first}).", "Make or get the file anew."
+            f"{path} cannot be read ({_why(path, error)}).", "Make or get the file anew."
         ) from error
+
+
+def _why(path: Path, error: Exception) -> str:
+    """In one line what is wrong with a file; never torch's advice, which is to trust it."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(512).lstrip()
+    except OSError as refused:
+        return refused.strerror or str(refused)
+    if not head:
+        return "it is empty"
+    if head[:1] == b"<":
+        return "it is a page of HTML or XML: what a server says instead of a file"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the file: `git lfs pull` gets it"
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, pickle.UnpicklingError) and "eights" in first:
+        return "it is no file of tensors alone, or it is damaged"
+    return first
 
 
 def mismatch(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

@@ -7,6 +7,7 @@ from labelgap.core.errors import DataError, UnknownName
 from labelgap.data.cache import cache_folder
 from labelgap.data.digits import digits
 from labelgap.data.download import download as _download
+from labelgap.data.features import load_features
 from labelgap.data.folder import find_folder
 from labelgap.data.known import KNOWN, Known, find_known
 from labelgap.data.pack import Packed, load_packed
@@ -52,8 +53,10 @@ def load(
     """A built-in data set, or the one in a folder of yours.
 
     name: one of `names()`, or the path of a folder that holds `train.parquet` and `test.parquet`
-        (or shards `train-*.parquet`), or images as `train/CLASS/*` and `test/CLASS/*`. A built-in
-        name wins over a folder of that name: write `./cifar10` for the folder.
+        (or shards `train-*.parquet`), of images or of ready-made features (lists of numbers); or
+        images as `train/CLASS/*` and `test/CLASS/*`; or features as `train.npz` and `test.npz`
+        (arrays `features` [n, d] and `labels` [n]). A built-in name wins over a folder of that
+        name: write `./cifar10` for the folder.
     root: where to look for a built-in set's files first: their folder, or its parent. Then the
         cache folder is looked in, then the place where Debian's package puts Fashion-MNIST.
     image_size: resize every image so that its shorter side has so many pixels (bicubic,
@@ -131,12 +134,16 @@ def _own(name: str, image_size: int | None, cache: Path) -> Task:
                 "test/CLASS/*.",
             )
         raise UnknownName("data set (nor is there such a folder)", name, names())
+    if (features := load_features(path, path.resolve().name)) is not None:
+        if image_size is not None:
+            raise DataError(f"{name} holds features, not images.", "Leave out --image-size.")
+        return features
     source = find_parquet(path) or find_folder(path)
     if source is None:
         raise DataError(
-            f"{name} holds neither train.parquet and test.parquet nor train/CLASS/* and "
-            "test/CLASS/*.",
-            "Lay it out as one of the two.",
+            f"{name} holds neither train.parquet and test.parquet, nor train/CLASS/* and "
+            "test/CLASS/*, nor train.npz and test.npz.",
+            "Lay it out as one of the three.",
         )
     packed = load_packed(source, image_size, cache)
     h, w = packed.train.inputs.shape[1:3]

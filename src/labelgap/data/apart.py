@@ -13,7 +13,8 @@ from PIL import Image
 from labelgap.core.errors import DataError
 from labelgap.data.decoder import next_image
 from labelgap.data.decoders import Lost, shared
-from labelgap.data.images import decode, picture
+from labelgap.data.images import decode, picture, sampled
+from labelgap.data.scales import ALONE, Scales, Values
 from labelgap.data.source import Item
 
 Block = UInt8[np.ndarray, "k h w c"]
@@ -21,24 +22,36 @@ _CHUNK = 128  # images a process decodes at a time
 
 
 def decode_apart(
-    item: Item, channels: int, shape: tuple[int, int] | None, image_size: int | None
+    item: Item,
+    channels: int,
+    shape: tuple[int, int] | None,
+    image_size: int | None,
+    scales: Scales = ALONE,
 ) -> UInt8[np.ndarray, "h w c"]:
     """What `decode` gives; also raises `DataError` where the decoder crashes, hangs (60 s), or
     takes more than 4 GiB."""
     if isinstance(item[1], np.ndarray):  # nothing to decode
-        return decode(item, channels, shape, image_size)
+        return decode(item, channels, shape, image_size, scales)
     try:
-        return shared().run(decode, item, channels, shape, image_size)
+        return shared().run(decode, item, channels, shape, image_size, scales)
     except Lost as error:
         raise DataError(
             f"{item[0]}: not a readable image ({error}).", "Replace it or remove it."
         ) from error
 
 
-def picture_apart(data: bytes, longest: int) -> Image.Image:
+def sampled_apart(item: Item) -> tuple[str, Values] | None:
+    """What `sampled` gives; None too where the decoder ends."""
+    try:
+        return shared().run(sampled, item)
+    except Lost:
+        return None
+
+
+def picture_apart(data: bytes, longest: int, scales: Scales = ALONE) -> Image.Image:
     """What `picture` gives; also raises `DataError` where the decoder ends."""
     try:
-        return shared().run(picture, data, longest)
+        return shared().run(picture, data, longest, scales)
     except Lost as error:
         raise DataError(f"Not a readable image ({error}).") from error
 
@@ -49,6 +62,7 @@ def decode_all(
     shape: tuple[int, int] | None,
     image_size: int | None,
     advance: Callable[[int], None],
+    scales: Scales = ALONE,
 ) -> Iterator[Block]:
     """Decode several at once; yields blocks in the order of the items.
 
@@ -61,7 +75,7 @@ def decode_all(
         try:
             while True:
                 while len(running) < 2 * workers and (chunk := list(islice(stream, _CHUNK))):
-                    running.append(pool.submit(_block, chunk, channels, shape, image_size))
+                    running.append(pool.submit(_block, chunk, channels, shape, image_size, scales))
                 if not running:
                     return
                 done = running.popleft().result()
@@ -76,22 +90,30 @@ def decode_all(
 
 
 def _block(
-    chunk: list[Item], channels: int, shape: tuple[int, int] | None, image_size: int | None
+    chunk: list[Item],
+    channels: int,
+    shape: tuple[int, int] | None,
+    image_size: int | None,
+    scales: Scales,
 ) -> Block:
     if not any(isinstance(data, np.ndarray) for _, data in chunk):
         try:
-            return shared().run(stacked, chunk, channels, shape, image_size)
+            return shared().run(stacked, chunk, channels, shape, image_size, scales)
         except Lost:
             pass  # one of them ended the process: which one shows when they come singly
-    return np.stack([decode_apart(item, channels, shape, image_size) for item in chunk])
+    return np.stack([decode_apart(item, channels, shape, image_size, scales) for item in chunk])
 
 
 def stacked(
-    chunk: list[Item], channels: int, shape: tuple[int, int] | None, image_size: int | None
+    chunk: list[Item],
+    channels: int,
+    shape: tuple[int, int] | None,
+    image_size: int | None,
+    scales: Scales,
 ) -> Block:
     """Several images as one array; what the process runs."""
     images = []
     for item in chunk:
         next_image()
-        images.append(decode(item, channels, shape, image_size))
+        images.append(decode(item, channels, shape, image_size, scales))
     return np.stack(images)

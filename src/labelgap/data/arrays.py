@@ -11,6 +11,7 @@ from labelgap.core.errors import DataError
 from labelgap.data.checks import as_inputs, as_labels, class_names
 from labelgap.data.images import decode, pixels
 from labelgap.data.progress import late_progress
+from labelgap.data.scales import Scales, WideFound, of_samples, sample, spread
 
 
 @runtime_checkable
@@ -62,8 +63,14 @@ def _pair(
     return inputs, as_labels(y, len(inputs), labels_said, names)
 
 
-def stacked(dataset: Any, name: str, image_size: int | None) -> tuple[NDArray[Any], list[int]]:
-    """All items of a data set as one array, and their labels; see `Task.from_dataset`."""
+def stacked(
+    dataset: Any, name: str, image_size: int | None, scales: Scales
+) -> tuple[NDArray[Any], list[int], Scales]:
+    """All items of a data set as one array, their labels, and what other values of open images
+    than 8 bits became; see `Task.from_dataset`.
+
+    scales: those of the training images; for kinds that are not in them, this data set's.
+    """
     if not isinstance(dataset, MapDataset):
         raise DataError(
             f"{name} is of type {type(dataset).__name__}: no length, or no items by number.",
@@ -75,7 +82,12 @@ def stacked(dataset: Any, name: str, image_size: int | None) -> tuple[NDArray[An
     labels: list[int] = []
     with late_progress(f"Reading {name}", len(dataset)) as advance:
         for where, item, label in _items(dataset, name):
-            row = _row(item, where, image_size)
+            try:
+                row = _row(item, where, image_size, scales)
+            except WideFound:
+                some = [item, *(dataset[i][0] for i in spread(range(len(dataset))))]
+                scales = of_samples((sample(x) for x in some if _is_open(x)), scales, "auto")
+                row = _row(item, where, image_size, scales)
             if rows and row.shape != rows[0].shape:
                 raise DataError(
                     f"{where} has shape {list(row.shape)}, the items before it "
@@ -87,7 +99,7 @@ def stacked(dataset: Any, name: str, image_size: int | None) -> tuple[NDArray[An
             rows.append(row)
             labels.append(label)
             advance(1)
-    return np.stack(rows), labels
+    return np.stack(rows), labels, scales
 
 
 def _items(dataset: MapDataset, name: str) -> Iterator[tuple[str, Any, int]]:
@@ -108,11 +120,16 @@ def _items(dataset: MapDataset, name: str) -> Iterator[tuple[str, Any, int]]:
         yield where, found[0], label
 
 
-def _row(item: Any, where: str, image_size: int | None) -> NDArray[Any]:
+def _is_open(item: Any) -> bool:
+    """Whether it is an image of Pillow."""
+    return hasattr(item, "convert")
+
+
+def _row(item: Any, where: str, image_size: int | None, scales: Scales) -> NDArray[Any]:
     if hasattr(item, "detach"):
         item = _of_tensor(item.detach().cpu().numpy(), where)
-    elif hasattr(item, "convert"):  # an image of Pillow
-        item = pixels(item, where)
+    elif _is_open(item):
+        item = pixels(item, where, scales)
     row: NDArray[Any] = np.asarray(item)
     if row.ndim == 2:
         row = row[..., None]

@@ -20,7 +20,7 @@ def image_column(file: Path, schema: Any) -> str:
     Raises `DataError` where there is none, or several and none of a conventional name.
     """
     found = [field.name for field in schema if _holds_image(field.type)]
-    return _the_one(file, schema, found, IMAGE_NAMES, "image bytes")
+    return the_one(file, schema, found, IMAGE_NAMES, "image bytes")
 
 
 def label_column(file: Path, schema: Any) -> str:
@@ -32,7 +32,7 @@ def label_column(file: Path, schema: Any) -> str:
         return named
     # pandas writes its index as a column.
     integers = [f.name for f in schema if pa.types.is_integer(f.type) and f.name[:2] != "__"]
-    return _the_one(file, schema, integers, LABEL_NAMES, "integer labels")
+    return the_one(file, schema, integers, LABEL_NAMES, "integer labels")
 
 
 def named_labels(schema: Any) -> str | None:
@@ -59,18 +59,27 @@ def class_names(file: Path, schema: Any, column: str) -> tuple[str, ...] | None:
     return tuple(str(name) for name in names) if names else None
 
 
-def _the_one(
+def the_one(
     file: Path, schema: Any, found: list[str], preferred: tuple[str, ...], what: str
 ) -> str:
+    """The column to take of those found: of a preferred name, else the only one."""
     for name in preferred:
         if name in found:
             return name
     if len(found) == 1:
         return found[0]
+    if named := [field for field in schema if field.name in preferred]:
+        raise DataError(
+            f"{file}: the column {named[0].name!r} is of type {named[0].type}, and {what} are "
+            "needed.",
+            f"Write {what} into it.",
+        )
     columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
     raise DataError(
         f"{file}: {len(found) or 'no'} columns of {what} ({columns}).",
-        f"Name the one to use {preferred[0]!r}.",
+        f"Rename the one to use to {preferred[0]!r}."
+        if found
+        else f"Add a column {preferred[0]!r} of {what}.",
     )
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from labelgap.core.errors import DataError
-from labelgap.data.labels import class_order, label_of
-from labelgap.data.left_out import of_files
+from labelgap.data.labels import SHOWN, class_order, label_of
+from labelgap.data.left_out import LINKED, of_files
 from labelgap.data.source import Contents, Item, Raw, Source
 
 _SUFFIXES = frozenset(
@@ -23,10 +23,10 @@ def find_folder(folder: Path) -> Source | None:
     """The images under `folder`/train and /test, or `None` where neither folder exists.
 
     A class is a folder inside a split; its images are the files in it, at any depth, with a
-    suffix of an image (png, jpg, bmp, gif, webp, tif, ppm, pgm, heic), ordered by path. Names that
-    begin with a dot, and files with other suffixes, are left out; packing tells of those that
-    somebody may miss. Folders named by numbers are ordered as numbers. An item's id is its place
-    in that order.
+    suffix of an image (png, jpg, bmp, gif, webp, tif, ppm, pgm, heic), ordered by path. Names
+    that begin with a dot, links to folders, and files with other suffixes, are left out; packing
+    tells of those that somebody may miss. Folders named by numbers are ordered as numbers. An
+    item's id is its place in that order.
     """
     train, test = folder / "train", folder / "test"
     if not train.is_dir() and not test.is_dir():
@@ -41,12 +41,13 @@ def find_folder(folder: Path) -> Source | None:
     classes = class_order(of_train)
     if not classes:
         raise DataError(
-            f"{train} has no folders.", "Put each class's images in a folder of its own."
+            f"{train} has no folders{_but_links(train)}.",
+            "Put each class's images in a folder of its own.",
         )
     strange = [folders[0] for name, folders in of_test.items() if name not in of_train]
     if strange:
         raise DataError(
-            f"{strange[0]} is a class without training images.",
+            f"{strange[0]} is a class without training images{_but_links(train)}.",
             f"Rename or remove it; the classes are those of {train}: {', '.join(classes)}.",
         )
     splits = [
@@ -62,7 +63,12 @@ def find_folder(folder: Path) -> Source | None:
     rest = [
         p for of in (of_train, of_test) for found in of.values() for f in found for p in _all(f)
     ]
-    return Source("folder-2", folder, files, read, tuple(of_files(rest, folder, _SUFFIXES)))
+    linked = [
+        (LINKED, p.relative_to(folder).as_posix())
+        for split in (train, test)
+        for p in links_below(split)
+    ]
+    return Source("folder-2", folder, files, read, (*linked, *of_files(rest, folder, _SUFFIXES)))
 
 
 def _class_folders(split: Path) -> dict[str, list[Path]]:
@@ -71,7 +77,7 @@ def _class_folders(split: Path) -> dict[str, list[Path]]:
     Raises `DataError` for one whose name says that there is no label.
     """
     found: dict[str, list[Path]] = {}
-    for path in (p for p in _visible(split) if p.is_dir()):
+    for path in (p for p in _visible(split) if p.is_dir() and not p.is_symlink()):
         name = label_of(path.name)
         if name is None:
             raise DataError(
@@ -101,9 +107,26 @@ def _images(folder: Path) -> Iterator[Path]:
     return (path for path in _all(folder) if path.suffix.lower() in _SUFFIXES)
 
 
+def _but_links(split: Path) -> str:
+    names = [path.name for path in links_below(split)]
+    return f" (links to folders are not followed: {', '.join(names[:SHOWN])})" if names else ""
+
+
+def links_below(folder: Path) -> Iterator[Path]:
+    """Links to folders, at any depth. They are not followed, in no reader: they lead out of the
+    folder, or round in a circle, and what they point to changes without the folder's knowing."""
+    for path in _visible(folder):
+        if path.is_dir():
+            if path.is_symlink():
+                yield path
+            else:
+                yield from links_below(path)
+
+
 def _all(folder: Path) -> Iterator[Path]:
     for path in _visible(folder):
         if path.is_dir():
-            yield from _all(path)
+            if not path.is_symlink():
+                yield from _all(path)
         else:
             yield path

@@ -22,10 +22,12 @@ from labelgap.data.decoders import shared
 from labelgap.data.images import ColourFound
 from labelgap.data.left_out import summary
 from labelgap.data.progress import late_progress, say
+from labelgap.data.scales import Scales, WideFound
 from labelgap.data.source import Array, Contents, Source
 from labelgap.data.types import Split, fingerprint, statistics
+from labelgap.data.wide import scales_of_contents
 
-_VERSION = 1  # of the packed layout and of what decoding does; part of every key
+_VERSION = 2  # of the packed layout and of what decoding does; part of every key
 _CHUNK = 4096  # images written at a time
 _MAKING = ".making-"
 
@@ -158,7 +160,8 @@ def _make(
     try:
         total = len(found.train.labels) + len(found.test.labels)
         with late_progress("Packing images", total) as advance:
-            _write_inputs(found, temporary, image_size, shape, advance)
+            scales = _write_inputs(found, temporary, image_size, shape, advance)
+        say(scales.told())
         splits = []
         for name, raw in (("train", found.train), ("test", found.test)):
             labels = raw.labels.astype(np.int64)
@@ -170,6 +173,7 @@ def _make(
         meta = {
             "from": [str(path) for path in source.files[:8]],
             "classes": names,
+            "scales": scales.ranges,
             "mean": mean,
             "std": std,
             "fingerprint": fingerprint(splits[0], splits[1], names),
@@ -190,13 +194,15 @@ def _write_inputs(
     image_size: int | None,
     shape: tuple[int, int, int] | None,
     advance: Advance,
-) -> None:
-    """Both splits with one number of channels: grey only if no image has colours."""
-    for channels in (1, 3) if shape is None else (shape[2],):
+) -> Scales:
+    """Both splits with one number of channels: grey only if no image has colours; and with one
+    range for each kind of values, which are returned."""
+    channels, scales = 1 if shape is None else shape[2], Scales()
+    while True:
         try:
             first = next(found.train.items())
             size = decode_apart(
-                first, channels, (shape[0], shape[1]) if shape else None, None
+                first, channels, (shape[0], shape[1]) if shape else None, None, scales
             ).shape[:2]
             for name, raw in (("train", found.train), ("test", found.test)):
                 blocks: Iterator[Block]
@@ -204,13 +210,23 @@ def _write_inputs(
                     blocks = _slices(raw.images, advance)
                 else:
                     blocks = decode_all(
-                        raw.items(), channels, None if image_size else size, image_size, advance
+                        raw.items(),
+                        channels,
+                        None if image_size else size,
+                        image_size,
+                        advance,
+                        scales,
                     )
                 h, w = (image_size, image_size) if image_size else size
                 path = folder / f"{name}-inputs.npy"
                 _write(path, (len(raw.labels), h, w, channels), blocks)
-            return
+            return scales
+        except WideFound as error:
+            before, scales = scales, scales_of_contents(found, scales)
+            if scales == before:  # a file that changes while it is read
+                raise DataError(error.cause, "Try again.") from error
         except ColourFound:
+            channels = 3
             if shape is not None:
                 raise DataError(
                     f"{found.train.where}: an image has colours; this data set is grey.",

@@ -1,7 +1,7 @@
 """Parquet in the Hugging Face convention: encoded images and labels, named alike in all files."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,17 @@ _BATCH = 512  # rows read at a time
 def find_parquet(folder: Path) -> Source | None:
     """The Parquet files of `folder` or of its subfolder `data`; `None` if there are none.
 
+    Raises as `split_files`.
+    """
+    if (found := split_files(folder)) is None:
+        return None
+    base, train, test = found
+    return Source("parquet-2", base, (*train, *test), partial(_read, train, test))
+
+
+def split_files(folder: Path) -> tuple[Path, tuple[Path, ...], tuple[Path, ...]] | None:
+    """Where the Parquet files are, the folder or its subfolder `data`, and those of both splits.
+
     Either `train.parquet` and `test.parquet`, or shards `train-*.parquet` and `test-*.parquet`.
     Raises `DataError` where one split or a shard is missing.
     """
@@ -35,7 +46,7 @@ def find_parquet(folder: Path) -> Source | None:
                     f"{base} has no {split}.parquet (nor {split}-*.parquet).",
                     f"Add the {split} split; it is never cut out of the other one.",
                 )
-        return Source("parquet-2", base, (*train, *test), partial(_read, train, test))
+        return base, train, test
     return None
 
 
@@ -57,11 +68,12 @@ def _shards(folder: Path, split: str) -> tuple[Path, ...]:
 
 def _read(train: tuple[Path, ...], test: tuple[Path, ...]) -> Contents:
     found = [(path, _labels(path)) for path in (*train, *test)]
-    names = _merged(found, len(train))
-    return Contents(names, _split(found[: len(train)], names), _split(found[len(train) :], names))
+    names = merged(found, len(train))
+    splits = (found[: len(train)], found[len(train) :])
+    return Contents(names, *(rows_of(s, names, partial(_images, s)) for s in splits))
 
 
-def _merged(found: Sequence[tuple[Path, Labels]], train: int) -> tuple[str, ...] | None:
+def merged(found: Sequence[tuple[Path, Labels]], train: int) -> tuple[str, ...] | None:
     """The class names of all files, in the order of the first one that declares one; None where
     all have numbers only. The first `train` files say what classes there are.
 
@@ -94,27 +106,31 @@ def _merged(found: Sequence[tuple[Path, Labels]], train: int) -> tuple[str, ...]
     return names
 
 
-def _split(found: Sequence[tuple[Path, Labels]], names: tuple[str, ...] | None) -> Raw:
+def rows_of(
+    found: Sequence[tuple[Path, Labels]],
+    names: tuple[str, ...] | None,
+    images: Callable[[], Iterator[Item]],
+) -> Raw:
+    """The rows of one split's files, their labels as places in the merged names."""
     parts = []
     for _, labels in found:
         place = None if names is None else [names.index(name) for name in labels.names or ()]
         parts.append(labels.values if place is None else np.array([*place, -1])[labels.values])
-    files = tuple(path for path, _ in found)
-    values = np.concatenate(parts)
+    values, first = np.concatenate(parts), str(found[0][0])
     if not len(values):
-        raise DataError(f"{files[0]}: has no rows.")
-    sizes = tuple((str(path), len(part)) for path, part in zip(files, parts, strict=True))
-    return Raw(values, lambda: _images(files), str(files[0]), sizes)
+        raise DataError(f"{first}: has no rows.")
+    sizes = tuple((str(path), len(part)) for (path, _), part in zip(found, parts, strict=True))
+    return Raw(values, images, first, sizes)
 
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def damaged(path: Path, error: Exception) -> DataError:
     not_the_disk(error, path)
     return DataError(f"{path}: not a readable Parquet file ({error}).", "Get the file anew.")
 
@@ -125,12 +141,12 @@ def _labels(path: Path) -> Labels:
     try:
         column = file.read([name]).column(name)
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     return read_labels(column, str(path), class_names(path, file.schema_arrow, name))
 
 
-def _images(files: tuple[Path, ...]) -> Iterator[Item]:
-    for path in files:
+def _images(found: Sequence[tuple[Path, Labels]]) -> Iterator[Item]:
+    for path, _ in found:
         file = _open(path)
         name = image_column(path, file.schema_arrow)
         nested = pa.types.is_struct(file.schema_arrow.field(name).type)
@@ -148,4 +164,4 @@ def _images(files: tuple[Path, ...]) -> Iterator[Item]:
                     yield f"{path}, row {row}", data
                     row += 1
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error

@@ -4,17 +4,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import Progress
+
+from labelgap.core.terminal import console
 
 _PATIENCE = 2.0  # seconds without a sign of life that a person puts up with
 
 
 def say(lines: Iterable[str]) -> None:
     """Lines on standard error, as they are."""
-    console = Console(stderr=True, soft_wrap=True, emoji=False, markup=False, highlight=False)
+    screen = console(stderr=True, markup=False)
     for line in lines:
-        console.print(line)
+        screen.print(line)
 
 
 @contextmanager
@@ -24,8 +25,8 @@ def late_progress(description: str, total: int) -> Iterator[Callable[[int], None
     Where standard error is no terminal it is one line, once.
     """
     started = time.monotonic()
-    console = Console(stderr=True)
-    bar = Progress(console=console, transient=True)
+    screen = console(stderr=True)
+    bar = Progress(console=screen, transient=True)
     task = bar.add_task(description, total=total)
     shown = False
 
@@ -34,10 +35,10 @@ def late_progress(description: str, total: int) -> Iterator[Callable[[int], None
         bar.advance(task, n)
         if not shown and time.monotonic() - started > _PATIENCE:
             shown = True
-            if console.is_terminal:
+            if screen.is_terminal:
                 bar.start()
             else:
-                console.print(f"{description} …")
+                screen.print(f"{description} …")
 
     try:
         yield advance

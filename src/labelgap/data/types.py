@@ -13,6 +13,7 @@ from labelgap.core.types import NONE_OF_THESE
 from labelgap.data.arrays import checked, stacked
 from labelgap.data.checks import Inputs, as_pool, check_finite, check_inputs, check_label_kind
 from labelgap.data.labels import checked_names
+from labelgap.data.scales import Scales
 
 # Stands for "every training item" until the number of items is known; compared by identity.
 _EVERY = np.empty(0, dtype=np.int64)
@@ -163,7 +164,8 @@ class Task:
         Parameters
         ----------
         dataset, test: images of Pillow, uint8 tensors [c, h, w], float tensors in 0 to 1, or
-            vectors. All items are read once, into memory.
+            vectors. All items are read once, into memory. Images of Pillow in 16 bits or floats
+            are scaled by one range (see `labelgap.data.scales`).
         classes: names; the data set's own `classes` unless given.
         image_size: the shorter side of all images; needed where their sizes differ.
         augment: as in `from_arrays`.
@@ -172,8 +174,10 @@ class Task:
         """
         if classes is None:
             classes = getattr(dataset, "classes", None)  # torchvision's data sets say them
-        x, y = stacked(dataset, name, image_size)
-        held = None if test is None else stacked(test, f"{name}, test", image_size)
+        x, y, scales = stacked(dataset, name, image_size, Scales())
+        held = None
+        if test is not None:
+            held = stacked(test, f"{name}, test", image_size, scales)[:2]
         return Task.from_arrays(x, y, test=held, classes=classes, name=name, augment=augment)
 
     @property

@@ -39,6 +39,9 @@ CPU_BATCH = 16
 as long an image in batches of 256 as in batches of 16."""
 DEVICE_BATCH = 256
 
+AUTO = "auto"
+"""network.name of who names none."""
+
 Progress = Callable[[str, int, int], None]
 Images = UInt8[np.ndarray, "n h w c"]
 
@@ -71,6 +74,7 @@ def load_task_for(
 ) -> Task:
     """The task that a configuration trains on: of features where it freezes a backbone.
 
+    Vectors are taken as they are, as the features of whoever made them, unless a backbone is named.
     `network.name` = "embedding" takes the data's own embedding for features.
 
     Raises
@@ -78,7 +82,7 @@ def load_task_for(
     ConfigError: near-duplicates are to be simulated: they are made of images, and features of
         each seed's own images would have to be computed anew.
     """
-    if not config.network.freeze:
+    if not config.network.freeze or (config.network.name == AUTO and not task.train.is_images):
         return task
     if config.data.redundancy > 0:
         raise ConfigError(
@@ -203,7 +207,7 @@ class _Freezer:
 
     def _forward(
         self, images: Images, start: int, stop: int, report: Callable[[int], None]
-    ) -> Features:
+    ) -> Float32[np.ndarray, "k d"]:
         device, parts = self.machine.device, []
         batch = CPU_BATCH if device.type == "cpu" else DEVICE_BATCH
         for row in range(start, stop, batch):

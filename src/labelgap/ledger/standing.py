@@ -223,7 +223,7 @@ class Standing(Log):
 
         Since events never change, this is consistent without holding writers up.
         """
-        last = self.seq
+        last, after = self.seq, max(after, 0)
         query = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 5000"
         while after < last:
             with self._reading() as database:

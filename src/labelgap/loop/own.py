@@ -13,6 +13,7 @@ from typing import Any
 
 from labelgap.axes.registry import TABLES, Method, NameTaken
 from labelgap.core.errors import ConfigError
+from labelgap.core.place import RUN_ONCE
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _registered_by(path: Path) -> dict[tuple[str, str], Any]:
 
 
 def _execute(file: Path, source: bytes, sha256: str) -> None:
-    spec = importlib.util.spec_from_file_location(f"labelgap_own_{file.stem}_{sha256[:8]}", file)
+    spec = importlib.util.spec_from_file_location(f"{RUN_ONCE}{file.stem}_{sha256[:8]}", file)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -130,7 +131,7 @@ def _execute(file: Path, source: bytes, sha256: str) -> None:
         exec(compile(source, str(file), "exec"), module.__dict__)
     except NameTaken:
         raise  # it names the file and the line already
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = None if isinstance(error, SyntaxError) else error.__traceback__  # it says its own
         while line and line.tb_next:
             line = line.tb_next

@@ -16,6 +16,7 @@ from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.errors import LabelgapError
 from labelgap.core.types import Query
+from labelgap.select.distinct import distinct
 from labelgap.select.kmeans import representatives
 from labelgap.select.mixing import (
     ROWS,
@@ -69,26 +70,33 @@ class AlfaMix(Acquisition):
         check_budget(n, len(view.candidate_ids))
         if n == 0:
             return Query(view.candidate_ids[:0])
-        z, pseudo = view.candidates("features").float(), view.pseudo_labels
-        bound = self.bounds(view, z, pseudo, n)
+        every, ties = view.pseudo_labels, view.ties()
+        copies = distinct(view.candidates("features"), ties=ties)
+        z, pseudo = view.candidates("features")[copies.rows].float(), every[copies.rows]
+        few, counts = min(n, len(copies)), copies.counts
+        bound = self.bounds(view, z, pseudo, few)
         inconsistent = torch.nonzero(torch.isfinite(bound)).squeeze(1)
-        if len(inconsistent) > n:
-            spread = F.normalize(z[inconsistent], dim=1)
-            chosen = inconsistent[representatives(spread, n, view.rng("k-means"))]
+        if len(inconsistent) > few:
+            spread, rng = F.normalize(z[inconsistent], dim=1), view.rng("k-means")
+            weights = counts[inconsistent.numpy()].astype("float64") if copies.copies else None
+            picks = inconsistent[representatives(spread, few, rng, weights)]
         else:
-            order = torch.from_numpy(view.ties().argsort(kind="stable"))
+            order = torch.from_numpy(ties[copies.first].argsort(kind="stable"))
             rest = order[~torch.isfinite(bound)[order]]
-            chosen = torch.cat([inconsistent, rest[: n - len(inconsistent)]])
+            picks = torch.cat([inconsistent, rest[: few - len(inconsistent)]])
+        chosen = copies.filled(picks.numpy(), n, ties)
         # What was filled up at random needed more than the largest bound, 1.
-        value = bound[chosen].clamp_max(1.0 + self.options.epsilon).double().numpy()
+        bound = bound[torch.from_numpy(copies.inverse[chosen])]
+        value = bound.clamp_max(1.0 + self.options.epsilon).double().numpy()
+        items = int(counts[inconsistent.numpy()].sum())
         return Query(
-            view.candidate_ids[chosen.numpy()],
+            view.candidate_ids[chosen],
             -value,
             {"mixing_bound": value},
-            pseudo[chosen].numpy(),
+            every.numpy()[chosen],
             {
-                "candidate_set": len(inconsistent),
-                "candidate_share": len(inconsistent) / len(bound),
+                "candidate_set": items,
+                "candidate_share": items / len(every),
                 "random": max(0, n - len(inconsistent)),
             },
         )

@@ -17,8 +17,9 @@ from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
 from labelgap.methods.coreset import cover_query, gaps
 from labelgap.select.arrays import wide
+from labelgap.select.distinct import Distinct, distinct
 from labelgap.select.divergence import FLOOR, symmetric_kl
-from labelgap.select.geometry import Euclidean
+from labelgap.select.geometry import Euclidean, Geometry, WithCopies
 from labelgap.select.kcenter import k_center_by
 from labelgap.select.top import check_budget
 
@@ -73,7 +74,7 @@ def mean_divergence(log_p: Float[Tensor, "b k"]) -> float:
 
 
 def reward(
-    o: CdalOptions, log_p: Float[Tensor, "n k"], space: Euclidean, picks: Int64[Tensor, " b"]
+    o: CdalOptions, log_p: Float[Tensor, "n k"], space: Geometry, picks: Int64[Tensor, " b"]
 ) -> float:
     """Divergence among the picks, and how near every item has one: the authors' code's weights."""
     near = torch.full((len(space),), torch.inf, device=space.device)
@@ -109,28 +110,38 @@ class Cdal(Acquisition):
         check_budget(n, len(view.candidate_ids))
         if n == 0:
             return Query(view.candidate_ids[:0])
-        log_p = view.candidates("logits").double().log_softmax(1)
+        every, ties = view.candidates("logits"), view.ties()
+        found = distinct(every, ties=ties)
         if self.options.variant == "rl":
-            chosen, best = self.learned(view, log_p, n)
+            chosen, best = self.learned(view, every.double().log_softmax(1), n, found)
             ids, pseudo = view.candidate_ids[chosen.numpy()], view.pseudo_labels[chosen]
             return Query(ids, pseudo_label=pseudo.numpy(), notes={"reward": best})
-        known = view.labelled("logits").double().log_softmax(1)
+        log_p, few = every[found.rows].double().log_softmax(1), min(n, len(found))
+        known = view.labelled("logits")
+        known = known[distinct(known).rows].double().log_softmax(1)
         nearest = None
         for some in torch.split(known, _COLUMNS) if len(known) else ():
             near = symmetric_kl(log_p, some).amin(1)
             nearest = near if nearest is None else torch.minimum(nearest, near)
-        ties = view.ties()
-        chosen = k_center_by(
+        draws = ties[found.first]
+        picks = k_center_by(
             lambda at: symmetric_kl(log_p, log_p[at]),
             nearest,
-            n,
-            ties=ties,
-            first=int(ties.argmin()) if nearest is None else None,
+            few,
+            ties=draws,
+            first=int(draws.argmin()) if nearest is None else None,
         )
-        return cover_query(view, chosen, gaps(log_p[chosen], known, symmetric_kl), "divergence")
+        chosen = torch.from_numpy(found.filled(picks.numpy(), n, ties))
+        shown = every[chosen].double().log_softmax(1)
+        return cover_query(view, chosen, gaps(shown, known, symmetric_kl), "divergence")
 
-    def learned(self, view: "PoolView", log_p: Tensor, n: int) -> tuple[Int64[Tensor, " b"], float]:
+    def learned(
+        self, view: "PoolView", log_p: Tensor, n: int, copies: Distinct
+    ) -> tuple[Int64[Tensor, " b"], float]:
         """The set of largest reward among those that REINFORCE comes by.
+
+        The published set may hold copies, and so may this: the policy values each place in the
+        pool's order.
 
         n items are drawn without replacement from the policy (Gumbel's trick); the reward of that
         draw moves the policy, against a moving average. The published code rewards the policy's
@@ -138,7 +149,9 @@ class Cdal(Acquisition):
         """
         o, rng = self.options, view.rng("policy")
         p = log_p.exp().float()
-        space = Euclidean(p)
+        space: Geometry = Euclidean(p)
+        if copies.copies:
+            space = WithCopies(Euclidean(p[copies.rows]), copies)
         with view.scope("policy"):
             policy = Policy(p.shape[1], o.hidden)
         adam = torch.optim.Adam(policy.parameters(), lr=o.lr, weight_decay=o.weight_decay)
@@ -149,7 +162,10 @@ class Cdal(Acquisition):
             order = (values.detach() + noise).argsort(descending=True, stable=True)
             drawn = reward(o, log_p, space, order[:n])
             greedy = values.detach().argsort(descending=True, stable=True)[:n]
-            for picks, value in ((order[:n], drawn), (greedy, reward(o, log_p, space, greedy))):
+            for picks, value in (
+                (order[:n], drawn),
+                (greedy, reward(o, log_p, space, greedy)),
+            ):
                 if value > best:
                     best, found = value, picks
             average = drawn if epoch == 0 else 0.9 * average + 0.1 * drawn

@@ -10,7 +10,6 @@ from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
-from labelgap.methods.probcover import to_cover
 from labelgap.select import scores
 from labelgap.select.competence import (
     competence,
@@ -81,7 +80,7 @@ class Dcom(Acquisition):
         F.normalize(both, dim=1, out=both)
         known, z = both[:-size], both[-size:]
         doubt = unit_range(scores.margin(view.candidates("logits")).numpy())
-        rows = to_cover(view, o.sample)
+        rows = np.sort(np.argsort(view.ties(), kind="stable")[: o.sample])
         points = z if len(rows) == size else z[torch.from_numpy(rows)]
         delta = o.delta
         if delta is None:

@@ -28,11 +28,20 @@ class GapOptions(Settings):
     uncertainty: bool = setting(
         True, "an item counts as much as the network is unsure of it", source=_OURS
     )
-    rarity: bool = setting(
-        True, "an item counts more, the fewer labels its likely classes have", source=_OURS
+    rarity: float = setting(
+        0.5,
+        "an item counts more, the fewer labels n its likely classes have: by (1 + n) to minus this "
+        "power; 0: rarity does not count",
+        source=_OURS,
+        evidence="benchmarks/gap/development.md",
+        ge=0,
     )
     calibrate: bool = setting(
-        True, "probabilities by a temperature fitted on held-out labels", source=_OURS
+        False,
+        "probabilities by a temperature fitted on held-out labels, which costs a second training",
+        source=_OURS,
+        evidence="grocery and plankton, frozen Lite0, one to eight labels a class: level "
+        "(benchmarks/gap/development.md)",
     )
     space: Literal["embedding", "features", "both"] = setting(
         "embedding",
@@ -49,10 +58,12 @@ class GapOptions(Settings):
     sample: int = SAMPLE
 
 
-def rarity(p: Float[Tensor, "n k"], labels: Int64[Tensor, " l"]) -> Float[Tensor, " n"]:
-    """Σ_k p_k / (1 + labels of class k): 1 where the likely classes have no label yet."""
+def rarity(
+    p: Float[Tensor, "n k"], labels: Int64[Tensor, " l"], power: float
+) -> Float[Tensor, " n"]:
+    """Σ_k p_k · (1 + labels of class k)^−power: 1 where the likely classes have no label yet."""
     counts = torch.bincount(labels, minlength=p.shape[1]).to(p)
-    return p @ (1.0 / (1.0 + counts))
+    return p @ (1.0 + counts).pow(-power)
 
 
 @acquisition("gap")
@@ -89,7 +100,7 @@ class Gap(Acquisition):
             if o.uncertainty:
                 parts["uncertainty"] = 1.0 + margin(logits)
             if o.rarity:
-                parts["rarity"] = rarity(logits.softmax(dim=1), view.class_labels)
+                parts["rarity"] = rarity(logits.softmax(dim=1), view.class_labels, o.rarity)
             for part in parts.values():
                 weights = weights * part
         return covering(view, centres, z, weights, width, n, o.sample, parts, notes)
@@ -109,6 +120,6 @@ method(
     "gap",
     title="Gap",
     citation="this project; nearest relative: Bae, Oliveira & Sutherland 2025, Uncertainty herding",
-    training_cost="2 × cross-entropy, the second for its temperature; and the embedding once",
+    training_cost="1 × cross-entropy, and the embedding once",
     query_cost="min(N, 10,000)²·d",
 )

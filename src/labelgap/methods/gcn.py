@@ -6,6 +6,7 @@ CVPR. Nodes are all labelled items and candidates, edges the cosines of their fe
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from labelgap.core.types import Query
 from labelgap.methods.coreset import cover_query, gaps
 from labelgap.methods.uncertainty import top_query
 from labelgap.select.arrays import wide_mean
+from labelgap.select.distinct import Distinct, distinct
 from labelgap.select.geometry import accurate
 from labelgap.select.graph import Graph
 from labelgap.select.kcenter import k_center
@@ -77,13 +79,24 @@ class Gcn(nn.Module):
 
 
 def separation(
-    logit: Float[Tensor, " n"], labelled: Bool[Tensor, " n"], unlabelled_weight: float
+    logit: Float[Tensor, " n"],
+    labelled: Bool[Tensor, " n"],
+    unlabelled_weight: float,
+    weights: Float[Tensor, "n 1"] | None = None,
 ) -> Float[Tensor, ""]:
-    """−mean_L log s − λ mean_U log(1 − s) with s = σ(logit), finite for every logit."""
-    return (
-        F.softplus(-logit[labelled]).mean()
-        + unlabelled_weight * F.softplus(logit[~labelled]).mean()
-    )
+    """−mean_L log s − λ mean_U log(1 − s) with s = σ(logit), finite for every logit.
+
+    weights: how many items each node stands for; None means one.
+    """
+
+    def mean(loss: Tensor, of: Tensor) -> Tensor:
+        if weights is None:
+            return loss.mean()
+        mass = weights[of, 0]
+        return (loss * mass).sum() / mass.sum()
+
+    known = mean(F.softplus(-logit[labelled]), labelled)
+    return known + unlabelled_weight * mean(F.softplus(logit[~labelled]), ~labelled)
 
 
 @one_pool()
@@ -98,7 +111,7 @@ def trained(
     )
     for _ in range(options.steps):
         _, logit = model(graph, ax)
-        loss = separation(logit, labelled, options.unlabelled_weight)
+        loss = separation(logit, labelled, options.unlabelled_weight, graph.weights)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -107,6 +120,10 @@ def trained(
         hidden, logit = model(graph, ax)
     check_finite({"graph network's logit": logit})
     return hidden, logit
+
+
+def _copies(view: "PoolView") -> Distinct:
+    return distinct(view.candidates("features"), ties=view.ties())
 
 
 class GcnAcquisition(Acquisition):
@@ -118,15 +135,25 @@ class GcnAcquisition(Acquisition):
     deterministic = False
     options: GcnOptions
 
-    def nodes(self, view: "PoolView") -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"], int]:
-        """Hidden layers and logits, labelled items first; and how many those are."""
-        split = len(view.labelled_ids)
-        if split == 0:
+    def nodes(
+        self, view: "PoolView", found: Distinct | None = None
+    ) -> tuple[Float[Tensor, "n h"], Float[Tensor, " n"], int]:
+        """Hidden layers and logits, labelled items first; and how many those are.
+
+        Copies among the labelled items are one node, and so are copies among the candidates, which
+        `found` tells.
+        """
+        if len(view.labelled_ids) == 0:
             raise LabelgapError(
                 f"{self.name!r} tells labelled items from others, and no item has a label.",
                 "Label an initial set first.",
             )
-        graph = Graph.of(torch.cat([view.labelled("features"), view.candidates("features")]))
+        known, free = view.labelled("features"), view.candidates("features")
+        before, found = distinct(known), found or _copies(view)
+        split, weights = len(before), None
+        if before.copies or found.copies:
+            weights = torch.from_numpy(np.concatenate([before.counts, found.counts]))
+        graph = Graph.of(torch.cat([known[before.rows], free[found.rows]]), weights)
         labelled = torch.arange(len(graph.x), device=graph.x.device) < split
         with view.scope("graph network"):
             hidden, logit = trained(graph, labelled, self.options)
@@ -144,8 +171,10 @@ class UncertainGcn(GcnAcquisition):
         check_budget(n, len(view.candidate_ids))
         if n == 0:
             return Query(view.candidate_ids[:0])
-        _, logit, split = self.nodes(view)
-        score = -(logit[split:].double().sigmoid() - self.options.margin).abs()
+        found = _copies(view)
+        _, logit, split = self.nodes(view, found)
+        every = logit[split:][torch.from_numpy(found.inverse)]
+        score = -(every.double().sigmoid() - self.options.margin).abs()
         return top_query(view, n, score, "nearness_to_margin")
 
 
@@ -159,11 +188,18 @@ class CoreGcn(GcnAcquisition):
         check_budget(n, len(view.candidate_ids))
         if n == 0:
             return Query(view.candidate_ids[:0])
-        hidden, logit, split = self.nodes(view)
-        z = torch.cat([hidden, logit[:, None]], dim=1)
-        chosen = k_center(z[split:], z[:split], n, ties=view.ties())
-        mean = wide_mean(z)
-        gap = gaps(z[split:][chosen], z[:split], lambda a, b: accurate(a, b, mean)).sqrt()
+        found = _copies(view)
+        hidden, logit, split = self.nodes(view, found)
+        z, ties = torch.cat([hidden, logit[:, None]], dim=1), view.ties()
+        few = min(n, len(found))
+        picks = k_center(z[split:], z[:split], few, ties=ties[found.first])
+        rows = found.filled(picks.numpy(), n, ties)
+        chosen, mean = torch.from_numpy(rows), wide_mean(z)
+        gap = gaps(
+            z[split:][torch.from_numpy(found.inverse[rows])],
+            z[:split],
+            lambda a, b: accurate(a, b, mean),
+        ).sqrt()
         return cover_query(view, chosen, gap, "distance")
 
 

@@ -19,8 +19,9 @@ from labelgap.core.config import TUNING, Settings, setting
 from labelgap.core.types import NONE_OF_THESE, Query
 from labelgap.methods.ll4al import PREDICTED_LOSS, pairs
 from labelgap.select.arrays import Factor, lowest
+from labelgap.select.distinct import distinct
 from labelgap.select.scores import least_confidence
-from labelgap.select.top import best_first, check_budget, check_finite, standardise, top
+from labelgap.select.top import best_first, check_budget, check_finite, standardise, top_differing
 
 if TYPE_CHECKING:
     from labelgap.axes.view import PoolView
@@ -140,7 +141,7 @@ class MqNet(Acquisition):
         # Saturated sigmoids tie; the plain sum orders them before chance does.
         order = np.empty(len(z))
         order[best_first(z.sum(1).cpu().numpy(), view.ties())] = np.arange(len(z))
-        chosen = top(score, n, order).cpu()
+        chosen = top_differing(score, n, order, distinct(logits)).cpu()
         rows = chosen.numpy()
         parts = {
             "informativeness": informativeness[chosen].double().cpu().numpy(),

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int64
 from torch import Tensor
 
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
-from labelgap.select.coverage import balls, greedy_cover, purity_radius
+from labelgap.select.coverage import balls, counted, greedy_cover, purity_radius
+from labelgap.select.distinct import distinct
 from labelgap.select.top import check_budget
 
 if TYPE_CHECKING:
@@ -45,11 +45,6 @@ class ProbCoverOptions(Settings):
     )
 
 
-def to_cover(view: "PoolView", sample: int) -> Int64[np.ndarray, " m"]:
-    """Rows of the candidates that are to be covered: all, or so many drawn uniformly."""
-    return np.sort(np.argsort(view.ties(), kind="stable")[:sample]).astype(np.int64)
-
-
 @acquisition("probcover")
 class ProbCover(Acquisition):
     """Again and again the candidate whose ball holds the most candidates that no ball covers yet.
@@ -70,18 +65,29 @@ class ProbCover(Acquisition):
         if n == 0:
             return Query(view.candidate_ids[:0])
         both = self._scaled(torch.cat([view.labelled("embedding"), view.candidates("embedding")]))
-        known, z = both[:-size], both[-size:]
+        known, every, ties = both[:-size], both[-size:], view.ties()
         delta = o.delta
         if delta is None:
             delta = purity_radius(both, view.num_classes, o.purity, view.rng("delta"))
-        rows = to_cover(view, o.sample)
-        points = z if len(rows) == size else z[torch.from_numpy(rows)]
+        # Copies have one ball, and are covered together.
+        found = distinct(every, ties=ties)
+        points = z = every[found.rows]
+        counts, wanted = found.counts, size
+        if size > o.sample:
+            rows = np.sort(np.argsort(ties, kind="stable")[: o.sample])
+            at, counts = np.unique(found.inverse[rows], return_counts=True)
+            points, wanted = z[torch.from_numpy(at)], o.sample
+        weights = counts.astype(np.float64) if found.copies else None
         covers = balls(z, points, delta)
         covered = np.zeros(covers.shape[1], dtype=np.uint8)
         if len(known):
+            known = known[distinct(known).rows]
             covered = np.bitwise_or.reduce(balls(known, points, delta), axis=0)
-        chosen, gains = greedy_cover(covers, covered, n, view.ties())
-        reached = int(np.bitwise_count(covered).sum(dtype=np.int64) + gains.sum())
+        few = min(n, len(found))
+        picks, gains = greedy_cover(covers, covered, few, ties[found.first], weights)
+        chosen = found.filled(picks, n, ties)
+        gains = np.concatenate([gains, np.zeros(n - few, dtype=np.int64)])
+        reached = int(counted(covered[None], weights)[0] + gains.sum())
         value = gains.astype(np.float64)
         return Query(
             view.candidate_ids[chosen],
@@ -90,7 +96,7 @@ class ProbCover(Acquisition):
             view.pseudo_labels.numpy()[chosen] if view.has("logits") else None,
             {
                 "delta": float(delta),
-                "covered": reached / len(points),
+                "covered": reached / wanted,
                 "random": int((gains == 0).sum()),
             },
         )

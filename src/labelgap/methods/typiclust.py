@@ -14,6 +14,7 @@ from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Ids, Query
 from labelgap.select.arrays import wide_mean
+from labelgap.select.distinct import Distinct, distinct
 from labelgap.select.geometry import accurate
 from labelgap.select.kmeans import kmeans
 from labelgap.select.top import check_budget
@@ -51,8 +52,9 @@ def typicality(
 ) -> Float[Tensor, " c"]:
     """1 / mean Euclidean distance to the nearest neighbours within one cluster; 0 for a lone item.
 
-    In clusters larger than `sample` neighbours are sought in a uniform sample, and their number
-    shrinks with it: the same quantile of the distances.
+    Copies are neighbours at distance 0, as many as there are. In clusters larger than `sample`
+    neighbours are sought in a uniform sample, and their number shrinks with it: the same quantile
+    of the distances.
     """
     size = len(z)
     if size < 2:
@@ -62,6 +64,9 @@ def typicality(
     if size > sample:
         among = np.sort(rng.choice(size, sample, replace=False))
         wanted = max(1, round(wanted * sample / size))
+    copies = distinct(z)
+    if copies.copies:
+        return _with_copies(z, copies, among, min(wanted, len(among) - 1))
     others, mean = z[torch.from_numpy(among)], wide_mean(z)
     own = np.full(size, -1)
     own[among] = np.arange(len(among))
@@ -74,6 +79,36 @@ def typicality(
         near = d2.topk(min(wanted, len(among) - 1), dim=1, largest=False).values
         found.append(near.clamp_min(0.0).sqrt().mean(1))
     return 1.0 / (torch.cat(found) + 1e-5)
+
+
+def _with_copies(
+    z: Float[Tensor, "c d"], copies: Distinct, among: Int64[np.ndarray, " s"], wanted: int
+) -> Float[Tensor, " c"]:
+    """`typicality` of rows that are there several times: each is looked at once.
+
+    An item that is itself among those that neighbours are sought in is not its own neighbour, so
+    a row may have two values: of its items in the sample and of those outside.
+    """
+    found, counts = np.unique(copies.inverse[among], return_counts=True)
+    weight = torch.from_numpy(counts).double()
+    rows, others, mean = z[copies.rows], z[copies.rows[torch.from_numpy(found)]], wide_mean(z)
+    own = np.full(len(rows), -1)
+    own[found] = np.arange(len(found))
+    inside = np.zeros(len(z), dtype=bool)
+    inside[among] = True
+    most = min(wanted + 1, len(found))
+    values = np.zeros((len(rows), 2))
+    for start in range(0, len(rows), _ROWS):
+        d2 = accurate(rows[start : start + _ROWS], others, mean)
+        near, at = d2.topk(most, dim=1, largest=False)
+        column = torch.from_numpy(own[start : start + _ROWS])[:, None]
+        for itself in (0, 1):
+            number = weight[at] - itself * (at == column).double()
+            before = number.cumsum(1) - number
+            taken = torch.minimum((wanted - before).clamp_min(0.0), number)
+            value = (near.clamp_min(0.0).sqrt() * taken).sum(1) / taken.sum(1)
+            values[start : start + len(d2), itself] = value.numpy()
+    return torch.from_numpy(1.0 / (values[copies.inverse, inside.astype(np.int64)] + 1e-5))
 
 
 def cluster_order(
@@ -113,17 +148,24 @@ class TypiClust(Acquisition):
         sizes, labelled = (np.bincount(c, minlength=k) for c in (cluster, cluster[:known]))
         large, small = cluster_order(sizes, labelled, o.smallest)
         value, ties, rng = np.zeros(size), view.ties(), view.rng("neighbours")
+        copies = distinct(view.candidates("embedding"), ties=ties)
+        stands = np.zeros(size, dtype=bool)
+        stands[copies.first] = True
 
         def queue(c: int) -> Ids:
-            """Unlabelled members, the most typical first."""
+            """Unlabelled members that differ, the most typical first."""
             members = np.flatnonzero(cluster == c)
             all_ = typicality(z[torch.from_numpy(members)], o.neighbours, o.sample, rng).numpy()
             free = members >= known
             rows = members[free] - known
             value[rows] = all_[free]
+            rows = rows[stands[rows]]
             return rows[np.lexsort((ties[rows], -value[rows]))].astype(np.int64)
 
-        chosen = np.concatenate([round_robin(queue, group, n) for group in (large, small)])[:n]
+        few = min(n, len(copies))
+        picks = np.concatenate([round_robin(queue, group, few) for group in (large, small)])[:few]
+        # With copies alone left, they come by chance.
+        chosen = np.concatenate([picks, copies.filled(np.arange(len(copies)), size, ties)[few:n]])
         pseudo = view.pseudo_labels.numpy()[chosen] if view.has("logits") else None
         groups = cluster[known:][chosen]
         parts = {"typicality": value[chosen], "cluster_size": sizes[groups].astype(np.float64)}

@@ -9,7 +9,8 @@ from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.types import Query
 from labelgap.select import scores
-from labelgap.select.top import check_finite, top
+from labelgap.select.distinct import distinct
+from labelgap.select.top import check_finite, top_differing
 
 if TYPE_CHECKING:
     from labelgap.axes.view import PoolView
@@ -22,9 +23,14 @@ def top_query(
     name: str,
     parts: Mapping[str, Tensor] | None = None,
 ) -> Query:
-    """The n candidates of highest score, ties broken by id; explained by its parts or itself."""
+    """The n candidates of highest score, ties broken by id; explained by its parts or itself.
+
+    Candidates whose logits are all equal are copies, as far as the network can tell: the best of
+    them comes in its place, the others after all that differ.
+    """
     check_finite({name: score})
-    chosen = top(score, n, view.ties()).cpu()
+    found = distinct(view.candidates("logits")) if view.has("logits") else None
+    chosen = top_differing(score, n, view.ties(), found).cpu()
     parts = {name: score} if parts is None else parts
     told = {part: x.detach().cpu()[chosen].double().numpy() for part, x in parts.items()}
     value = score.detach().cpu()[chosen].double().numpy()

@@ -31,9 +31,8 @@ def build(settings: NetworkSettings, input_shape: tuple[int, ...], num_classes: 
         if not vectors:
             raise ConfigError("A frozen backbone's features were not computed before training.")
         # One hidden layer: the latent space that Reg, alignment and mixtures work on.
-        return MLP(
-            input_shape[0], num_classes, hidden=(settings.adapter,), dropout=settings.dropout
-        )
+        hidden = (settings.adapter,) if settings.adapter else ()
+        return MLP(input_shape[0], num_classes, hidden=hidden, dropout=settings.dropout)
     if name == "mlp":
         flat = 1
         for side in input_shape:

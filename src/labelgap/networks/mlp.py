@@ -8,7 +8,10 @@ from labelgap.networks.network import Network
 
 
 class MLP(Network):
-    """Hidden layers of linear, batch-norm, ReLU: for vectors and for features of a backbone."""
+    """Hidden layers of linear, batch-norm, ReLU: for vectors and for features of a backbone.
+
+    Without any it is one linear layer; its features, and its one block, are the inputs.
+    """
 
     def __init__(
         self,
@@ -18,8 +21,8 @@ class MLP(Network):
         hidden: tuple[int, ...] = (256, 128),
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(hidden[-1], hidden, num_classes)
         dims = (inputs, *hidden)
+        super().__init__(dims[-1], hidden or (inputs,), num_classes)
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU(), nn.Dropout(dropout))
             for a, b in pairwise(dims)
@@ -30,4 +33,4 @@ class MLP(Network):
         for layer in self.layers:
             y = layer(y)
             blocks.append(y)
-        return y, blocks
+        return y, blocks or [y]

@@ -77,6 +77,7 @@ def load_weights(model: nn.Module, state: State, where: str, classifier: Iterabl
     Raises
     ------
     ConfigError: keys that are missing, left over, or of another shape, named.
+    DataError: weights that are NaN or infinite: every feature would be.
     """
     if any(key.startswith("_conv_stem.") for key in state):
         state = from_tensorflow_names(state, model, where)
@@ -91,6 +92,13 @@ def load_weights(model: nn.Module, state: State, where: str, classifier: Iterabl
         raise ConfigError(
             f"{where}: these are not the weights of this network ({faults}).",
             "Correct `--weights`, `--network` or `network.input_size`.",
+        )
+    bad = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+    if bad:
+        raise DataError(
+            f"{where}: {len(bad)} of {len(state)} tensors have NaN or infinite weights, the first "
+            f"{bad[0]}.",
+            "Get the file anew, or the weights of another training.",
         )
     model.load_state_dict(state, strict=False)
 

@@ -25,7 +25,7 @@ def by_content(weights: str | None) -> str | None:
     path = existing(weights).resolve()
     digest = _digest(path)
     record = _record(digest)
-    if not record.is_file() or record.read_text() != str(path):
+    if not record.is_file() or record.read_text(encoding="utf-8") != str(path):
         write_record(record, str(path).encode())
     return f"{CONTENT}{digest}"
 
@@ -48,7 +48,7 @@ def weights_file(weights: str | None) -> Path | None:
             f"No file of weights with the content {weights} is known on this machine.",
             "Give it by `--weights FILE`.",
         )
-    path = existing(record.read_text())
+    path = existing(record.read_text(encoding="utf-8"))
     if _digest(path) != digest:
         raise DataError(f"{path} no longer has the content {weights}.", "Give `--weights FILE`.")
     return path

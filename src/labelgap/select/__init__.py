@@ -7,6 +7,7 @@ item, so that shuffled storage changes no answer. Memory is linear in the number
 
 from labelgap.select.badge import badge
 from labelgap.select.balance import balanced_candidates
+from labelgap.select.distinct import Distinct, distinct
 from labelgap.select.divergence import symmetric_kl
 from labelgap.select.dsquared import d_squared
 from labelgap.select.kcenter import k_center, k_center_by
@@ -22,11 +23,13 @@ from labelgap.select.scores import (
 from labelgap.select.top import check_finite, ranks, standardise, top
 
 __all__ = [
+    "Distinct",
     "badge",
     "balanced_candidates",
     "bald",
     "check_finite",
     "d_squared",
+    "distinct",
     "entropy",
     "k_center",
     "k_center_by",

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from labelgap.core.errors import UnknownName
 from labelgap.select.arrays import Factor, lowest, row_norms, views, wide
+from labelgap.select.distinct import distinct
 from labelgap.select.dsquared import sample
-from labelgap.select.geometry import GATHER, NEAR, TOUCH
+from labelgap.select.geometry import GATHER, NEAR, TOUCH, WithCopies
 from labelgap.select.top import check_budget
 
 
@@ -40,12 +41,13 @@ def badge(
     BudgetError: n exceeds the items.   UnknownName: another `first`.
     """
     check_budget(n, len(a))
-    outer = Outer(a, h)
-    if first == "random":
-        return sample(outer, n, rng, None, block)
-    if first == "max-norm":
-        return sample(outer, n, rng, int(outer.norms.argmax()) if n else None, block)
-    raise UnknownName("first pick", first, ("max-norm", "random"))
+    if first not in ("max-norm", "random"):
+        raise UnknownName("first pick", first, ("max-norm", "random"))
+    found = distinct(a, h)
+    rows = found.rows.to(h.device)
+    outer = Outer(a[rows], h[rows]) if found.copies else Outer(a, h)
+    start = int(found.first[int(outer.norms.argmax())]) if n and first == "max-norm" else None
+    return sample(WithCopies(outer, found) if found.copies else outer, n, rng, start, block)
 
 
 class Outer:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from labelgap.core.errors import LabelgapError
 from labelgap.select.arrays import ROWS, wide_mean
+from labelgap.select.distinct import distinct
 from labelgap.select.geometry import accurate, closer
 from labelgap.select.kmeans import kmeans
 from labelgap.select.top import check_budget
@@ -39,9 +40,14 @@ def purity_radius(
     LabelgapError: k-means found one cluster only, as when all items coincide.
     """
     _, cluster, _ = kmeans(z, min(classes, len(z)), rng)
-    rows = rng.permutation(len(z))[:sample]
-    centres = torch.from_numpy(np.sort(rows))
+    rows = np.sort(rng.permutation(len(z))[:sample])
     mean = wide_mean(z)
+    # Copies have one distance: it is found once.
+    found = distinct(z)
+    one, again = np.unique(found.inverse[rows], return_inverse=True)
+    centres = torch.from_numpy(one)
+    if found.copies:
+        z, cluster = z[found.rows], cluster[found.rows]
     nearest = torch.full((len(centres),), torch.inf, dtype=mean.dtype, device=z.device)
     for start in range(0, len(z), ROWS):
         part = slice(start, start + ROWS)
@@ -53,7 +59,8 @@ def purity_radius(
             "The radius of the balls cannot be found: the embedding is a single cluster.",
             "Give it: `--set acquisition.delta=0.5`.",
         )
-    return float(np.quantile(nearest.sqrt().cpu().numpy(), 1.0 - purity, method="lower"))
+    radii = nearest.sqrt().cpu().numpy()[again]
+    return float(np.quantile(radii, 1.0 - purity, method="lower"))
 
 
 def balls(
@@ -84,18 +91,21 @@ def greedy_cover(
     covered: UInt8[np.ndarray, " bytes"],
     n: int,
     ties: Float[np.ndarray, " n"],
+    weights: Float[np.ndarray, " m"] | None = None,
 ) -> tuple[Int64[np.ndarray, " b"], Int64[np.ndarray, " b"]]:
     """n rows, each covering the most points that are not covered yet, and how many it covered.
 
     Counts only fall, so old ones are upper bounds: the row of the largest bound is counted anew,
     and it is the pick if its bound still holds (Minoux 1978). Equal counts go by the smaller draw,
     so that once everything is covered what follows is a uniform draw without replacement.
+
+    weights: how many items each point stands for; None means one.
     """
     check_budget(n, len(covers))
     left = ~covered
     heap = []
     for start in range(0, len(covers), ROWS):
-        counts = np.bitwise_count(covers[start : start + ROWS] & left).sum(axis=1, dtype=np.int64)
+        counts = counted(covers[start : start + ROWS] & left, weights)
         draws = ties[start : start + ROWS].tolist()
         rows = range(start, start + len(draws))
         heap += list(zip((-counts).tolist(), draws, rows, strict=True))
@@ -104,7 +114,7 @@ def greedy_cover(
     gains: list[int] = []
     while len(picks) < n:
         bound, tie, row = heapq.heappop(heap)
-        gain = int(np.bitwise_count(covers[row] & left).sum(dtype=np.int64))
+        gain = int(counted(covers[row, None] & left, weights)[0])
         if gain < -bound:
             heapq.heappush(heap, (-gain, tie, row))
             continue
@@ -112,3 +122,18 @@ def greedy_cover(
         gains.append(gain)
         left &= ~covers[row]
     return np.array(picks, dtype=np.int64), np.array(gains, dtype=np.int64)
+
+
+def counted(
+    bits: UInt8[np.ndarray, "n bytes"], weights: Float[np.ndarray, " m"] | None = None
+) -> Int64[np.ndarray, " n"]:
+    """How many points the bits of each row stand for."""
+    if weights is None:
+        ones: Int64[np.ndarray, " n"] = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+        return ones
+    parts = [
+        np.unpackbits(bits[i : i + _BLOCK], axis=1, count=len(weights)) @ weights
+        for i in range(0, len(bits), _BLOCK)
+    ]
+    total: Int64[np.ndarray, " n"] = np.concatenate(parts or [np.empty(0)]).astype(np.int64)
+    return total

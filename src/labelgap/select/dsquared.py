@@ -14,7 +14,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labelgap.select.arrays import wide
-from labelgap.select.geometry import Euclidean, Geometry
+from labelgap.select.distinct import distinct
+from labelgap.select.geometry import Euclidean, Geometry, WithCopies
 from labelgap.select.top import check_budget
 
 
@@ -39,7 +40,11 @@ def d_squared(
     ------
     BudgetError: n exceeds the items.
     """
-    return sample(Euclidean(z), n, rng, first, block)
+    check_budget(n, len(z))
+    found = distinct(z)
+    if not found.copies:
+        return sample(Euclidean(z), n, rng, first, block)
+    return sample(WithCopies(Euclidean(z[found.rows.to(z.device)]), found), n, rng, first, block)
 
 
 def sample(
@@ -78,10 +83,16 @@ def _update(d2: Tensor | None, geometry: Geometry, picks: list[int]) -> Tensor:
 
 
 def propose(
-    d2: Float[Tensor, " n"], size: int, rng: np.random.Generator
+    d2: Float[Tensor, " n"],
+    size: int,
+    rng: np.random.Generator,
+    weights: Float[np.ndarray, " n"] | None = None,
 ) -> Int64[Tensor, " m"] | None:
-    """`size` independent draws with probability ∝ d2; None when all of it is zero."""
-    mass = d2.to(wide(d2.device)).cumsum(0)
+    """`size` independent draws with probability ∝ d2 · weight; None when all of it is zero."""
+    mass = d2.to(wide(d2.device))
+    if weights is not None:
+        mass = mass * torch.from_numpy(weights).to(mass)
+    mass = mass.cumsum(0)
     if mass[-1] <= 0:
         return None
     draws = torch.from_numpy(rng.random(size)).to(mass) * mass[-1]

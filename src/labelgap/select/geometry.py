@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide_mean
+from labelgap.select.distinct import Distinct
 
 # Below this share of the squared norms a float32 product has under four good digits.
 NEAR = 1e-2
@@ -43,11 +44,14 @@ class Geometry(Protocol):
 
 
 class Euclidean:
-    """Euclidean distance between rows of z [n, d]; one centred copy of z is kept."""
+    """Euclidean distance between rows of z [n, d]; one centred copy of z is kept.
 
-    def __init__(self, z: Float[Tensor, "n d"]) -> None:
+    mean: what to centre at; None is the mean of z.
+    """
+
+    def __init__(self, z: Float[Tensor, "n d"], mean: Float[Tensor, " d"] | None = None) -> None:
         self.z = z.detach()
-        self.mean = wide_mean(self.z)
+        self.mean = wide_mean(self.z) if mean is None else mean
         self.x = self.z - self.mean.to(z.dtype)
         self.norms = row_norms(self.x)
 
@@ -71,6 +75,29 @@ class Euclidean:
         for few in torch.split(near, max(1, GATHER // max(len(cols), self.z.shape[1]))):
             out[few] = self.pairs(few, cols).amin(1).to(out.dtype)
         return out.clamp_min_(0.0)
+
+
+class WithCopies:
+    """A geometry of items with copies, by that of the rows that differ: each is looked at once."""
+
+    def __init__(self, geometry: Geometry, found: Distinct) -> None:
+        self.geometry = geometry
+        self.inverse = torch.from_numpy(found.inverse).to(geometry.device)
+
+    @property
+    def device(self) -> torch.device:
+        return self.geometry.device
+
+    def __len__(self) -> int:
+        return len(self.inverse)
+
+    def pairs(self, rows: Int64[Tensor, " r"], cols: Int64[Tensor, " c"]) -> Float[Tensor, "r c"]:
+        one, i = torch.unique(self.inverse[rows], return_inverse=True)
+        two, j = torch.unique(self.inverse[cols], return_inverse=True)
+        return self.geometry.pairs(one, two)[i][:, j]
+
+    def nearest(self, cols: Int64[Tensor, " c"]) -> Float[Tensor, " n"]:
+        return self.geometry.nearest(torch.unique(self.inverse[cols]))[self.inverse]
 
 
 def accurate(

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from labelgap.select.distinct import distinct
 from labelgap.select.kernel import nearest_similarity, similarity
 from labelgap.select.top import check_budget
 
@@ -120,8 +121,29 @@ def cover(
         smallest ties; and a batch of more than a quarter of it comes in parts, each from items of
         its own, so that memory is sample² however large pool and batch are.
     """
+    check_budget(picks, len(z))
+    found = distinct(z, ties=ties)
+    if found.copies:  # one item with the weight of all
+        total = np.bincount(found.inverse, weights=weights.double().cpu().numpy())
+        few = min(picks, len(found))
+        some, gains = _cover(
+            z[found.rows.to(z.device)], centres, torch.from_numpy(total).to(weights.device),
+            variance, few, ties[found.first], sample,
+        )  # fmt: skip
+        return found.filled(some, picks, ties), np.append(gains, np.zeros(picks - few))
+    return _cover(z, centres, weights, variance, picks, ties, sample)
+
+
+def _cover(
+    z: Float[Tensor, "n d"],
+    centres: Float[Tensor, "c d"],
+    weights: Float[Tensor, " n"],
+    variance: float,
+    picks: int,
+    ties: Float[np.ndarray, " n"],
+    sample: int,
+) -> tuple[Int64[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     n = len(z)
-    check_budget(picks, n)
     parts = max(1, math.ceil(picks / max(1, sample // 4))) if n > sample else 1
     order = np.argsort(ties, kind="stable")
     chosen: list[np.ndarray] = []

@@ -15,7 +15,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labelgap.core.errors import LabelgapError
-from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views
+from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide_mean
+from labelgap.select.distinct import distinct
 from labelgap.select.geometry import Euclidean, accurate_nearest
 from labelgap.select.top import check_budget, check_finite, top
 
@@ -32,7 +33,7 @@ def k_center(
     """n distinct positions by greedy k-center (Sener and Savarese 2018), in the order picked.
 
     Each pick is the item farthest (Euclidean) from its nearest centre; centres are the labelled
-    items and the picks so far.
+    items and the picks so far. Copies of a pick come last, when nothing else is left.
 
     Parameters
     ----------
@@ -54,11 +55,41 @@ def k_center(
     if n == 0:
         return torch.empty(0, dtype=torch.int64, device=z.device)
     ties = np.arange(len(z), dtype=np.float64) if ties is None else ties
-    cover = _Euclidean(z)
+    found = distinct(z, ties=ties)
+    if not found.copies:
+        return _k_center(z, wide_mean(z.detach()), centres, n, ties, block, first)
+    start = None if first is None else int(found.inverse[first])
+    rows, few, draws = z[found.rows.to(z.device)], min(n, len(found)), ties[found.first]
+    picks = _k_center(rows, wide_mean(z.detach()), centres, few, draws, block, start, far=True)
+    items = found.first[picks.cpu().numpy()]
+    if first is not None:
+        items[0] = first  # that very item, not the one that stands for its copies
+    # What is left coincides with a centre or a pick: by the draw alone.
+    rest = np.setdiff1d(np.arange(len(z)), items)
+    items = np.concatenate([items, rest[np.argsort(ties[rest], kind="stable")]])[:n]
+    return torch.from_numpy(items).to(z.device)
+
+
+def _k_center(
+    z: Float[Tensor, "n d"],
+    mean: Float[Tensor, " d"],
+    centres: Float[Tensor, "m d"] | None,
+    n: int,
+    ties: Float[np.ndarray, " n"],
+    block: int,
+    first: int | None,
+    far: bool = False,
+) -> Int64[Tensor, " _"]:
+    """`k_center` of rows that differ; `mean` is that of all items.
+
+    far: stop where every item left is at distance 0, so that fewer may be picked.
+    """
+    cover = _Euclidean(z, mean)
     if centres is not None and len(centres):
-        return _greedy(cover, cover.meet(centres.detach()), n, block, ties, [])
+        known = centres.detach()[distinct(centres).rows.to(centres.device)]
+        return _greedy(cover, cover.meet(known), n, block, ties, [], far)
     start = cover.middle(ties) if first is None else first
-    return _greedy(cover, cover.meet(cover.z[start, None]), n, block, ties, [start])
+    return _greedy(cover, cover.meet(cover.z[start, None]), n, block, ties, [start], far)
 
 
 def k_center_by(
@@ -121,7 +152,8 @@ def _greedy(
     block: int,
     ties: Float[np.ndarray, " n"],
     picks: list[int],
-) -> Int64[Tensor, " b"]:
+    far: bool = False,
+) -> Int64[Tensor, " _"]:
     upper[picks] = -1.0  # below every distance
     size = block
     while len(picks) < n:
@@ -138,6 +170,8 @@ def _greedy(
             j = int(farthest[np.argmin(draw[farthest])])
             if true[j] < 0 or (float(true[j]), -draw[j]) < bar:
                 break
+            if far and true[j] == 0:
+                return torch.tensor(picks, dtype=torch.int64, device=upper.device)
             picked.append(j)
             picks.append(names[j])
             true = np.minimum(true, cover.within(j).cpu().numpy())
@@ -146,7 +180,9 @@ def _greedy(
         if not picked:
             size *= 2  # ties or rounding at the border: look at more items at once
         elif len(picks) < n:
-            size = block
+            # Near copies are all about equally far: few of a block are picked, and more of them are
+            # looked at in vain.
+            size = block if 8 * len(picked) >= size else max(8, size // 2)
             upper = torch.minimum(upper, cover.add(members, picked).to(upper.dtype))
     return torch.tensor(picks, dtype=torch.int64, device=upper.device)
 
@@ -154,8 +190,8 @@ def _greedy(
 class _Euclidean:
     """Bounds by float32 products with their rounding added; truth in float64."""
 
-    def __init__(self, z: Float[Tensor, "n d"]) -> None:
-        items = Euclidean(z)
+    def __init__(self, z: Float[Tensor, "n d"], mean: Float[Tensor, " d"] | None = None) -> None:
+        items = Euclidean(z, mean)
         self.z, self.x, self.norms, self.mean = items.z, items.x, items.norms, items.mean
         self.centres: list[Tensor] = []
         self.block = self.z[:0]

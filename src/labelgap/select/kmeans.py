@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from labelgap.select.arrays import row_norms, views, wide, wide_mean
+from labelgap.select.arrays import row_norms, views, wide, wide_mean, wide_pieces
+from labelgap.select.distinct import distinct
 from labelgap.select.seeds import greedy_seeds
 from labelgap.select.top import check_budget
 
@@ -43,13 +44,39 @@ def kmeans(
     BudgetError: k exceeds the items, or is 0.
     """
     z = z.detach()
-    mean = wide_mean(z).to(z.dtype)
+    found = distinct(z)
+    if not found.copies:
+        return _lloyd(z, k, rng, None, steps, tolerance, trials)
+    check_budget(k, len(z), "items to cluster")
+    check_budget(1, k, "clusters")
+    rows, weights = z[found.rows.to(z.device)], found.counts.astype(np.float64)
+    inverse = torch.from_numpy(found.inverse).to(z.device)
+    if k >= len(rows):
+        return torch.cat([rows, rows[:1].expand(k - len(rows), -1)]), inverse, 0.0
+    centres, cluster, inertia = _lloyd(rows, k, rng, weights, steps, tolerance, trials)
+    return centres, cluster[inverse], inertia
+
+
+def _lloyd(
+    z: Float[Tensor, "n d"],
+    k: int,
+    rng: np.random.Generator,
+    weights: Float[np.ndarray, " n"] | None,
+    steps: int = 300,
+    tolerance: float = 1e-4,
+    trials: int | None = None,
+) -> tuple[Float[Tensor, "k d"], Int64[Tensor, " n"], float]:
+    """`kmeans` of rows, each of which stands for as many items as its weight says."""
+    mass = None if weights is None else torch.from_numpy(weights).to(z.device, wide(z.device))
+    mean = _mean(z, mass).to(z.dtype)
     x = z - mean
     norms = row_norms(x)
-    enough = tolerance * float(norms.to(wide(x.device)).mean()) / z.shape[1]
-    centres = x[greedy_seeds(x, k, rng, trials)]
+    spread = norms.to(wide(x.device))
+    spread = spread.mean() if mass is None else (spread * mass).sum() / mass.sum()
+    enough = tolerance * float(spread) / z.shape[1]
+    centres = x[greedy_seeds(x, k, rng, trials, weights=weights)]
     cluster, distance = _assign(x, norms, centres)
-    sums = _Sums(x, k)
+    sums = _Sums(x, k, mass)
     for _ in range(steps):
         sums.update(cluster)
         moved = _centres(x, sums, distance, centres)
@@ -59,19 +86,37 @@ def kmeans(
         if shift <= enough or torch.equal(cluster, before):
             break
     inertia = 0.0
-    for part, c in zip(torch.split(x, _ROWS), torch.split(cluster, _ROWS), strict=True):
-        inertia += float((part - centres[c]).to(wide(z.device)).square().sum())
+    for i in range(0, len(x), _ROWS):
+        gap = (x[i : i + _ROWS] - centres[cluster[i : i + _ROWS]]).to(wide(z.device)).square()
+        inertia += float(gap.sum() if mass is None else gap.sum(1) @ mass[i : i + _ROWS])
     return centres + mean, cluster, inertia
 
 
+def _mean(z: Float[Tensor, "n d"], mass: Float[Tensor, " n"] | None) -> Float[Tensor, " d"]:
+    if mass is None:
+        return wide_mean(z)
+    total = torch.zeros(z.shape[1], dtype=mass.dtype, device=z.device)
+    for start, part in wide_pieces(z):
+        total += mass[start : start + len(part)] @ part
+    return total / mass.sum()
+
+
 def representatives(
-    z: Float[Tensor, "n d"], k: int, rng: np.random.Generator
+    z: Float[Tensor, "n d"],
+    k: int,
+    rng: np.random.Generator,
+    weights: Float[np.ndarray, " n"] | None = None,
 ) -> Int64[Tensor, " k"]:
     """k distinct positions: the item nearest to each of k centres (paper, section 2.4).
 
     Where two centres share a nearest item the closer centre keeps it, and the other takes the
-    nearest item that is still free. So duplicates, ties, k = n and fewer distinct items than k
-    all give exactly k items.
+    nearest item that is still free. So ties and k = n give exactly k items. Copies count in the
+    centres, and none of them is taken twice while items that differ are left; then the rest is
+    drawn uniformly.
+
+    Parameters
+    ----------
+    weights: how many items each row stands for; None means one.
 
     Raises
     ------
@@ -80,7 +125,27 @@ def representatives(
     check_budget(k, len(z))
     if k == 0 or k == len(z):
         return torch.arange(k, device=z.device)
-    centres, _, _ = kmeans(z, k, rng)
+    found = distinct(z)
+    if not found.copies:
+        return _nearest(z, k, rng, weights)
+    mass = found.counts if weights is None else np.bincount(found.inverse, weights)
+    rows = z[found.rows.to(z.device)]
+    few = _nearest(rows, min(k, len(rows)), rng, mass.astype(np.float64)).cpu().numpy()
+    more = rng.choice(found.others(), k - len(few), replace=False) if k > len(few) else few[:0]
+    return torch.from_numpy(np.concatenate([found.first[few], more])).to(z.device)
+
+
+def _nearest(
+    z: Float[Tensor, "n d"],
+    k: int,
+    rng: np.random.Generator,
+    weights: Float[np.ndarray, " n"] | None,
+) -> Int64[Tensor, " k"]:
+    """`representatives` of rows that differ."""
+    if k == len(z):
+        return torch.arange(k, device=z.device)
+    found = kmeans(z, k, rng) if weights is None else _lloyd(z.detach(), k, rng, weights)
+    centres = found[0]
     mean = wide_mean(z).to(z.dtype)
     x, c = z.detach() - mean, centres - mean
     item, distance = _assign(c, row_norms(c), x)
@@ -121,25 +186,30 @@ class _Sums:
     After the first steps few rows change their cluster, and only these are moved.
     """
 
-    def __init__(self, x: Float[Tensor, "n d"], k: int) -> None:
-        self.x = x
+    def __init__(
+        self, x: Float[Tensor, "n d"], k: int, mass: Float[Tensor, " n"] | None = None
+    ) -> None:
+        self.x, self.mass = x, mass
         self.sums = torch.zeros(k, x.shape[1], dtype=wide(x.device), device=x.device)
-        self.counts = torch.zeros(k, dtype=torch.int64, device=x.device)
+        kind = torch.int64 if mass is None else mass.dtype
+        self.counts = torch.zeros(k, dtype=kind, device=x.device)
         self.cluster = torch.full((len(x),), -1, dtype=torch.int64, device=x.device)
 
     def update(self, cluster: Int64[Tensor, " n"]) -> None:
         moved = torch.nonzero(cluster != self.cluster).squeeze(1)
         for rows in torch.split(moved, _ROWS):
             part = self.x[rows].to(self.sums.dtype)
-            self._add(part, cluster[rows], 1)
+            number = torch.ones_like(rows) if self.mass is None else self.mass[rows]
+            part = part if self.mass is None else part * number[:, None]
+            self._add(part, number, cluster[rows], 1)
             left = self.cluster[rows]
             if bool((left >= 0).all()):  # all of them, but for the first time
-                self._add(part, left, -1)
+                self._add(part, number, left, -1)
         self.cluster = cluster
 
-    def _add(self, part: Tensor, cluster: Tensor, sign: int) -> None:
+    def _add(self, part: Tensor, number: Tensor, cluster: Tensor, sign: int) -> None:
         self.sums.index_add_(0, cluster, part, alpha=sign)
-        self.counts.index_add_(0, cluster, torch.full_like(cluster, sign))
+        self.counts.index_add_(0, cluster, number, alpha=sign)
 
 
 def _centres(x: Tensor, sums: _Sums, distance: Tensor, old: Tensor) -> Tensor:

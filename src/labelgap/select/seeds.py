@@ -28,6 +28,7 @@ def greedy_seeds(
     rng: np.random.Generator,
     trials: int | None = None,
     block: int = 48,
+    weights: Float[np.ndarray, " n"] | None = None,
 ) -> Int64[Tensor, " k"]:
     """k distinct positions to start k-means from.
 
@@ -37,6 +38,7 @@ def greedy_seeds(
         None is 2 + log k (Arthur and Vassilvitskii 2007, section 5; scikit-learn's default).
         The last pick of a block may have fewer.
     block: picks per product, roughly; changes speed only.
+    weights: how many items each row stands for; None means one.
 
     Distances are those of float32 products: good to 1e-6 of the squared norms, which is enough
     to start from. Items that coincide with all seeds' are drawn uniformly at the end.
@@ -50,11 +52,17 @@ def greedy_seeds(
     trials = 2 + int(math.log(k)) if trials is None else trials
     items = Euclidean(z)
     size = max(trials, min(block * trials, _HELD // len(z)))
-    picks = [int(rng.integers(len(z)))]
+    mass = None
+    if weights is None:
+        picks = [int(rng.integers(len(z)))]
+    else:
+        drawn = rng.random() * weights.sum()
+        picks = [int(np.searchsorted(weights.cumsum(), drawn, side="right"))]
+        _, (mass,) = views(torch.from_numpy(weights).to(items.norms))
     _, (d2,) = views(items.nearest(torch.tensor(picks, device=z.device)))
     d2[picks] = 0
     while len(picks) < k:
-        proposals = propose(torch.as_tensor(d2), size, rng)
+        proposals = propose(torch.as_tensor(d2), size, rng, weights)
         if proposals is None:
             break
         xp, (far, x, norms) = views(items.x[proposals], items.x, items.norms)
@@ -75,7 +83,7 @@ def greedy_seeds(
             if not trial:
                 break
             lowered = xp.minimum(columns[trial], d2)
-            best = int(lowered.sum(1).argmin())
+            best = int((lowered.sum(1) if mass is None else lowered @ mass).argmin())
             d2 = lowered[best].clip(0)
             picks.append(at[trial[best]])
             d2[picks[-1]] = 0

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from labelgap.core.errors import BudgetError, NumericalError
 from labelgap.select.arrays import wide
+from labelgap.select.distinct import Distinct
 
 
 def check_finite(scores: dict[str, Float[Tensor, " n"]]) -> None:
@@ -54,6 +55,27 @@ def top(scores: Float[Tensor, " n"], n: int, ties: Float[np.ndarray, " n"]) -> I
     value = scores[rivals].detach().cpu().numpy()
     order = best_first(value, ties[rivals.cpu().numpy()])[:n]
     return rivals[torch.from_numpy(order).to(rivals.device)]
+
+
+def top_differing(
+    scores: Float[Tensor, " n"],
+    n: int,
+    ties: Float[np.ndarray, " n"],
+    found: Distinct | None,
+) -> Int64[Tensor, " b"]:
+    """`top`, but of each row's copies one alone as long as other rows are left.
+
+    found: which items are copies; None or no copies at all is plain `top`.
+    """
+    if found is None or not found.copies or n == 0:
+        return top(scores, n, ties)
+    check_finite({"score": scores})
+    check_budget(n, len(scores))
+    order = best_first(scores.detach().cpu().numpy(), ties)
+    leads = np.zeros(len(order), dtype=bool)
+    leads[np.unique(found.inverse[order], return_index=True)[1]] = True
+    chosen = np.concatenate([order[leads], order[~leads]])[:n]
+    return torch.from_numpy(chosen).to(scores.device)
 
 
 def standardise(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:

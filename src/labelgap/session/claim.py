@@ -143,7 +143,10 @@ def read_config(folder: Path) -> RunConfig:
     file = folder / CONFIG
     if not file.exists():
         raise FolderError(f"{folder} is no run of labelgap: {CONFIG} is missing.")
-    config = build(RunConfig, read_json(file)["config"], str(file))
+    facts = read_json(file)
+    if "config" not in facts:
+        raise FolderError(f"{folder} is no run of labelgap: {CONFIG} holds no configuration.")
+    config = build(RunConfig, facts["config"], str(file))
     refuse_moved(config.model_dump(), str(folder))
     return config
 
@@ -151,7 +154,9 @@ def read_config(folder: Path) -> RunConfig:
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON file of a run's folder; FolderError if it is damaged."""
     try:
-        content: dict[str, Any] = json.loads(file.read_text())
+        content = json.loads(file.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("it holds no table of keys")
     except (OSError, ValueError) as error:
         not_the_disk(error, file)
         raise FolderError(

@@ -12,7 +12,7 @@ from typing import Any
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.objective import Objective
 from labelgap.axes.registry import lookup, options, tables_of, with_preset
-from labelgap.core.config import TABLES, RunConfig, Settings, build, describe
+from labelgap.core.config import TABLES, RunConfig, Settings, build, describe, nearest_key
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import check_method_pair, check_network
 from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
@@ -46,10 +46,24 @@ PRESETS: dict[str, Tree] = {
         "training": {"epochs": 200},
         "loop": {"initial": 1000, "budget": 1000, "rounds": 9, "pool_subset": 10_000},
     },
+    # What published comparisons on frozen features train: one linear layer, few labels at a time.
+    # Start and budget are about one label a class: set them for other data sets than those below.
+    "linear-probe": {
+        "network": {"freeze": True, "adapter": 0},
+        "training": {
+            "epochs": 200,
+            "batch_size": 64,
+            "lr": 0.01,
+            "nesterov": True,
+            "schedule": "cosine",
+        },
+        "loop": {"initial": 10, "budget": 10, "rounds": 20},
+    },
 }
 
 PER_DATA_SET: dict[tuple[str, str], Tree] = {
     ("paper", "cifar100"): {"loop": {"initial": 2000, "budget": 2000}},
+    ("linear-probe", "cifar100"): {"loop": {"initial": 100, "budget": 100}},
 }
 
 
@@ -93,7 +107,7 @@ def resolve(
     known = set(RunConfig.model_fields) - {"preset"}
     for key in values:
         if key not in known:
-            raise UnknownName("key", key, known, where)
+            raise UnknownName("key", key, known, where, nearest_key(key, RunConfig))
     for part in _PARTS:
         if not isinstance(values.get(part, {}), Mapping):
             raise ConfigError(

@@ -9,14 +9,13 @@ from typing import Any, SupportsIndex
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from labelgap.axes import check_pair
 from labelgap.axes.acquisition import check_query
 from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine
-from labelgap.core.errors import BudgetError, ConfigError, LabelgapError
+from labelgap.core.errors import ConfigError
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids, Metrics, Progress, Query
 from labelgap.data.types import Task
@@ -32,11 +31,12 @@ from labelgap.session.arguments import (
     whole_budget,
 )
 from labelgap.session.claim import read_config
-from labelgap.session.looking import look, provided
+from labelgap.session.looking import look
 from labelgap.session.own_data import claimed
 from labelgap.session.pool import Pool
 from labelgap.session.predicting import evaluated, probabilities
 from labelgap.session.presets import pair_of
+from labelgap.session.refused import refuse_pair, too_few
 from labelgap.session.trained import Trained
 from labelgap.session.weights import ids_hash
 
@@ -91,13 +91,7 @@ class Session:
         self.judge: Callable[[Ids], float] | None = None  # a benchmark's upper line has one
         self.streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
-        check_pair(self.objective, self.acquisition, provided(self.config, task))
-        if self.objective.needs_images and not task.train.is_images:
-            raise LabelgapError(
-                f"Objective {self.config.objective_name!r} needs images; {task.name!r} has "
-                "vectors.",
-                "Use another objective, or a network on images.",
-            )
+        refuse_pair(self.objective, self.acquisition, self.config, task)
         if self.folder is not None and ledger is None:
             task = claimed(self.folder, self.config, self.machine, task, extend)
         elif extend:
@@ -243,11 +237,7 @@ class Session:
         round = self.next_round
         supply = len(self.candidate_ids(round))
         if missing > supply:
-            raise BudgetError(
-                f"{missing} items asked for in round {round}, {supply} candidates left "
-                f"of {len(self.task.pool)} in the pool.",
-                "Lower `--budget`, `--rounds` or `--initial`, or raise `--pool-subset`.",
-            )
+            raise too_few(missing, round, supply, len(self.task.pool))
         if first:
             query = Query(self.pool.initial(missing))
         else:

@@ -45,9 +45,14 @@ def named_entry(entry: Any, kind: str, keys: Sequence[str]) -> Tree:
     return entry
 
 
-def arms_of(tree: Tree) -> Iterator[tuple[str, Tree]]:
-    """(name, values for `resolve`) of every arm, in order; names are distinct."""
-    made = [_arm(entry) for entry in list_at(tree, "methods", [])] if "methods" in tree else []
+def arms_of(tree: Tree, folder: Path | None = None) -> Iterator[tuple[str, Tree]]:
+    """(name, values for `resolve`) of every arm, in order; names are distinct.
+
+    folder: what paths of methods' files are relative to; None: the current one.
+    """
+    made = (
+        [_arm(entry, folder) for entry in list_at(tree, "methods", [])] if "methods" in tree else []
+    )
     listed = {name for name, _ in made}
     if "objectives" in tree or "acquisitions" in tree:
         # A method that is listed takes the place of the crossed pair of its name.
@@ -61,7 +66,7 @@ def arms_of(tree: Tree) -> Iterator[tuple[str, Tree]]:
     yield from made
 
 
-def _arm(entry: Any) -> tuple[str, Tree]:
+def _arm(entry: Any, folder: Path | None) -> tuple[str, Tree]:
     if isinstance(entry, str):
         if entry == UPPER:
             pair = {"objective_name": "cross-entropy", "acquisition_name": UPPER}
@@ -69,18 +74,26 @@ def _arm(entry: Any) -> tuple[str, Tree]:
         if "+" in entry and not entry.endswith(".py"):
             one, _, other = entry.partition("+")
             return entry, {"objective_name": one.strip(), "acquisition_name": other.strip()}
-        values = method_values(entry)
+        values = method_values(entry, folder)
         return str(values["method"]), values
     made = named_entry(entry, "method", _ARM_KEYS)
     values = {key: value for key, value in made.items() if key != "name"}
     for axis in ("objective", "acquisition"):
         as_table(values.get(axis, {}), f"{axis} of method {made['name']!r}")
-    return made["name"], {**values, **(method_values(made["method"]) if "method" in made else {})}
+    return made["name"], {
+        **values,
+        **(method_values(made["method"], folder) if "method" in made else {}),
+    }
 
 
-def method_values(name: str) -> Tree:
-    """A method by its name, or by a user's file, whose content is part of the cell's identity."""
-    return own.settings(Path(name).expanduser()) if name.endswith(".py") else {"method": name}
+def method_values(name: str, folder: Path | None = None) -> Tree:
+    """A method by its name, or by a user's file, whose content is part of the cell's identity.
+
+    folder: what the file's path is relative to; None: the current one.
+    """
+    if not name.endswith(".py"):
+        return {"method": name}
+    return own.settings((folder or Path()) / Path(name).expanduser())
 
 
 def _crossed(tree: Tree) -> list[tuple[str, Tree]]:

@@ -21,7 +21,7 @@ imbalance, another budget). A grid's file:
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,8 @@ class Source:
 
     where: str
     text: str = field(default="", repr=False)
+    folder: Path | None = None
+    """What paths of methods' files in it are relative to; None: the current folder."""
 
     def at(self, *tokens: str) -> str:
         """ "grid.toml, line 7": where the last token found is, each sought from the one before."""
@@ -185,7 +187,7 @@ def file_grid(path: Path, overrides: Mapping[str, Any] | None = None) -> Grid:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The grid {path} cannot be read: {error}.", "Check the path.") from error
-    return grid_of(text, Source(str(path), text), path.stem, overrides)
+    return grid_of(text, Source(str(path), text, path.parent), path.stem, overrides)
 
 
 def grid_of(
@@ -196,6 +198,8 @@ def grid_of(
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source.where}: {error}.", "Correct the file.") from error
+    if "methods" in (overrides or {}):
+        source = replace(source, folder=None)  # a path of the command line
     for key, value in (overrides or {}).items():
         tree[key] = merge(tree.get(key, {}), value) if key == "settings" else value
     if any(key in (overrides or {}) for key in ("methods", "objectives", "acquisitions")):
@@ -223,7 +227,7 @@ def _cells(tree: Tree, source: Source) -> Iterator[Cell]:
     common = _settings(tree, "settings")
     datasets = [_data_set(entry) for entry in list_at(tree, "datasets", ["digits"])]
     variants = [_variant(entry) for entry in list_at(tree, "variants", [""])]
-    arms = list(arms_of(tree))
+    arms = list(arms_of(tree, source.folder))
     seen: dict[str, Cell] = {}
     for data, data_settings in datasets:
         for variant in variants:

@@ -21,6 +21,7 @@ from labelgap.bench.report.part import (
 from labelgap.bench.report.text import markdown
 from labelgap.core.errors import FolderError, InUse
 from labelgap.core.files import write_text
+from labelgap.data.progress import late_progress
 from labelgap.report import style as looks
 
 
@@ -40,14 +41,20 @@ def write_report(store: Store) -> Path:
     audit.require(collection.finished)
     _record(store, collection.finished)
     compared = compare.comparisons(collection.finished)
-    parts = [part_of(store, c) for c in compared]
+    with late_progress("Comparing", len(compared)) as advance:
+        parts = []
+        for one in compared:
+            parts.append(part_of(store, one))
+            advance(1)
     across = shown_across(compared)
     folder = store.root / "report"
     drawn = [*(s for part in parts for s in part.figures), *across]
     made = tables_of(collection, compared, parts)
-    for shown in drawn:
-        if not isinstance(shown.draw, Path):
-            looks.save(shown.draw, folder / f"{shown.name}.png")
+    with late_progress("Drawing", len(drawn)) as advance:
+        for shown in drawn:
+            if not isinstance(shown.draw, Path):
+                looks.save(shown.draw, folder / f"{shown.name}.png")
+            advance(1)
     for table in made:
         write_text(folder / f"{table.name}.csv", table.csv())
     _remove_former(folder, {shown.name for shown in drawn} | {table.name for table in made})

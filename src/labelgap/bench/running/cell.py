@@ -20,6 +20,7 @@ from labelgap.data.types import Task
 from labelgap.frozen.freeze import load_task_for
 from labelgap.loop import own
 from labelgap.loop import run as loop
+from labelgap.loop.early import refuse_early
 from labelgap.session.claim import DATA, prepare
 from labelgap.session.weights import CHECKPOINT, WEIGHTS
 
@@ -99,6 +100,7 @@ def task_of(
 ) -> Task:
     """The task of a cell before its simulations; packed data are memory maps, shared by workers."""
     task = loaded(config, root, source)
+    refuse_early(config, _developed(task, development))
     if config.network.freeze:
         # The preset decides how an embedding is learned.
         key = (task.fingerprint, config.network.model_dump_json(), config.preset)
@@ -106,10 +108,14 @@ def task_of(
             _frozen.clear()  # one data set's features at a time
             _frozen[key] = load_task_for(config, task, machine(device, config.precision))
         task = _frozen[key]
-    if development:
-        rng = Streams(DEVELOPMENT_SEED).numpy("development split")
-        task = simulate.development_split(task, development, rng)
-    return task
+    return _developed(task, development)
+
+
+def _developed(task: Task, development: int) -> Task:
+    if not development:
+        return task
+    rng = Streams(DEVELOPMENT_SEED).numpy("development split")
+    return simulate.development_split(task, development, rng)
 
 
 _frozen: dict[tuple[str, str, str], Task] = {}

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from labelgap.bench.grid.grid import Cell
 from labelgap.bench.running.cell import Job, attempt
+from labelgap.core import interrupts
 from labelgap.core.disk import told
 
 
@@ -90,7 +91,8 @@ class _Worker:
         self.process: BaseProcess = context.Process(
             target=_serve, args=(other, str(log), os.getpid()), daemon=True
         )
-        self.process.start()
+        with interrupts.withheld():
+            self.process.start()
         other.close()
         self.job: Job | None = None
         self.alive = True

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from labelgap.axes.acquisition import Acquisition
@@ -15,6 +16,7 @@ from labelgap.gap.mixture import Mixture
 from labelgap.methods.daal.fit import fit_critic
 from labelgap.methods.daal.settings import MOVED, OURS, TUNED, CriticSettings, MixtureSettings
 from labelgap.select.balance import balanced_candidates
+from labelgap.select.distinct import Distinct, distinct
 from labelgap.select.kmeans import representatives
 from labelgap.select.scores import entropy
 from labelgap.select.top import check_budget, check_finite, ranks, standardise, top
@@ -87,21 +89,17 @@ class DaalAcquisition(Acquisition):
             return Query(view.candidate_ids[:0])
         parts = self.parts(view)
         score = self.combine(parts) if parts else torch.zeros(size)
-        pseudo = view.pseudo_labels
-        wanted = max(n, min(round(o.candidates * n), round(o.share * size)))
-        if o.balance:
-            subset = balanced_candidates(score, pseudo, view.num_classes, wanted, view.ties())
-        else:
-            subset = top(score, wanted, view.ties())
+        pseudo, ties = view.pseudo_labels, view.ties()
+        copies = distinct(view.candidates("features"), ties=ties)
+        few, size = min(n, len(copies)), len(copies)
+        wanted = max(few, min(round(o.candidates * few), round(o.share * size)))
+        subset = self._best(view, score, pseudo, wanted if o.kmeans else few, copies)
         if o.kmeans:
-            z = view.candidates("features")[subset]
-            subset = subset[representatives(z, n, view.rng("k-means"))]
-        elif o.balance:
-            subset = balanced_candidates(score, pseudo, view.num_classes, n, view.ties())
-        else:
-            subset = top(score, n, view.ties())
-        subset = subset[torch.argsort(score[subset], descending=True, stable=True)]
-        rows = subset.numpy()
+            z, rng = view.candidates("features")[copies.rows[subset]], view.rng("k-means")
+            weights = copies.counts[subset.numpy()].astype("float64") if copies.copies else None
+            subset = subset[representatives(z, few, rng, weights)]
+        order = torch.argsort(score[copies.rows[subset]], descending=True, stable=True)
+        rows = copies.filled(subset[order].numpy(), n, ties)
         return Query(
             view.candidate_ids[rows],
             score[rows].double().numpy(),
@@ -109,6 +107,15 @@ class DaalAcquisition(Acquisition):
             pseudo[rows].numpy(),
             {"candidate_set": wanted, "candidate_share": wanted / size},
         )
+
+    def _best(
+        self, view: "PoolView", score: Tensor, pseudo: Tensor, number: int, copies: Distinct
+    ) -> Int64[Tensor, " m"]:
+        """The best of the rows that differ, the same number of each pseudo-label where balanced."""
+        of, ties = score[copies.rows], view.ties()[copies.first]
+        if self.options.balance:
+            return balanced_candidates(of, pseudo[copies.rows], view.num_classes, number, ties)
+        return top(of, number, ties)
 
     def parts(self, view: "PoolView") -> dict[str, Tensor]:
         """The raw terms of the score over all candidates, finite or refused by name."""

@@ -28,6 +28,19 @@ def holdout_draws(project: Project, n: int) -> Float[np.ndarray, " n"]:
     return Streams(project.settings.seed).ties(ids, "held-out reserve")
 
 
+def reserve_of(draws: Float[np.ndarray, " n"], ids: Ids, share: float) -> Ids:
+    """Which of some items are the reserve, in the order of their draws: those with a draw below
+    the share.
+
+    Of few items chance may draw most: at most half are taken, and none of fewer than four, since
+    there must be something to learn from, and the accuracy on one image says nothing.
+    """
+    drawn = ids[draws[ids] < share]
+    most = len(ids) // 2 if len(ids) >= 4 else 0
+    taken: Ids = drawn[np.argsort(draws[drawn], kind="stable")][:most]
+    return taken
+
+
 def hold_out_imported(project: Project, ids: Collection[int]) -> int:
     """Hold out the reserve's share of the labels of these items; returns how many are new.
 
@@ -36,6 +49,10 @@ def hold_out_imported(project: Project, ids: Collection[int]) -> int:
     """
     draws = holdout_draws(project, project.items.count())
     ledger, share = project.ledger, project.settings.holdout
-    new = [i for i in ledger.labelled_ids("train").tolist() if i in ids and draws[i] < share]
+    labelled = np.array(
+        [i for i in ledger.labelled_ids("all").tolist() if i in ids], dtype=np.int64
+    )
+    training = set(ledger.labelled_ids("train").tolist())
+    new = [i for i in reserve_of(draws, labelled, share).tolist() if i in training]
     ledger.hold_out(new)
     return len(new)

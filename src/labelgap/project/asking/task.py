@@ -24,7 +24,10 @@ def image_task(project: Project, hashes: list[str]) -> tuple[Task, int]:
     inputs = project.pixels.open(n)
     rows, mean, std = _statistics(project, inputs)
     side = project.settings.image_size
-    digest = config_hash({"items": hashes, "side": side, "classes": classes})
+    facts: dict[str, Any] = {"items": hashes, "side": side, "classes": classes}
+    if project.settings.scales:
+        facts["scales"] = project.settings.scales
+    digest = config_hash(facts)
     empty = Split(np.empty((0, *inputs.shape[1:]), np.uint8), np.empty(0, np.int64))
     task = Task(
         project.root.name,

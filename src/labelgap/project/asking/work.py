@@ -22,13 +22,14 @@ from labelgap.project.asking.cold import thumbnails, typical
 from labelgap.project.asking.explain import why
 from labelgap.project.asking.ready import need_images, need_labels, untrained
 from labelgap.project.asking.regions import uncovered
-from labelgap.project.asking.reserve import holdout_draws, interleave
+from labelgap.project.asking.reserve import holdout_draws, interleave, reserve_of
 from labelgap.project.asking.task import BLOCK, frozen_task, image_task, with_pool
 from labelgap.project.asking.work_notes import WHY
 from labelgap.project.keep.settings import DEFAULT_BACKBONE, ProjectSettings
 from labelgap.project.keep.store import Project
 from labelgap.project.quality.quality import TRAINED, last_training
 from labelgap.session.presets import merge, resolve
+from labelgap.session.refused import refuse_task
 from labelgap.session.session import Session
 from labelgap.session.weights import ids_hash
 
@@ -104,10 +105,11 @@ class Work:
         self.present: Ids = np.array(here, dtype=np.int64)
         images, self.statistics_rows = image_task(project, [i.sha256 for i in items])
         draws = holdout_draws(project, len(items))
-        self.reserve: Ids = np.flatnonzero(draws < project.settings.holdout).astype(np.int64)
-        self.reserve = self.reserve[np.argsort(draws[self.reserve], kind="stable")]
+        everything: Ids = np.arange(len(items), dtype=np.int64)
+        self.reserve = reserve_of(draws, everything, project.settings.holdout)
         pool = np.setdiff1d(self.present, self.reserve)
         self.images = with_pool(images, pool)
+        refuse_task(self.config, self.images)  # before features are computed
         task = frozen_task(project, self.config, self.images, self.machine, progress)
         self.session = Session(
             task,

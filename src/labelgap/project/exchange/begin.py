@@ -11,6 +11,7 @@ from labelgap.core.errors import ConfigError, DataError, FolderError, UnknownNam
 from labelgap.core.names import TIMM, check_method, check_network
 from labelgap.data.labels import SHOWN, listed
 from labelgap.data.left_out import summary
+from labelgap.data.scales import RULES
 from labelgap.project.exchange.exchange import Imported, store_labels
 from labelgap.project.images import sources
 from labelgap.project.images.found import SUFFIXES, Found, Kind, Unreadable, kind_of
@@ -67,12 +68,16 @@ def begin(
     if not root.is_dir():
         raise FolderError(f"{root} is not a folder.", "Give the folder that has the images.")
     _check_settings(settings)
+    asked_for = settings.keys()
+    settings = {"scaling": "auto", **settings}
     listed = manifest_in(root, manifest) if manifest else None
     kind: Kind = "manifest" if listed else kind_of(root)
     places = sources.look(root, kind, root / listed if listed else None)
     found = places.found
     if not found:
         beside = "".join(f" {line[0].upper()}{line[1:]}." for line in summary(places.left_out))
+        if listed:
+            raise DataError(f"{root / listed} has no rows.", "List the images in it.")
         raise DataError(
             f"{root} has no images ({', '.join(sorted(s[1:] for s in SUFFIXES))}).{beside}",
             "Put images into it, or give another folder.",
@@ -102,7 +107,7 @@ def begin(
 
         load_backbone(configuration(made, root.name).network)
     asked = {"manifest": manifest, "folder_labels": folder_labels, "image_size": image_size}
-    given = settings.keys() | {key for key, value in asked.items() if value is not None}
+    given = asked_for | {key for key, value in asked.items() if value is not None}
     project = Project.create(root, made, given)
     try:
         if (project.settings.source, project.settings.manifest) != (kind, listed):
@@ -128,12 +133,15 @@ def _refuse_unknown(found: Sequence[Found], names: Sequence[str]) -> None:
 def _refuse_splits(root: Path, names: Sequence[str]) -> None:
     """Raises `ConfigError` where all sub-folders are the parts of a data set, and no classes."""
     if names and all(name.lower() in _SPLITS for name in names):
-        one = next((name for name in names if name.lower() in _TRAINING), names[0])
+        one = next((name for name in names if name.lower() in _TRAINING), None)
+        command = "`labelgap init FOLDER`"
+        if one is not None:
+            command = f"`labelgap init {shlex.quote(str(root / one))}`"
         raise ConfigError(
             f"The sub-folders {', '.join(names)} of {root} are named as the splits of a data set, "
             "not as classes.",
-            f"Give the folder of one split (`labelgap init {shlex.quote(str(root / one))}`), "
-            "or name the classes: --classes a,b,c.",
+            f"Give the folder whose images are to be labelled ({command}), or name the classes: "
+            "--classes a,b,c.",
         )
 
 
@@ -147,6 +155,8 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
     named = config.get("network")
     named = named if isinstance(named, Mapping) else {}
     check_method(method)
+    if (rule := settings.get("scaling", "auto")) not in RULES:
+        raise UnknownName("rule", str(rule), RULES, "--scaling")
     name = str(named.get("name") or network or "auto")
     check_network(name)
     if name == "embedding" and not named.get("freeze"):

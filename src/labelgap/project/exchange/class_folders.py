@@ -115,7 +115,7 @@ def image_bytes(project: Project, item: Item, for_training: bool = True) -> tupl
     if not for_training or kind in _READ:
         return data, kind, False
     sink = BytesIO()
-    image = picture_apart(data, _WHOLE)
+    image = picture_apart(data, _WHOLE, project.pixels.scales)
     if kind in (".gif", ".ppm"):
         image.save(sink, "PNG")
         return sink.getvalue(), ".png", True

@@ -12,10 +12,12 @@ from jaxtyping import Float
 from labelgap.core.errors import DataError, FolderError
 from labelgap.data.left_out import LeftOut
 from labelgap.data.progress import late_progress
+from labelgap.data.scales import Scales
 from labelgap.project.exchange.model import Classifier
 from labelgap.project.exchange.outputs import table_format
 from labelgap.project.images.found import Found, left_out, walk_folder
 from labelgap.project.images.ingest import _Read, _read_all
+from labelgap.project.images.pixels import Pixels
 from labelgap.project.images.readers import Reader
 from labelgap.project.images.tables import Row, write_table
 
@@ -59,7 +61,10 @@ def predict_folder(
     report, classes = Applied(beside=left_out(folder)), facts["classes"]
     model = model.to(device).eval()
     rows: list[Row] = []
-    for block in _batches(found, folder, int(facts["side"]), report):
+    ranges = facts.get("scales", {}).items()
+    scales = Scales({kind: (float(low), float(high)) for kind, (low, high) in ranges})
+    square = Pixels(Path(), int(facts["side"]), scales)  # how images are packed; no file
+    for block in _batches(found, folder, square, report):
         images = np.stack([read.what.pixels for read in block if read.what.pixels is not None])
         with torch.inference_mode():
             p = model(torch.from_numpy(images).to(device)).cpu().numpy()
@@ -83,11 +88,13 @@ def _row(read: _Read, p: Float[np.ndarray, " k"], classes: list[str], probabilit
     return row
 
 
-def _batches(found: list[Found], folder: Path, side: int, report: Applied) -> Iterator[list[_Read]]:
+def _batches(
+    found: list[Found], folder: Path, square: Pixels, report: Applied
+) -> Iterator[list[_Read]]:
     """Images that could be read, some at a time; the others go into the report."""
     block: list[_Read] = []
     with late_progress("Predicting", len(found)) as advance:
-        for read in _read_all(found, Reader(folder), frozenset(), side):
+        for read in _read_all(found, Reader(folder), frozenset(), square):
             advance(1)
             if read.what.pixels is None:
                 report.unreadable.append((read.found.path, read.what.reason, read.what.detail))

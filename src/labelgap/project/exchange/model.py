@@ -114,6 +114,7 @@ def facts_of(work: Work, model: Classifier) -> dict[str, Any]:
     return {
         "classes": list(work.project.classes),
         "side": work.project.settings.image_size,
+        "scales": work.project.settings.scales,
         "input": "uint8 [n, side, side, 3], RGB, shorter side resized, centre cropped",
         "output": "probabilities [n, classes]",
         "input_shape": list(work.session.task.input_shape),

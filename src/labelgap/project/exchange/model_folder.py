@@ -23,13 +23,16 @@ import numpy as np
 import torch
 
 from labelgap.data.images import decode
+from labelgap.data.scales import Scales
 from labelgap.project.exchange.model import load
 
 model, facts = load(Path(__file__).parent)
+# What the values of 16-bit and float images became: the same as in training.
+scales = Scales({kind: (low, high) for kind, (low, high) in facts["scales"].items()})
 
 
 def predict(paths):
-    images = [decode((str(p), Path(p).read_bytes()), 3, None, facts["side"]) for p in paths]
+    images = [decode((str(p), Path(p).read_bytes()), 3, None, facts["side"], scales) for p in paths]
     with torch.inference_mode():
         probabilities = model(torch.from_numpy(np.stack(images))).numpy()
     return [facts["classes"][k] for k in probabilities.argmax(1)], probabilities

@@ -11,7 +11,7 @@ import torch
 
 from labelgap.project.exchange.model import Classifier
 
-KEPT = ("classes", "side", "input", "output")
+KEPT = ("classes", "side", "scales", "input", "output")
 """Facts that the file carries as its metadata, each as JSON."""
 
 

@@ -17,7 +17,8 @@ def original(project: Project, item: Item, longest: int) -> Image.Image | None:
     """
     try:
         data = project.reader.read(item.path)
-        return picture_apart(data, longest) if item.has_content(data) else None
+        same = item.has_content(data)
+        return picture_apart(data, longest, project.pixels.scales) if same else None
     except (Unreadable, DataError):
         return None
 

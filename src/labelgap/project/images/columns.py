@@ -43,6 +43,8 @@ def image_column(file: Path, columns: Iterable[str]) -> str | None:
             raise _undecided(file, "name images", found, "path")
     if hash_column(columns) is not None:
         return None
+    if not columns:
+        raise DataError(f"{file} has no rows.", "Give a table that lists images.")
     raise DataError(
         f"{file}: no column names images (found: {_shown(columns)}; expected: {EXPECTED}).",
         "Name the one to use 'path'.",

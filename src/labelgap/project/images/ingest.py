@@ -23,6 +23,8 @@ from labelgap.project.images.pixels import CHANNELS, Pixels
 from labelgap.project.images.readers import Reader
 
 _CHUNK = 64  # images between two commits
+DARK = 16
+"""The brightest value of an image that people see as black: 12 bits in 16 make 15."""
 
 _NOTHING = Seen()
 
@@ -43,6 +45,8 @@ class Report:
     vanished: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     """Files with other contents than before, which no file has now; labels are kept."""
+    dark: list[str] = field(default_factory=list)
+    """Of those added, the ones that are black, or nearly."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def ingest(
     hashes = items.known_hashes()
     pixels.trim(items.count())
     known = frozenset(digest for digest, item in hashes.items() if item not in lost)
-    for block in _blocks(_read_all(fresh, reader, known, pixels.side)):
+    for block in _blocks(_read_all(fresh, reader, known, pixels)):
         new: list[UInt8[np.ndarray, "h w c"]] = []
         again: dict[int, UInt8[np.ndarray, "h w c"]] = {}
         files: list[File] = []
@@ -93,6 +97,8 @@ def ingest(
                     item = hashes[read.sha256] = len(hashes)
                     new.append(read.what.pixels)
                     added.append(read)
+                    if read.what.pixels.max() <= DARK:
+                        report.dark.append(read.found.path)
                 elif item in lost and read.what.pixels is not None:
                     again[item] = read.what.pixels
                 # Against files that have the contents now: one that moved is no duplicate of
@@ -163,7 +169,7 @@ def _blocks(reads: Iterable[_Read]) -> Iterator[list[_Read]]:
 
 
 def _read_all(
-    found: list[Found], reader: Reader, known: frozenset[str], side: int
+    found: list[Found], reader: Reader, known: frozenset[str], pixels: Pixels
 ) -> Iterator[_Read]:
     """In the order of the places; a bounded number is in memory."""
     workers = os.cpu_count() or 1
@@ -172,7 +178,7 @@ def _read_all(
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         try:
             for place in stream:
-                running.append(pool.submit(_read, place, reader, known, side))
+                running.append(pool.submit(_read, place, reader, known, pixels))
                 if len(running) >= 8 * workers:
                     yield running.popleft().result()
             while running:
@@ -186,7 +192,7 @@ def _read_all(
     shared().rest()
 
 
-def _read(place: Found, reader: Reader, known: frozenset[str], side: int) -> _Read:
+def _read(place: Found, reader: Reader, known: frozenset[str], pixels: Pixels) -> _Read:
     if place.refused:
         return _Read(place, what=Seen(reason=place.refused))
     try:
@@ -196,5 +202,5 @@ def _read(place: Found, reader: Reader, known: frozenset[str], side: int) -> _Re
     digest = hashlib.sha256(data).hexdigest()
     if digest in known:
         return _Read(place, digest)
-    what = look(place.path, data, CHANNELS, side)
+    what = look(place.path, data, CHANNELS, pixels.side, pixels.scales)
     return _Read(place, digest, what)

@@ -156,16 +156,21 @@ class Items:
 
     # ------------------------------------------------------------------------------- reading
 
+    def _read(self, question: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """All rows of an answer; what SQLite or the disk refuses is named."""
+        with named_errors(self.file, "read"):
+            return self._database.execute(question, values).fetchall()
+
     def count(self) -> int:
-        return int(self._database.execute("SELECT count(*) FROM items").fetchone()[0])
+        return int(self._read("SELECT count(*) FROM items")[0][0])
 
     def known_hashes(self) -> dict[str, int]:
-        return dict(self._database.execute("SELECT sha256, id FROM items"))
+        return dict(self._read("SELECT sha256, id FROM items"))
 
     def files(self, status: Status | None = None) -> list[File]:
         """Every file ever seen, by path; or those of one status."""
         where, values = ("WHERE status = ?", (status,)) if status else ("", ())
-        rows = self._database.execute(
+        rows = self._read(
             "SELECT path, status, item, reason, detail, size, mtime_ns FROM files"
             f" {where} ORDER BY path",
             values,
@@ -174,7 +179,7 @@ class Items:
 
     def paths(self) -> dict[str, int]:
         """Path -> item, of all files that are an item or were one when they went."""
-        rows = self._database.execute("SELECT path, item FROM files WHERE item IS NOT NULL")
+        rows = self._read("SELECT path, item FROM files WHERE item IS NOT NULL")
         return {str(path): int(item) for path, item in rows}
 
     def replaced(self) -> set[int]:
@@ -189,22 +194,20 @@ class Items:
 
     def get(self, id: int) -> Item:
         """One item. Raises `DataError` for an id that no item has."""
-        row = None
+        rows = []
         if 0 <= id < 1 << 62:  # SQLite's integers end soon after
-            row = self._database.execute(
-                "SELECT id, sha256, width, height FROM items WHERE id = ?", (id,)
-            ).fetchone()
-        if row is None:
+            rows = self._read("SELECT id, sha256, width, height FROM items WHERE id = ?", (id,))
+        if not rows:
             raise DataError(f"There is no item {id}.", f"Ids are 0 … {self.count() - 1}.")
-        return _item(row, self._place(id))
+        return _item(rows[0], self._place(id))
 
     def _place(self, id: int) -> tuple[str, bool]:
-        row = self._database.execute(
+        rows = self._read(
             "SELECT path, status FROM files WHERE item = ?"
             " ORDER BY status = 'ok' DESC, path LIMIT 1",
             (id,),
-        ).fetchone()
-        return (self._former().get(id, ""), False) if row is None else (row[0], row[1] == "ok")
+        )
+        return (rows[0][0], rows[0][1] == "ok") if rows else (self._former().get(id, ""), False)
 
     def _former(self) -> dict[int, str]:
         """Item -> its last path that has other contents now."""
@@ -216,10 +219,9 @@ class Items:
 
     def _rows(self, table: str, columns: str) -> list[Any]:
         # A project that was only read since it was made by an older version has no such table.
-        known = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,))
-        if known.fetchone() is None:
+        if not self._read("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)):
             return []
-        return self._database.execute(f"SELECT {columns} FROM {table}").fetchall()
+        return self._read(f"SELECT {columns} FROM {table}")
 
     def all(self) -> list[Item]:
         """All items by id, each with its path."""
@@ -230,7 +232,7 @@ class Items:
                 if file.item not in places or (present and not places[file.item][1]):
                     places[file.item] = (file.path, present)
         former = self._former()
-        rows = self._database.execute("SELECT id, sha256, width, height FROM items ORDER BY id")
+        rows = self._read("SELECT id, sha256, width, height FROM items ORDER BY id")
         return [_item(r, places.get(r[0]) or (former.get(r[0], ""), False)) for r in rows]
 
     def check(self) -> str:

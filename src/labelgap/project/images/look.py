@@ -11,6 +11,7 @@ from labelgap.core.errors import DataError
 from labelgap.data.decoders import Lost, shared
 from labelgap.data.heic import register_heic
 from labelgap.data.images import decode, said
+from labelgap.data.scales import ALONE, Scales
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF", "HEIF")
 """Raster formats that are opened, whatever a file's name says; no format that runs programs."""
@@ -28,21 +29,21 @@ class Seen:
     detail: str = ""
 
 
-def look(path: str, data: bytes, channels: int, side: int) -> Seen:
+def look(path: str, data: bytes, channels: int, side: int, scales: Scales) -> Seen:
     """Decode a file's bytes in a process of their own: whatever they do to the decoder is a
     reason. `path` names them. Raises `LabelgapError` where no process can be started."""
     try:
-        return shared().run(seen, path, data, channels, side)
+        return shared().run(seen, path, data, channels, side, scales)
     except Lost as error:
         reason = "too large" if "memory" in str(error) else "damaged"
         return Seen(reason=reason, detail=str(error))
 
 
-def seen(path: str, data: bytes, channels: int, side: int) -> Seen:
+def seen(path: str, data: bytes, channels: int, side: int, scales: Scales = ALONE) -> Seen:
     """The same in this process, which a decoder that crashes takes down."""
     try:
         width, height = sniff(data)
-        return Seen(width, height, decode((path, data), channels, None, side))
+        return Seen(width, height, decode((path, data), channels, None, side, scales))
     except Exception as error:  # noqa: BLE001  (decoders raise errors of every type)
         return Seen(reason=_reason(error), detail=_detail(error))
 
@@ -79,6 +80,8 @@ def _reason(error: Exception) -> str:
     cause, text = error.__cause__ or error, str(error)
     if isinstance(cause, (MemoryError, Image.DecompressionBombError)) or "Mpx" in text:
         return "too large"
+    if "NaN" in text:
+        return "NaN pixels"
     if isinstance(cause, UnidentifiedImageError):
         return "not an image"
     if "truncated" in text or "Truncated" in text or "EOF" in text:

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from labelgap.core.disk import told
 from labelgap.core.errors import DataError
+from labelgap.data.scales import Scales
 
 CHANNELS = 3
 """Grey images are repeated: a colour image may come later, and backbones want three."""
@@ -21,10 +22,11 @@ class Pixels:
     """Rows of uint8 [side, side, 3] in one file without a header; row k is item k.
 
     side: pixels of a square's side.
+    scales: what other values than 8 bits became.
     """
 
-    def __init__(self, file: Path, side: int) -> None:
-        self.file, self.side = file, side
+    def __init__(self, file: Path, side: int, scales: Scales) -> None:
+        self.file, self.side, self.scales = file, side, scales
         self.row = side * side * CHANNELS
 
     def append(self, images: Sequence[UInt8[np.ndarray, "h w c"]], after: int) -> None:

@@ -16,6 +16,7 @@ from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError
 from labelgap.data.columns import class_names, image_column, named_labels
 from labelgap.data.labels import Labels, read_labels
+from labelgap.data.wide import head_of
 from labelgap.project.images.found import KEPT, MAX_BYTES, Unreadable, outside
 
 
@@ -152,7 +153,7 @@ class Tables:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(file.read_text())
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         not_the_disk(error, file)
         raise DataError(f"{file}: cannot be read ({error}).", "Save the data set anew.") from error
@@ -168,6 +169,17 @@ class Reader:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._tables = Tables(root)
+
+    def head(self, path: str) -> bytes:
+        """The first bytes at a place; none where `read` raises."""
+        file = self.root / path
+        # Anything but a plain file might be waited for.
+        if outside(self.root, path) is None and file.is_file():
+            return head_of(file)
+        try:
+            return self.read(path)
+        except Unreadable:
+            return b""
 
     def read(self, path: str) -> bytes:
         """Raises `Unreadable`: outside the folder, missing, too large, empty, unreadable."""

@@ -224,7 +224,7 @@ def repack(project: Project) -> tuple[int, list[str]]:
                 if not item.has_content(data):
                     raise Unreadable("other contents")
                 ready[item.id] = decode_apart(
-                    (item.path, data), CHANNELS, None, project.pixels.side
+                    (item.path, data), CHANNELS, None, project.pixels.side, project.pixels.scales
                 )
             except (Unreadable, DataError):
                 failed.append(item.path)

@@ -12,6 +12,7 @@ from labelgap.core.config import Settings, build
 from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import ConfigError, DataError, FolderError
 from labelgap.core.files import write_text
+from labelgap.data.scales import Range, Rule
 
 HOME = ".labelgap"
 SETTINGS = "project.json"
@@ -24,6 +25,8 @@ NONE_LABEL = "(none of these)"
 """How the answer "none of the classes" is written in files; no class has this name."""
 _CHANGES = {
     "image_size": "Leave it out: its images are packed at that size. Another one needs a new "
+    "project, once the folder .labelgap is moved away.",
+    "scaling": "Leave it out: its images are packed by the other rule. Another one needs a new "
     "project, once the folder .labelgap is moved away.",
     "method": "Leave it out; `labelgap ask N --method NAME` changes it from then on.",
 }
@@ -44,6 +47,10 @@ class ProjectSettings(Settings):
     network: str | None = None
     weights: str | None = None
     flip: bool = True
+    scaling: Rule = "type"
+    """How `scales` are chosen. Projects of before it was asked have "type"."""
+    scales: dict[str, Range] = Field(default_factory=dict)
+    """The range of each kind of pixels other than 8-bit ones, chosen when the first came."""
     config: dict[str, Any] = Field(default_factory=dict)
 
     model_config: ClassVar[Any] = {**Settings.model_config, "populate_by_name": True}

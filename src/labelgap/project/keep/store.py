@@ -13,6 +13,7 @@ from labelgap.core.errors import FolderError, InUse, LabelgapError
 from labelgap.core.types import QueryItem
 from labelgap.core.wording import shortened
 from labelgap.data.progress import late_progress
+from labelgap.data.scales import Scales
 from labelgap.ledger.events import Event
 from labelgap.ledger.ledger import LEDGER, Ledger
 from labelgap.project.images import sources
@@ -22,6 +23,7 @@ from labelgap.project.images.items import Items
 from labelgap.project.images.naming import Finder
 from labelgap.project.images.pixels import Pixels
 from labelgap.project.images.readers import Reader
+from labelgap.project.images.scaling import choose_scales
 from labelgap.project.keep.settings import (
     HOME,
     ITEMS,
@@ -65,7 +67,7 @@ class Project:
         except BaseException:
             self.ledger.close()
             raise
-        self.pixels = Pixels(self.home / "pixels.u8", settings.image_size)
+        self.pixels = Pixels(self.home / "pixels.u8", settings.image_size, Scales(settings.scales))
         self.reader = Reader(root)
 
     # --------------------------------------------------------------------- opening, making
@@ -189,8 +191,18 @@ class Project:
     def add(self, found: list[Found] | None = None) -> Report:
         """Take in what is new in the folder, and note what moved or vanished."""
         places = self.find() if found is None else found
+        self._choose_scales(places)
         with late_progress("Reading images", len(places)) as advance:
             return ingest(places, self.items, self.pixels, self.reader, advance)
+
+    def _choose_scales(self, found: list[Found]) -> None:
+        """Before the first image of a kind is packed: once, since others are packed like it."""
+        chosen = choose_scales(
+            found, self.items, self.reader, self.pixels.scales, self.settings.scaling
+        )
+        if chosen != self.pixels.scales:
+            self.change(scales=dict(chosen.ranges))
+            self.pixels.scales = chosen
 
     def waiting(self) -> list[QueryItem]:
         """What was asked and has no answer yet, but for images whose pixels are lost: nobody can

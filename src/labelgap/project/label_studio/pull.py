@@ -8,6 +8,7 @@ Studio, so the latest of one pull is the label in force; the others stay, and `l
 An answer that cannot be stored is quarantined and told; it never keeps the others from coming in.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -91,10 +92,9 @@ def pull(project: Project, client: Client, link: Link) -> Pulled:
         pulled.drafts += len(task.get("drafts") or ())
         item = known.get(str((task.get("data") or {}).get("labelgap_id")))
         if item is None:
-            pulled.foreign.append(int(task["id"]))
+            pulled.foreign.append(_number(task))
             continue
-        for annotation in task.get("annotations") or ():
-            found.append(_read(annotation, int(task["id"]), item, link, names))
+        found += [_read(a, _number(task), item, link, names) for a in _annotations(task)]
     for annotation in sorted(found, key=lambda a: (a.when or _NEVER, a.number)):
         _store(project, link, annotation, pulled)
     pulled.conflicts = len(project.ledger.conflicts())
@@ -104,9 +104,9 @@ def pull(project: Project, client: Client, link: Link) -> Pulled:
 def _read(
     annotation: Mapping[str, Any], task: int, item: int, link: Link, names: Mapping[int, str]
 ) -> _Annotation:
-    number = int(annotation["id"])
+    number = _number(annotation)
     changed = str(annotation.get("updated_at") or annotation.get("created_at") or "")
-    unique = annotation.get("unique_id") or f"{link.url}#{number}"
+    unique = annotation.get("unique_id") or f"{link.url}#{number or _content(task, annotation)}"
     return _Annotation(
         _time(changed),
         changed,
@@ -118,6 +118,22 @@ def _read(
         bool(annotation.get("was_cancelled")),
         annotation.get("result"),
     )
+
+
+def _annotations(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [a for a in task.get("annotations") or () if isinstance(a, Mapping)]
+
+
+def _number(entry: Mapping[str, Any]) -> int:
+    """The id of a task or an annotation; 0 where it has none, as in some exports."""
+    number = entry.get("id")
+    return number if isinstance(number, int) else 0
+
+
+def _content(task: int, annotation: Mapping[str, Any]) -> str:
+    """What an annotation without an id is known by: its task, its author, and what it says."""
+    said = [task, _user(annotation.get("completed_by")), annotation.get("result")]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -208,7 +224,7 @@ def _people(
     for event in project.ledger.notes(PEOPLE):
         if event.data["url"] == link.url:
             names.update({int(number): name for number, name in event.data["people"].items()})
-    seen = {_user(a.get("completed_by")) for task in tasks for a in task.get("annotations") or ()}
+    seen = {_user(a.get("completed_by")) for task in tasks for a in _annotations(task)}
     new = seen - names.keys()
     if new:
         emails = {int(u["id"]): str(u.get("email") or "") for u in client.get("/api/users/")}

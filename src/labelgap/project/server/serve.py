@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import uvicorn
 
+from labelgap.core import interrupts
 from labelgap.core.errors import ConfigError
 from labelgap.core.files import write_text
 from labelgap.core.loopback import is_loopback
@@ -55,7 +56,8 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
     if browser:
         webbrowser.open(link)
     try:
-        quiet_server(app).run(sockets=[listener])
+        with interrupts.at_leisure():
+            quiet_server(app).run(sockets=[listener])
     finally:
         desk.asking.stop()
 
