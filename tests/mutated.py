@@ -10,11 +10,12 @@ from PIL import Image, features
 
 from labelgap.core.errors import DataError
 from labelgap.data.decoder import next_image
+from labelgap.data.heic import register_heic
 from labelgap.data.images import ColourFound, decode, picture
 from labelgap.project.images.look import seen
 
 SIDE = 16
-FORMATS = ("PNG", "JPEG", "TIFF", "AVIF", "WEBP", "GIF", "BMP")
+FORMATS = ("PNG", "JPEG", "TIFF", "AVIF", "WEBP", "GIF", "BMP", "HEIF")
 _EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
@@ -26,7 +27,7 @@ def _exif(orientation):
 
 
 def seeds():
-    """Format -> whole files of many kinds, made by Pillow."""
+    """Format -> whole files of many kinds, made by Pillow and its plug-in for HEIC."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (24, 20, 4), dtype=np.uint8)
     smooth = np.add.outer(np.arange(24), np.arange(20)).astype(np.uint8) * 5
@@ -60,9 +61,14 @@ def seeds():
             (rgb, frames), (rgb, {"exif": _exif(6)}),
         ],
         "GIF": [(palette, {}), (clear, {}), (grey, {}), (rgb, frames), (palette, {"interlace": 1})],
+        "HEIF": [
+            (rgb, {}), (rgba, {}), (grey, {}), (rgb, {"exif": _exif(6)}), (rgb, frames),
+            (rgb, {"quality": -1}),
+        ],
         "BMP": [(grey, {}), (rgb, {}), (rgba, {}), (palette, {}), (grey.convert("1"), {})],
     }  # fmt: skip
     made = {}
+    register_heic()
     for name, images in kinds.items():
         if name in ("AVIF", "WEBP") and not features.check(name.lower()):
             continue
@@ -75,8 +81,8 @@ def seeds():
 
 
 def _parts(data):
-    """The file cut at its own seams: chunks of PNG and RIFF, segments of JPEG, boxes of AVIF;
-    anywhere for others."""
+    """The file cut at its own seams: chunks of PNG and RIFF, segments of JPEG, boxes of AVIF and
+    HEIC; anywhere for others."""
     parts, at = [], 0
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         parts, at = [data[:8]], 8

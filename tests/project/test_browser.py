@@ -315,6 +315,20 @@ def test_one_class(browser, tmp_path):
     assert labels == {ids[0]: 0, ids[1]: -1}
 
 
+def test_the_login_name_gives_way_to_a_chosen_one(browser, tmp_path):
+    folder = tmp_path / "images"
+    asked_folder(folder, 4)
+    with running_server(folder) as (_, base, token):
+        for link, shown in (
+            ("user=berta", "berta"),
+            ("person=carla", "carla"),  # --annotator carla
+            ("user=berta", "carla"),
+        ):
+            browser.get("about:blank")
+            browser.get(f"{base}/#token={token}&{link}")
+            until(lambda shown=shown: text(browser, "person") == shown)
+
+
 def test_everything_is_reached_by_tab_with_visible_focus(browser, tmp_path):
     folder = tmp_path / "images"
     asked_folder(folder, 4)

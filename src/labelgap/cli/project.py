@@ -12,6 +12,7 @@ from labelgap.cli.telling import (
     bar,
     network_of,
     next_step,
+    quarantine_of,
     tell_accuracy,
     tell_conflicts,
     tell_held_out,
@@ -117,8 +118,9 @@ def init(
         console = _console()
         shown = ", ".join(project.classes[:12]) + (", …" if len(project.classes) > 12 else "")
         console.print(
-            f"[bold]{project.items.count()}[/] images, {len(project.classes)} classes "
-            f"({_plain(shown)}), packed at {project.settings.image_size} pixels"
+            f"[bold]{counted(project.items.count(), 'image')}[/], "
+            f"{counted(len(project.classes), 'class', 'classes')} ({_plain(shown)}), packed at "
+            f"{project.settings.image_size} pixels"
         )
         if len(project.classes) == 1:
             console.print(
@@ -150,7 +152,7 @@ def add(verbose: bool = VERBOSE, project: Path | None = PROJECT) -> None:
         places = p.look()
         found = places.found
         report = p.add(found)
-        console.print(f"{report.added} new images; {p.items.count()} in all")
+        console.print(f"{counted(report.added, 'new image')}; {p.items.count()} in all")
         tell_places(console, places, verbose)
         tell_report(console, p, report)
         labels = keep_labels(p, found)
@@ -177,8 +179,8 @@ def ask(
             p.change(method=method)
         new = f"{asked.new} new" if asked.new else "none new"
         console.print(
-            f"[bold]{len(asked.items)}[/] images to label ({new}, {asked.held_out} of them drawn "
-            "at random to measure accuracy)"
+            f"[bold]{counted(len(asked.items), 'image')}[/] to label ({new}, {asked.held_out} of "
+            "them drawn at random to measure accuracy)"
         )
         if len(asked.items) + asked.answered < n:
             console.print(f"[yellow]{n} were asked for; no more are left[/]")
@@ -209,9 +211,10 @@ def train(
         with bar(console) as progress:
             seconds = sum(work_of(p, None, device, threads, progress).train().values())
         state = status_of(p)
-        console.print(f"trained {network_of(p)} in {seconds:.1f} s")
+        learned = counted(state.labelled - state.held_out, "label")
+        console.print(f"trained {network_of(p)} on {learned} in {seconds:.1f} s")
         tell_unpacked(console, p)
-        console.print(f"{state.labelled - state.held_out} labels, accuracy {state.accuracy}")
+        tell_accuracy(console, state)
         console.print(state.verdict.sentence)
         console.print(next_step(p, project))
 
@@ -245,7 +248,7 @@ def status(
         said = [f"{k} {reason}" for reason, k in sorted(s.skipped.items())]
         said += [f"{s.none_of_these} none of these"] * bool(s.none_of_these)
         said += [f"{s.missing} without their file"] * bool(s.missing)
-        said += [f"{k} quarantined ({reason})" for reason, k in sorted(s.quarantined.items())]
+        said += quarantine_of(s.quarantined)
         said += [f"{s.conflicts} in conflict"] * bool(s.conflicts)
         if said:
             console.print(", ".join(said))
@@ -273,7 +276,9 @@ def status(
 def label(
     port: int = typer.Option(0, min=0, max=65535, help="Port. [default: a free one]"),
     host: str = typer.Option("127.0.0.1", help="Other addresses let other machines in."),
-    annotator: str = typer.Option("", help="Your name, kept with each answer."),
+    annotator: str = typer.Option(
+        "", help="Your name, kept with each answer. [default: your login name]"
+    ),
     browser: bool = typer.Option(True, "--browser/--no-browser", help="Open the page."),
     project: Path | None = PROJECT,
 ) -> None:

@@ -1,7 +1,7 @@
 """What the commands of a labelling project say."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,9 @@ from labelgap.core.wording import counted, plain
 
 if TYPE_CHECKING:
     from labelgap.core.types import Progress
+    from labelgap.project.exchange.elsewhere import Applied
     from labelgap.project.exchange.exchange import Imported
+    from labelgap.project.exchange.splits import Written
     from labelgap.project.images.ingest import Report
     from labelgap.project.images.sources import Places
     from labelgap.project.keep.found_copies import Copy
@@ -59,8 +61,8 @@ def tell_report(console: Any, p: "Project", report: "Report") -> None:
     if report.duplicates:
         first = report.duplicates[0]
         console.print(
-            f"{counted(len(report.duplicates), 'file')} with the contents of others, one image "
-            f"with them: e.g. {plain(first[0])} = {plain(first[1])}"
+            f"{counted(len(report.duplicates), 'file')} left out: the same image as another file, "
+            f"which is asked once, e.g. {plain(first[0])} = {plain(first[1])}"
         )
     if report.packed:
         console.print(f"{counted(report.packed, 'image')} packed that had no pixels")
@@ -76,13 +78,19 @@ def tell_report(console: Any, p: "Project", report: "Report") -> None:
             f"[yellow]{counted(len(report.changed), 'file')} with other contents now[/] (the "
             f"labels of the old ones are kept), e.g. {plain(report.changed[0])}"
         )
-    if report.quarantined:
-        console.print(f"[yellow]quarantined: {counted(len(report.quarantined), 'file')}[/]")
-        for path, reason, detail in report.quarantined[:SHOWN]:
-            more = f" ({detail})" if detail else ""
-            console.print(f"  {plain(path)}: {reason}{plain(more)}")
-        if len(report.quarantined) > SHOWN:
-            console.print("  … all of them: labelgap status --quarantine")
+    tell_unreadable(console, report.quarantined, ": labelgap status --quarantine")
+
+
+def quarantine_of(reasons: Mapping[str, int]) -> list[str]:
+    """All files that could not be used, in one part of a sentence; [] without any."""
+    if not reasons:
+        return []
+    files = sum(reasons.values())
+    if len(reasons) == 1:
+        return [f"{counted(files, 'file')} quarantined ({next(iter(reasons))})"]
+    most = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+    kinds = ", ".join(f"{k} {reason}" for reason, k in most)
+    return [f"{counted(files, 'file')} quarantined ({kinds}; `labelgap status --quarantine`)"]
 
 
 def tell_import(console: Any, report: "Imported", all_of_them: bool = False) -> None:
@@ -148,6 +156,49 @@ def tell_copies(console: Any, root: Path, copies: "Sequence[Copy]") -> None:
         console.print(f"  {when} UTC  {copy.kind:10}  {plain(where)}  {what}")
 
 
+def tell_split(console: Any, written: "Written", out: Path) -> None:
+    """An export for training elsewhere: how many on each side, and what a person must know."""
+    sides = f"{counted(written.train, 'image')} to train on, {written.val} to measure with"
+    console.print(f"{sides} → {plain(out)}")
+    if written.none_of_these:
+        console.print(
+            f"without {counted(written.none_of_these, 'image')} that "
+            f"{'is' if written.none_of_these == 1 else 'are'} none of the classes"
+        )
+    if written.converted:
+        console.print(
+            f"{counted(written.converted, 'image')} of kinds that training programs do not open "
+            "(HEIC, AVIF, GIF, PPM) written as JPEG or PNG"
+        )
+    for name, folder in written.renamed.items():
+        console.print(f"the folder of {plain(name)} is named {plain(folder)}")
+    for part, names in written.without.items():
+        if names:
+            console.print(f"[yellow]no image in {part} of:[/] {plain(', '.join(names))}")
+
+
+def tell_elsewhere(console: Any, done: "Applied", out: Path) -> None:
+    """Predictions of a folder that is no project."""
+    from labelgap.data.left_out import summary
+
+    console.print(f"{counted(done.number, 'prediction')} → {plain(out)}")
+    tell_unreadable(console, done.unreadable, "")
+    for line in summary(done.beside):
+        console.print(f"[yellow]{plain(line)}[/]")
+
+
+def tell_unreadable(console: Any, files: Sequence[tuple[str, str, str]], more: str) -> None:
+    """Files that are no images, with the reason. more: where all of them are listed."""
+    if not files:
+        return
+    console.print(f"[yellow]quarantined: {counted(len(files), 'file')} that cannot be used[/]")
+    for path, reason, detail in files[:SHOWN]:
+        details = f" ({detail})" if detail else ""
+        console.print(f"  {plain(path)}: {reason}{plain(details)}")
+    if len(files) > SHOWN:
+        console.print(f"  … {len(files)} in all{more}")
+
+
 def tell_restored(console: Any, restored: "Restored") -> None:
     what, labels = plain(restored.snapshot), counted(restored.labels, "label")
     if not restored.parts:
@@ -185,8 +236,8 @@ def tell_held_out(console: Any, number: int) -> None:
 def tell_accuracy(console: Any, s: "Status") -> None:
     late = f"{counted(s.learned, 'label')} held out after the last training, which learned them"
     if s.accuracy.total:
-        more = f" ({late}, left out)" if s.learned else ""
-        said = f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on{more}"
+        more = f"; {late}, left out" if s.learned else ""
+        said = f"accuracy [bold]{s.accuracy.sentence}[/] (held-out labels, never trained on{more})"
     elif s.learned:
         said = f"accuracy not known: {late}; `labelgap train` measures it"
     else:

@@ -35,9 +35,13 @@ def need_labels(project: Project) -> None:
 
 
 def need_training(project: Project) -> None:
-    """Raises `LabelgapError` where nothing was ever trained."""
+    """Raises `LabelgapError` where nothing was ever trained, or its weights are gone."""
     if project.last_note(TRAINED) is None:
         raise untrained()
+    if not any(project.home.glob("weights-*.safetensors")):
+        raise LabelgapError(
+            "The weights of the last training are gone.", "Run `labelgap train` first."
+        )
 
 
 def unusable(project: Project) -> LabelgapError:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from labelgap.core.config import build
 from labelgap.core.disk import told
-from labelgap.core.errors import FolderError, InUse, UnknownName
+from labelgap.core.errors import FolderError, InUse, LabelgapError
 from labelgap.core.types import QueryItem
+from labelgap.core.wording import shortened
 from labelgap.data.progress import late_progress
 from labelgap.data.scales import Scales
 from labelgap.ledger.events import Event
@@ -39,11 +40,12 @@ from labelgap.project.keep.settings import (
 
 _SNAPSHOTS = 10
 _HASH = re.compile(r"[0-9a-f]{8,64}")
-_NEAR = 20  # paths that an error names
+_NEAR = 5  # paths that an error names
 BESIDE = (
     "If that is `labelgap label`: its page asks for more images (the button “more images”), and "
     "Ctrl-C in its terminal ends it. Meanwhile status, predict, export and backup work."
 )
+_NAMES = "Give a path in the project's folder, or a file's name alone."
 Mode = Literal["write", "read"]
 
 
@@ -215,11 +217,13 @@ class Project:
         lost = self.items.unpacked()
         return [item for item in self.ledger.outstanding() if item.id not in lost]
 
-    def item_of(self, name: str) -> int:
+    def item_of(self, name: str, among: Collection[int] | None = None) -> int:
         """The item of a path, of a file's name or stem, or of the first 8 or more digits of its
         contents' SHA-256; never of a number of ours.
 
-        Raises `UnknownName` with the nearest path, or with all that the name fits.
+        among: the items that can be meant: of several that the name fits, the only one of them.
+
+        Raises `LabelgapError` with the nearest paths, or with those that the name fits.
         """
         paths = self.items.paths()
         finder = Finder(self.root, paths)
@@ -228,11 +232,24 @@ class Project:
         if not found and _HASH.fullmatch(name):
             hashes = self.items.known_hashes()
             found = {item for digest, item in hashes.items() if digest.startswith(name)}
+        if len(found) > 1 and among is not None:
+            found = (found & set(among)) or found
         if len(found) == 1:
             return found.pop()
-        several = [path for path, item in paths.items() if item in found][:_NEAR]
+        if found:
+            several = sorted(path for path, item in paths.items() if item in found)
+            raise LabelgapError(
+                f"{len(found)} images are meant by {name!r}: {shortened(several, _NEAR)}.",
+                "Give more of the path.",
+            )
         near = get_close_matches(name, paths, n=_NEAR, cutoff=0.5)
-        raise UnknownName("image", name, several or near or list(paths)[:_NEAR])
+        if not near:
+            last = {_last(path): path for path in paths}
+            near = [last[n] for n in get_close_matches(_last(name), last, n=_NEAR, cutoff=0.5)]
+        raise LabelgapError(
+            f"No image of this project is named {name!r}.",
+            f"Did you mean {shortened(near, _NEAR)}?" if near else _NAMES,
+        )
 
     # -------------------------------------------------------------------------- settings
 
@@ -258,6 +275,10 @@ class Project:
     def last_note(self, kind: str) -> Event | None:
         notes = self.ledger.notes(kind)
         return notes[-1] if notes else None
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def snapshots(home: Path) -> list[Path]:

@@ -8,6 +8,7 @@ each time: a corrected label corrects the past.
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,20 @@ class Share:
             return "–"
         low, high = self.interval
         return f"{100 * self.value:.1f} % ({100 * low:.0f}–{100 * high:.0f} %, n = {self.total})"
+
+    @property
+    def sentence(self) -> str:
+        """For people, never without its number: "91.3 % of 23, between 71 and 99 %"."""
+        if not self.total:
+            return "not known"
+        # Outwards, so that what is said is never more than what is known.
+        low, high = floor(100 * self.interval[0]), ceil(100 * self.interval[1])
+        said = f"{100 * self.value:.1f} % of {self.total}".replace(".0 %", " %")
+        if self.right == self.total:
+            return f"{said}, at least {low} %"
+        if not self.right:
+            return f"{said}, at most {high} %"
+        return f"{said}, between {low} and {high} %"
 
 
 def exact_interval(right: int, total: int, level: float = LEVEL) -> tuple[float, float]:

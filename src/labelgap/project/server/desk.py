@@ -81,7 +81,7 @@ class Desk:
             "accuracy": None
             if not s.accuracy.total
             else {"value": s.accuracy.value, "interval": s.accuracy.interval,
-                  "total": s.accuracy.total},
+                  "total": s.accuracy.total, "sentence": s.accuracy.sentence},
             "verdict": s.verdict.sentence,
             "unanswered": s.nonresponse.total,
             "unanswered_sentence": s.nonresponse.sentence(s.accuracy),

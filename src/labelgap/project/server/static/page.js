@@ -23,7 +23,8 @@ export const page = {
 export function person() {
   let name = localStorage.getItem("labelgap/person");
   if (!name) {
-    // Two browsers are two persons until they say otherwise: each gets other images.
+    // From another machine nothing is known: two browsers are two persons until they say
+    // otherwise, and each gets other images.
     name = `person-${randomId().slice(0, 4)}`;
     localStorage.setItem("labelgap/person", name);
   }

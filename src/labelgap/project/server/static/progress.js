@@ -64,9 +64,8 @@ export function showState(state) {
   find("progress").value = state.done;
   find("counts").textContent = `${state.done} of ${state.asked} answered`;
   const a = state.accuracy;
-  const percent = (x) => `${Math.round(100 * x)} %`;
   find("accuracy").textContent = a
-    ? `accuracy ${percent(a.value)} (${percent(a.interval[0])}–${percent(a.interval[1])})` +
+    ? `accuracy ${a.sentence}` +
       (state.unanswered ? `, ${state.unanswered} without a class` : "")
     : "";
   find("accuracy").title = [state.verdict, state.unanswered_sentence].filter(Boolean).join("\n");
