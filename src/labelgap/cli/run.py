@@ -36,7 +36,10 @@ def run(
         "--freeze",
         help="Train only an adapter on the frozen network's features.",
     ),
-    weights: Path | None = typer.Option(None, help="File with the backbone's weights."),
+    weights: Path | None = typer.Option(
+        None,
+        help="File with the weights. [default: with --freeze those that came along]",
+    ),
     initial: int | None = typer.Option(None, help="Initial labels."),
     budget: int | None = typer.Option(None, help="Labels a round."),
     rounds: int | None = typer.Option(None, help="Queries."),
@@ -57,7 +60,7 @@ def run(
     download: bool = typer.Option(
         False,
         "--download",
-        help="Download the data set (torchvision extra).",
+        help="Download the data set.",
     ),
     device: str = typer.Option("auto", help="auto | cpu | cuda | mps."),
     precision: str | None = typer.Option(None, help="auto | float32 | bfloat16."),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import ConfigError, DataError, FolderError
 from labelgap.core.files import write_atomically, write_text
+from labelgap.core.installing import extra
 from labelgap.core.tensors import mismatch, read_tensors
 from labelgap.project.asking.work import Work
 
@@ -188,7 +189,8 @@ def _onnx(model: Classifier, facts: dict[str, Any], out: Path) -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            "ONNX needs an extra that is not installed.", "pip install 'labelgap[onnx]'"
+            f"ONNX needs a package that is not installed ({error.name}).",
+            f"{extra('onnx')} brings it.",
         ) from error
     side = facts["side"]
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
