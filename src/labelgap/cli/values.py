@@ -67,11 +67,29 @@ DEVICE = typer.Option("auto", help="auto | cpu | cuda | mps.")
 THREADS = typer.Option(None, min=1, help="CPU threads.")
 
 
-def need_file(path: Path) -> None:
-    from labelgap.core.errors import DataError
+WEIGHTS = typer.Option(None, help="Other pretrained weights of a timm network: a file, or hub.")
+NETWORK = typer.Option(
+    None,
+    help="small (from scratch) | resnet | mlp | timm:NAME. [default: timm:tf_efficientnet_lite0, "
+    "pretrained, comes with labelgap]",
+)
 
-    if not path.is_file():
-        raise DataError(f"The weights file {path} does not exist.", "Correct `--weights`.")
+
+def names_of(classes: str | None) -> list[str] | None:
+    """Names that were separated by commas; None where none were given."""
+    return None if classes is None else [name.strip() for name in classes.split(",")]
+
+
+def weights_of(given: str | None) -> str | None:
+    """--weights as a project keeps it: the whole path of a file that is there, or "hub".
+
+    Raises `DataError` for a file that is missing.
+    """
+    from labelgap.networks.weights_file import HUB, existing
+
+    if given is None or given == HUB:
+        return given
+    return str(existing(given).resolve())
 
 
 def work_of(
