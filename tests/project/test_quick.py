@@ -94,7 +94,11 @@ def test_devices_have_names(name):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"network": "foo"}, UnknownName, "Unknown network 'foo'.*Valid: embedding, mlp, resnet, small"),
+        (
+            {"network": "foo"},
+            UnknownName,
+            "Unknown network 'foo'.*Valid: embedding, mlp, resnet, small",
+        ),
         ({"network": "timm:nonexist"}, UnknownName, "Unknown timm network 'nonexist'"),
         ({"network": "embedding"}, ConfigError, "Give --network small"),
         ({"network": "small", "weights": "hub"}, ConfigError, "takes no weights"),
