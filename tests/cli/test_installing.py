@@ -14,6 +14,7 @@ import pytest
 from labelgap.core import installing
 
 ROOT = Path(__file__).parents[2]
+NEEDS = ["onnx>=1.17", "onnxscript>=0.1"]
 HINT = "from labelgap.core.installing import command_for, extra; print({})"
 LISTED = (
     "import json; from importlib.metadata import distributions; "
@@ -25,10 +26,8 @@ class Installed(Distribution):
     """labelgap as some installer left it."""
 
     def __init__(self, **files: str) -> None:
-        requires = "Requires-Dist: numpy>=2\n" + "".join(
-            f"Requires-Dist: {need}; extra == 'onnx'\n"
-            for need in ("onnx>=1.17", "onnxscript>=0.1")
-        )
+        requires = "Requires-Dist: numpy>=2\n"
+        requires += "".join(f"Requires-Dist: {need}; extra == 'onnx'\n" for need in NEEDS)
         old = "Requires-Dist: tomli; python_version < '3.0' and extra == 'onnx'\n"
         self.files_ = {"METADATA": f"Name: labelgap\nVersion: 1\n{requires}{old}", **files}
 
@@ -60,9 +59,6 @@ def words(command: str) -> list[str]:
     """As a shell reads it, without the backquotes of the message."""
     assert command[0] == command[-1] == "`"
     return shlex.split(command[1:-1])
-
-
-NEEDS = ["onnx>=1.17", "onnxscript>=0.1"]
 
 
 def test_pip_installs_into_the_environment_that_runs(
@@ -122,7 +118,7 @@ def test_every_hint_is_made_by_the_one_function() -> None:
                 assert wrong not in text, f"{file}: say it by core.installing"
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for line in page.read_text(encoding="utf-8").splitlines():
-            if "uv sync" in line and "--extra" in line:
+            if "uv sync -" in line:
                 assert "--inexact" in line, f"{page}: {line} takes other extras away"
 
 
