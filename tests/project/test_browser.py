@@ -92,7 +92,7 @@ def current(browser):
     return browser.find_element(By.ID, "image").get_attribute("alt")
 
 
-SLOW = {"training": {"steps": 3000, "batch_size": 16}, "network": {"width": 8, "blocks": [1]}}
+SLOW = {**QUICK, "training": {"steps": 3000, "batch_size": 16}}
 """A training of many seconds."""
 
 

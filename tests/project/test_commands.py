@@ -13,7 +13,8 @@ from labelgap.project.keep.settings import HOME, SETTINGS
 from labelgap.project.keep.store import Project
 from labelgap.project.quality.status import status as status_of
 
-QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "network.blocks=[1]"]
+QUICK = ["--network", "small", "--set", "training.steps=30"]
+QUICK += ["--set", "network.width=8", "--set", "network.blocks=[1]"]
 
 
 def run(*words):

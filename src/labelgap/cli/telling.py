@@ -10,6 +10,7 @@ from labelgap.core.wording import counted, plain
 
 if TYPE_CHECKING:
     from labelgap.core.types import Progress
+    from labelgap.project.exchange.begin import Begun
     from labelgap.project.exchange.elsewhere import Applied
     from labelgap.project.exchange.exchange import Imported
     from labelgap.project.exchange.splits import Written
@@ -29,15 +30,33 @@ def answered_meanwhile(number: int) -> str:
     return f"[yellow]{said}[/]"
 
 
-def network_of(project: "Project") -> str:
-    """Which network a project trains, in words."""
-    from labelgap.project.keep.settings import DEFAULT_BACKBONE
+def tell_begun(console: Any, begun: "Begun", verbose: bool) -> None:
+    """What a project has, what was left out, and the network it works with."""
+    p = begun.project
+    shown = ", ".join(p.classes[:12]) + (", …" if len(p.classes) > 12 else "")
+    console.print(
+        f"[bold]{counted(p.items.count(), 'image')}[/], "
+        f"{counted(len(p.classes), 'class', 'classes')} ({plain(shown)}), kept at "
+        f"{p.settings.image_size} × {p.settings.image_size} pixels"
+    )
+    if len(p.classes) == 1:
+        console.print(
+            "[yellow]one class alone can be labelled, not trained:[/] separate names by "
+            "commas, --classes cat,dog; a class for the rest can be one"
+        )
+    tell_places(console, begun.places, verbose)
+    tell_report(console, p, begun.report)
+    tell_import(console, begun.labels)
+    tell_network(console, p)
+    tell_held_out(console, begun.held_out)
 
-    s = project.settings
-    if s.weights:
-        name = (s.network or DEFAULT_BACKBONE).removeprefix("timm:")
-        return plain(f"an adapter on frozen {name} features ({Path(s.weights).name})")
-    return plain(f"{s.network or 'a small ResNet'} from new weights")
+
+def tell_network(console: Any, p: "Project") -> None:
+    """What the project works with, and what that costs, in one line."""
+    from labelgap.project.keep.network import cost_of, network_of
+
+    words = f"{network_of(p.settings)}; {cost_of(p.settings, p.items.count())}"
+    console.print(f"network: {plain(words)}")
 
 
 def tell_places(console: Any, places: "Places", all_of_them: bool) -> None:

@@ -19,8 +19,6 @@ SETTINGS = "project.json"
 ITEMS = "items.sqlite"
 SCHEMA = 1
 MAX_CLASSES = 10_000
-DEFAULT_BACKBONE = "timm:tf_efficientnet_lite0"
-"""What weights are of where no network is named."""
 NONE_LABEL = "(none of these)"
 """How the answer "none of the classes" is written in files; no class has this name."""
 _CHANGES = {
