@@ -8,8 +8,8 @@ from console import call
 from rich.console import Console
 from small_project import CLASSES, image_of
 
-from labelgap.cli.telling import console
 from labelgap.core.errors import LabelgapError
+from labelgap.core.terminal import console
 from labelgap.core.wording import plain
 from labelgap.project.exchange.begin import begin
 
