@@ -6,11 +6,11 @@ import zlib
 from io import BytesIO
 
 import numpy as np
+from heic_files import heic_bytes
 from PIL import Image, features
 
 from labelgap.core.errors import DataError
 from labelgap.data.decoder import next_image
-from labelgap.data.heic import register_heic
 from labelgap.data.images import ColourFound, decode, picture
 from labelgap.project.images.look import seen
 
@@ -27,7 +27,7 @@ def _exif(orientation):
 
 
 def seeds():
-    """Format -> whole files of many kinds, made by Pillow and its plug-in for HEIC."""
+    """Format -> whole files of many kinds, made by Pillow and, for HEIC, pillow-heif."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (24, 20, 4), dtype=np.uint8)
     smooth = np.add.outer(np.arange(24), np.arange(20)).astype(np.uint8) * 5
@@ -68,12 +68,16 @@ def seeds():
         "BMP": [(grey, {}), (rgb, {}), (rgba, {}), (palette, {}), (grey.convert("1"), {})],
     }  # fmt: skip
     made = {}
-    register_heic()
     for name, images in kinds.items():
         if name in ("AVIF", "WEBP") and not features.check(name.lower()):
             continue
         made[name] = []
         for image, options in images:
+            if name == "HEIF":
+                more = options.get("append_images", ())
+                kept = {k: v for k, v in options.items() if k in ("quality", "exif")}
+                made[name].append(heic_bytes(image, *more, **kept))
+                continue
             sink = BytesIO()
             image.save(sink, name, **options)
             made[name].append(sink.getvalue())

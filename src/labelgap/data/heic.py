@@ -11,6 +11,6 @@ def register_heic() -> None:
     stands in for the photograph: editors leave old ones behind, and people see the photograph.
     One thread each: several images are decoded at a time.
     """
-    from pillow_heif import register_heif_opener
+    from pi_heif import register_heif_opener
 
     register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)

@@ -8,6 +8,7 @@ from typing import Any
 
 from labelgap.core.disk import told
 from labelgap.core.errors import ConfigError, FolderError
+from labelgap.core.installing import extra
 from labelgap.project.exchange.class_folders import image_bytes, need_empty
 from labelgap.project.exchange.outputs import refuse_overwriting
 from labelgap.project.exchange.splits import TRAIN, VAL, Written, absent, divided
@@ -26,7 +27,7 @@ def need_datasets() -> Any:
     except ImportError as error:
         raise ConfigError(
             "A Hugging Face data set needs the package datasets, which is not installed.",
-            "pip install 'labelgap[hf]'",
+            f"{extra('hf')} brings it.",
         ) from error
     return datasets
 

@@ -50,7 +50,7 @@ its accuracy was {accuracy} (on images that it never learned from).
     python predict.py photo.jpg                       # one line for each image
     python predict.py folder/ --out predictions.csv   # a table
 
-labelgap is not needed. HEIC photographs need `pip install pillow-heif` as well.
+labelgap is not needed. HEIC photographs need `pip install pi-heif` as well.
 
 ## What is here
 

@@ -3,7 +3,7 @@
     python predict.py photo.jpg more-photos/           a line for each image
     python predict.py photos/ --out predictions.csv    a table, with every class's probability
 
-It needs onnxruntime, numpy and Pillow (pip install onnxruntime numpy pillow), and pillow-heif for
+It needs onnxruntime, numpy and Pillow (pip install onnxruntime numpy pillow), and pi-heif for
 HEIC photographs. From Python:
 
     from predict import Model
@@ -138,10 +138,10 @@ def tag(image: Image.Image, number: int, without: int) -> int:
 
 
 def open_heic() -> None:
-    """Let Pillow open HEIC, where pillow-heif is installed; without it such files are left out,
+    """Let Pillow open HEIC, where pi-heif is installed; without it such files are left out,
     by name."""
     try:
-        from pillow_heif import register_heif_opener
+        from pi_heif import register_heif_opener
     except ImportError:
         return
     register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
