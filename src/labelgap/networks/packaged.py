@@ -20,8 +20,8 @@ first comes with labelgap: see `DEFAULT_BACKBONE`."""
 DEFAULT_BACKBONE = "timm:tf_efficientnet_lite0"
 """What a project looks at images with where no network is named. Its package is a dependency."""
 
-CPU_SECONDS = {"tf_efficientnet_lite0": 5.3}
-"""Seconds of one core for 1,000 images at 128 pixels: benchmarks/backbones/backbones.md."""
+CPU_SECONDS = {"tf_efficientnet_lite0": 3.3}
+"""Seconds of one core for 1,000 images at 128 pixels: benchmarks/backbones/times.md."""
 
 
 def packaged_weights(name: str) -> Path | None:
