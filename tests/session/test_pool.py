@@ -165,6 +165,9 @@ def test_a_look_tells_how_far_it_is() -> None:
     session.acquisition = Recorder({"features"}, set())
     session.view(1)
     assert calls == [("predict", 96, 96)]
+    calls.clear()
+    session.view(1).temperature()  # of a second training
+    assert ("supervised", 6, 6) in calls
 
 
 def test_only_what_is_declared_is_computed() -> None:

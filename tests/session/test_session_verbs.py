@@ -1,6 +1,7 @@
 """Fit, ask, tell, evaluate: what each of them does, notes, refuses and leaves alone."""
 
 import hashlib
+import inspect
 import json
 import re
 import time
@@ -37,7 +38,7 @@ from labelgap.loop.oracle import Oracle
 from labelgap.methods import METHODS
 from labelgap.networks.mlp import MLP
 from labelgap.session import predicting
-from labelgap.session.arguments import given_task, whole_budget
+from labelgap.session.arguments import configuration, given_task, whole_budget
 from labelgap.session.own_data import own_data, refusal
 from labelgap.session.presets import resolve
 from labelgap.session.session import Session
@@ -165,6 +166,20 @@ def test_a_whole_configuration_stands_alone() -> None:
     for precision in ("bfloat16", "float32"):
         made = Session(vectors(), config.model_copy(update={"precision": precision}))
         assert made.machine.precision == precision
+
+
+def test_only_a_folder_of_ones_own_has_data_that_grow(tmp_path: Path) -> None:
+    with Ledger.open() as ledger:
+        for options in ({}, {"ledger": ledger, "folder": tmp_path}):
+            with pytest.raises(ConfigError, match=r"extend=True is for a session's own folder"):
+                session(extend=True, **options)
+
+
+def test_a_tree_is_no_configuration() -> None:
+    unchecked = inspect.unwrap(configuration)  # as people call it, without the suite's type checks
+    with pytest.raises(ConfigError, match="The configuration is of type dict") as caught:
+        unchecked({"method": "random"}, None, {})
+    assert caught.value.cure.startswith("Give keywords (`method=")
 
 
 def test_a_folder_is_opened_as_it_was_left(tmp_path: Path) -> None:
@@ -612,12 +627,19 @@ def test_without_test_images_the_held_out_labels_are_the_test() -> None:
 
 
 def test_evaluation_counts_the_test_images_and_leaves_the_network_alone() -> None:
-    made = fitted()
+    task = vectors(test=50)
+    # Trained long enough that other rows get other answers; with labels that few of them share.
+    turned = Split(task.test.inputs, (task.test.labels + 1) % 3)
+    made = fitted(task=replace(task, test=turned), training={"steps": 80})
     before = weights_hash(made.training.network)
-    p = made.predict(made.task.test.inputs)
+    p = made.predict(turned.inputs)
     found = made.evaluate()
-    assert found.accuracy == (p.argmax(axis=1) == made.task.test.labels).mean()
-    assert len(found.per_class) == 3
+    right = p.argmax(axis=1) == turned.labels
+    assert found.accuracy == right.mean()
+    assert found.per_class == tuple(right[turned.labels == k].mean() for k in range(3))
+    on_train = made.predict(task.train.inputs[:50]).argmax(axis=1) == turned.labels
+    assert right.tolist() != on_train.tolist()
+    assert right.mean() != on_train.mean()
     assert weights_hash(made.training.network) == before
     assert p.dtype == np.float32
     assert np.allclose(p.sum(axis=1), 1.0, atol=1e-6)
