@@ -278,7 +278,7 @@ def test_a_data_set_on_disk_has_images_classes_and_parts(labelled, tmp_path):
 
 def test_a_missing_package_is_named(labelled, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ConfigError, match="needs the package datasets.*(--extra hf|datasets>=)"):
+    with pytest.raises(ConfigError, match=r"needs the package datasets.*(--extra hf|datasets>=)"):
         write_data_set(labelled, tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
