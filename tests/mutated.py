@@ -6,6 +6,7 @@ import zlib
 from io import BytesIO
 
 import numpy as np
+from heic_files import heic_bytes
 from PIL import Image, features
 
 from labelgap.core.errors import DataError
@@ -14,7 +15,7 @@ from labelgap.data.images import ColourFound, decode, picture
 from labelgap.project.images.look import seen
 
 SIDE = 16
-FORMATS = ("PNG", "JPEG", "TIFF", "AVIF", "WEBP", "GIF", "BMP")
+FORMATS = ("PNG", "JPEG", "TIFF", "AVIF", "WEBP", "GIF", "BMP", "HEIF")
 _EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
@@ -26,7 +27,7 @@ def _exif(orientation):
 
 
 def seeds():
-    """Format -> whole files of many kinds, made by Pillow."""
+    """Format -> whole files of many kinds, made by Pillow and, for HEIC, pillow-heif."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (24, 20, 4), dtype=np.uint8)
     smooth = np.add.outer(np.arange(24), np.arange(20)).astype(np.uint8) * 5
@@ -60,6 +61,10 @@ def seeds():
             (rgb, frames), (rgb, {"exif": _exif(6)}),
         ],
         "GIF": [(palette, {}), (clear, {}), (grey, {}), (rgb, frames), (palette, {"interlace": 1})],
+        "HEIF": [
+            (rgb, {}), (rgba, {}), (grey, {}), (rgb, {"exif": _exif(6)}), (rgb, frames),
+            (rgb, {"quality": -1}),
+        ],
         "BMP": [(grey, {}), (rgb, {}), (rgba, {}), (palette, {}), (grey.convert("1"), {})],
     }  # fmt: skip
     made = {}
@@ -68,6 +73,11 @@ def seeds():
             continue
         made[name] = []
         for image, options in images:
+            if name == "HEIF":
+                more = options.get("append_images", ())
+                kept = {k: v for k, v in options.items() if k in ("quality", "exif")}
+                made[name].append(heic_bytes(image, *more, **kept))
+                continue
             sink = BytesIO()
             image.save(sink, name, **options)
             made[name].append(sink.getvalue())
@@ -75,8 +85,8 @@ def seeds():
 
 
 def _parts(data):
-    """The file cut at its own seams: chunks of PNG and RIFF, segments of JPEG, boxes of AVIF;
-    anywhere for others."""
+    """The file cut at its own seams: chunks of PNG and RIFF, segments of JPEG, boxes of AVIF and
+    HEIC; anywhere for others."""
     parts, at = [], 0
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         parts, at = [data[:8]], 8

@@ -14,6 +14,9 @@ few: 50 items, each many times.
 near: `few`, each value changed in its last digits: ties within rounding, no exact copies.
 constant: no two alike, but all features but two constant.
 
+With names, their rows of FILE are written anew and the others stay. Refine has its `smoke` preset;
+an upper line is no method and has no row.
+
 The bound, twice the time of random data, is for exact copies: `copies`, `one`, `half` and `few`.
 The other two kinds are shown beside. ISAL's gradients and the passes of MC-dropout cost the same
 for any values.
@@ -38,6 +41,7 @@ BUDGET, LABELLED, WIDTH = 200, 500, 128
 EXACT = ("copies", "one", "half", "few")
 KINDS = ("random", *EXACT, "near", "constant")
 BOUND = 2.0
+OPTIONS = {"refine": "smoke"}
 FLOOR = 0.05
 """CPU seconds below which a ratio is one of noise and of constant costs."""
 
@@ -87,7 +91,8 @@ def seconds(name: str, kind: str, items: int) -> tuple[float, int]:
     found = []
     for _ in range(2):
         pool = view(kind, items, cls.needs)
-        made = cls(build(cls.Options, {}, name))
+        values = cls.Options.presets[OPTIONS[name]] if name in OPTIONS else {}
+        made = cls(build(cls.Options, values, name))
         started = time.process_time()
         ids = made.select(pool, BUDGET).ids
         found.append(time.process_time() - started)
@@ -106,32 +111,39 @@ def main() -> None:
     args = parser.parse_args()
     set_threads(1)
     head = " | ".join(KINDS)
-    lines = [f"| acquisition | {head} | worst |", "|:--|" + "--:|" * (len(KINDS) + 1)]
+    rows: dict[str, str] = {}
+    if args.names and args.out and args.out.exists():
+        told = args.out.read_text().splitlines()
+        rows = {x.split("|")[1].strip(): x for x in told if x.startswith("| ")}
+        rows.pop("acquisition", None)
     over = []
-    for name in args.names or sorted(ACQUISITIONS):
+    methods = (name for name, cls in ACQUISITIONS.items() if not cls.upper_line)
+    for name in args.names or sorted(methods):
         seconds(name, "random", 300 + BUDGET)  # loads libraries
         times, cells = {}, []
         for kind in KINDS:
             try:
-                times[kind], rows = seconds(name, kind, args.items)
+                times[kind], differ = seconds(name, kind, args.items)
             except LabelgapError as error:
                 cells.append(f"{type(error).__name__}")
                 continue
-            cells.append(f"{times[kind]:.3f}" + (f" ({rows})" if kind in EXACT else ""))
+            cells.append(f"{times[kind]:.3f}" + (f" ({differ})" if kind in EXACT else ""))
         base = max(times["random"], FLOOR)
         worst = max(times.get(kind, 0.0) for kind in EXACT) / base
         over += [name] if worst > BOUND else []
-        lines.append(f"| {name} | {' | '.join(cells)} | {worst:.2f} |")
-        print(lines[-1], flush=True)
-    text = "\n".join(lines) + "\n"
+        rows[name] = f"| {name} | {' | '.join(cells)} | {worst:.2f} |"
+        print(rows[name], flush=True)
+    lines = [f"| acquisition | {head} | worst |", "|:--|" + "--:|" * (len(KINDS) + 1)]
+    text = "\n".join([*lines, *(rows[name] for name in sorted(rows))]) + "\n"
     if args.out:
-        command = " ".join(["python", "benchmarks/duplicates/duplicates.py", *sys.argv[1:]])
+        command = f"python benchmarks/duplicates/duplicates.py --out {args.out}"
         args.out.write_text(
             f"# Copies in the pool\n\n`{command}`\n\nCPU seconds of a query of {BUDGET} among "
             f"{args.items:,} candidates, in brackets how many of the\nrows asked for differ; "
             "`worst` is the largest ratio of exact copies to random data (times under\n"
             f"{FLOOR} s count as {FLOOR}; the bound is {BOUND:g}). The kinds are told in "
-            f"`duplicates.py`.\n\n{text}"
+            "`duplicates.py`.\nA ratio is of one run; rows may be of several, and of different "
+            f"load.\n\n{text}"
         )
     if over:
         sys.exit(f"over {BOUND} x random data: {', '.join(over)}")

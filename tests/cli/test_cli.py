@@ -255,7 +255,7 @@ def test_help_shows_defaults_written_in_brackets(capsys: pytest.CaptureFixture[s
     for command, shown in (
         ("run", "[default: daal]"),
         ("bench", "[default: runs/bench-<grid>]"),
-        ("init", "[with --weights: timm:tf_efficientnet_lite0]"),
+        ("init", "[default: timm:tf_efficientnet_lite0, pretrained, comes with labelgap]"),
     ):
         status, text = call(capsys, command, "--help")
         assert status == 0

@@ -233,7 +233,7 @@ REFUSED = [
     (["--objective", "cross-entropy", "--acquisition", "badge", "--set", "network.dropout=0",
       "--rounds", "500"], "items asked for in round"),
     (["--method", "random", "--budget", "100000"], "100000 items asked for in round 1"),
-    (["--method", "random", "--set", "loop.initial_per_class=900"], "items asked for in round 0"),
+    (["--method", "random", "--set", "loop.initial_per_class=900"], "asked for in the initial set"),
     (["--method", "mc-dropout", "--set", "network.dropout=0"], "mc_logits"),
     (["--method", "random", "--redundancy", "1"], "redundancy"),
     (["--method", "random", "--open-set", "0.99"], "Holding out"),

@@ -94,11 +94,11 @@ def test_folder_leaves_out_what_is_no_image_and_goes_deep(tmp_path):
 
 def test_folder_tells_what_it_leaves_out(tmp_path, capsys):
     files.write_class_folders(tmp_path, files.pictures(6, 8, 8, 1))
-    for name in ("train/ant/a.heic", "train/bee/b.heic", "test/ant/c.mp4", "train/ant/notes.txt"):
+    for name in ("train/ant/a.cr2", "train/bee/b.cr2", "test/ant/c.mp4", "train/ant/notes.txt"):
         (tmp_path / name).write_text("x")
     load(str(tmp_path))
     assert capsys.readouterr().err.splitlines() == [
-        "left out: 2 HEIC photographs, e.g. train/ant/a.heic",
+        "left out: 2 camera RAW files, e.g. train/ant/a.cr2",
         "left out: 1 video: test/ant/c.mp4",
     ]
     load(str(tmp_path))

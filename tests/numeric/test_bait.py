@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tolerance import assert_rounded
 from torch import Tensor
 from views import acquire, array_view, normal
 
@@ -20,10 +21,13 @@ def rows(seed: int = 0) -> Tensor:
     )
 
 
-def naive(w: Tensor, given: Tensor, picks: int, ridge: float, more: float) -> list[int]:
+def naive(
+    w: Tensor, given: Tensor, picks: int, ridge: float, more: float, pool: Tensor | None = None
+) -> list[int]:
     """All traces anew: forward, then backward."""
+    all_ = (w if pool is None else pool).double().numpy()
     x, y = w.double().numpy(), given.double().numpy()
-    target = (x.T @ x + y.T @ y) / (len(x) + len(y))
+    target = (all_.T @ all_ + y.T @ y) / (len(all_) + len(y))
     total = len(y) + picks
     m = ridge * np.trace(target) / D * np.eye(D) + y.T @ y / total
 
@@ -114,3 +118,37 @@ def test_many_updates_stay_with_forms_computed_anew() -> None:
         s = x @ inverse @ target @ inverse @ x / (1 - x @ inverse @ x)
         # float32 rows: seven digits, of a matrix whose condition is below 1e3.
         assert known == pytest.approx(s, rel=1e-3)
+
+
+def test_moments_of_weighted_rows_are_those_of_the_copies_written_out() -> None:
+    w, counts = rows(), np.random.default_rng(1).integers(1, 6, N)
+    every = w[np.repeat(np.arange(N), counts)]
+    assert_rounded(second_moment(w, counts), second_moment(every), 400, float(w.abs().max()) ** 2)
+    assert torch.equal(second_moment(w, np.ones(N, np.int64)), second_moment(w))
+
+
+@pytest.mark.parametrize("more", [1.0, 2.0])
+def test_copies_weigh_in_the_pool_and_enter_once(more: float) -> None:
+    """Naive traces with the copies written out in F; of each row one copy may be chosen."""
+    w, counts = rows(5), np.random.default_rng(2).integers(1, 30, N)
+    at = np.repeat(np.arange(N), counts)
+    found, _ = bait(
+        w, w[:0], 6, np.arange(N) / N, ridge=0.01, more=more, counts=counts.astype(np.int64)
+    )
+    expected = naive(w, w[:0], 6, 0.01, more, pool=w[torch.from_numpy(at)])
+    assert set(found.tolist()) == set(expected)
+    assert set(expected) != set(naive(w, w[:0], 6, 0.01, more))
+
+
+def test_a_query_of_a_pool_with_copies_is_that_of_its_rows_and_then_copies() -> None:
+    z, logits = normal(20, D), normal(20, 3, seed=1)
+    at = torch.from_numpy(np.random.default_rng(3).permutation(np.repeat(np.arange(20), 3)))
+    view = array_view({"features": z[at], "logits": logits[at]})
+    query = acquire("bait").select(view, 30)
+    rows_ = at[torch.from_numpy(query.ids - 1000)].tolist()
+    assert sorted(rows_[:20]) == list(range(20))
+    assert (query.parts["information"][20:] == 0).all()
+    one = acquire("bait").select(array_view({"features": z, "logits": logits}), 6)
+    three = acquire("bait").select(view, 6)
+    # Every row three times: the moments are the same, and so is the query.
+    assert {int(at[i]) for i in three.ids - 1000} == set((one.ids - 1000).tolist())

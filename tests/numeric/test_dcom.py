@@ -19,6 +19,7 @@ from labelgap.select.competence import (
     pure_radii,
     unit_range,
 )
+from labelgap.select.coverage import planes
 
 
 def sphere(n, seed=0, d=3):
@@ -147,3 +148,63 @@ def test_without_labels_it_covers_as_probcover_does():
     ours = acquire("dcom", delta=0.5).select(view, 6)
     theirs = acquire("probcover", delta=0.5).select(view, 6)
     assert ours.ids.tolist() == theirs.ids.tolist()
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 1.0))
+def test_radii_with_weights_are_those_of_the_copies_written_out(seed, purity):
+    rng = np.random.default_rng(seed)
+    points, z = sphere(30, seed), sphere(4, seed + 1)
+    predicted, labels = torch.from_numpy(rng.integers(0, 2, 30)), torch.from_numpy(np.arange(4) % 2)
+    counts = rng.integers(1, 9, 30)
+    at = torch.from_numpy(np.repeat(np.arange(30), counts))
+    found = pure_radii(z, labels, points, predicted, purity, 1.1, 0.05, counts)
+    written_out = pure_radii(z, labels, points[at], predicted[at], purity, 1.1, 0.05)
+    assert found.tolist() == written_out.tolist()
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1), st.integers(1, 20))
+def test_weighted_picks_are_those_of_points_written_out(seed, weight, n):
+    rng = np.random.default_rng(seed)
+    inside, covered = rng.random((20, 27)) < 0.2, rng.random(27) < 0.3
+    doubt, ties, counts = rng.random(20), rng.random(20), rng.integers(0, 2000, 27)
+    at = np.repeat(np.arange(27), counts)
+    found = greedy_competence(
+        np.packbits(inside, axis=1), np.packbits(covered), doubt, weight, n, ties, planes(counts)
+    )
+    written_out = greedy_competence(
+        np.packbits(inside[:, at], axis=1), np.packbits(covered[at]), doubt, weight, n, ties
+    )
+    for a, b in zip(found, written_out, strict=True):
+        assert a.tolist() == b.tolist()
+
+
+@pytest.mark.parametrize("sample", [10_000, 25])
+def test_what_copies_cover_is_counted_by_their_number(sample):
+    """Against balls drawn around every copy: the share at first, and the count of each pick."""
+    z, rng = sphere(12, d=4), np.random.default_rng(1)
+    at = rng.permutation(np.repeat(np.arange(12), rng.integers(1, 9, 12)))
+    logits = normal(12, 3, seed=2)
+    labelled = {"embedding": sphere(3, seed=5, d=4), "logits": torch.zeros(3, 3)}
+    arrays = {"embedding": z[at], "logits": logits[at]}
+    view = array_view(arrays, labelled, [0, 1, 2])
+    query = acquire("dcom", delta=0.8, sample=sample).select(view, len(at))
+    points = np.argsort(view.ties(), kind="stable")[:sample]
+    predicted = logits.argmax(1)[at]
+
+    def radii(share):
+        return pure_radii(
+            labelled["embedding"], torch.arange(3), arrays["embedding"][points], predicted[points],
+            0.4 + 0.2 * share, 1.1, 0.05,
+        )  # fmt: skip
+
+    distance = cdist(labelled["embedding"].double(), arrays["embedding"][points].double())
+    found = radii((distance < 0.8).any(0).mean())
+    left = ~(distance < found[:, None]).any(0)
+    assert query.notes["covered"] == pytest.approx(1 - left.mean())
+    rows = query.ids - 1000
+    assert sorted(at[rows[:12]]) == list(range(12))
+    for row, gain in zip(rows, query.parts["newly_covered"], strict=True):
+        ball = cdist(arrays["embedding"][[row]].double(), arrays["embedding"][points].double())[0]
+        new = (ball < found.mean()) & left
+        assert gain == new.sum()
+        left &= ~new

@@ -9,15 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerance import assert_rounded
-from views import acquire
+from views import acquire, array_view
 
 from labelgap.axes.registry import ACQUISITIONS
 from labelgap.check.synthetic import synthetic_view
 from labelgap.methods import typiclust
 from labelgap.methods.gcn import separation
 from labelgap.methods.typiclust import typicality
-from labelgap.select.coverage import balls, counted, greedy_cover
-from labelgap.select.distinct import Distinct, distinct
+from labelgap.select.coverage import balls, counted, greedy_cover, planes
+from labelgap.select.distinct import Distinct, differing, distinct
 from labelgap.select.graph import Graph
 from labelgap.select.kmeans import _lloyd, kmeans, representatives
 from labelgap.select.seeds import greedy_seeds
@@ -147,10 +147,10 @@ def test_weights_count_what_balls_cover():
     counts = rng.integers(1, 5, 30)
     every = z[np.repeat(np.arange(30), counts)]
     few, many = balls(z, z, 0.7), balls(z, every, 0.7)
-    assert counted(few, counts.astype(float)).tolist() == counted(many).tolist()
+    assert counted(few, planes(counts)).tolist() == counted(many).tolist()
     none = [np.zeros(c.shape[1], dtype=np.uint8) for c in (few, many)]
     ties = rng.random(30)
-    weighted = greedy_cover(few, none[0], 12, ties, counts.astype(float))
+    weighted = greedy_cover(few, none[0], 12, ties, planes(counts))
     written_out = greedy_cover(many, none[1], 12, ties)
     for a, b in zip(weighted, written_out, strict=True):
         assert a.tolist() == b.tolist()
@@ -188,8 +188,12 @@ def with_copies(name, rows):
     return view
 
 
+METHODS = sorted(name for name, cls in ACQUISITIONS.items() if not cls.upper_line)
+"""The upper line asks for the batch of one of these; it trains and looks at true labels."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", sorted(ACQUISITIONS))
+@pytest.mark.parametrize("name", METHODS)
 def test_no_item_is_asked_for_twice_while_others_are_left(name, kind):
     rows, options = KINDS[kind], {"delta": 0.5} if name == "probcover" else {}
     different = len(np.unique(rows))
@@ -202,6 +206,48 @@ def test_no_item_is_asked_for_twice_while_others_are_left(name, kind):
             assert value is None or (len(value) == n and np.isfinite(value).all())
         if name not in MAKES_COPIES:
             assert len(np.unique(rows[query.ids - 40])) == min(n, different)
+
+
+@given(st.lists(st.integers(0, 6), max_size=4), st.lists(st.integers(0, 6), max_size=20))
+def test_what_differs_from_labels_and_each_other(labelled, candidates):
+    given_, free = (
+        torch.tensor(x, dtype=torch.int64).reshape(-1, 1) for x in (labelled, candidates)
+    )
+    ties = np.random.default_rng(3).random(len(candidates))
+    new, spare = differing(given_, free, ties)
+    stands = {}
+    for i in sorted(range(len(candidates)), key=lambda i: ties[i]):
+        if candidates[i] not in labelled:
+            stands.setdefault(candidates[i], i)
+    assert new.tolist() == sorted(stands.values())
+    others = [i for i in range(len(candidates)) if i not in stands.values()]
+    assert spare.tolist() == sorted(others, key=lambda i: ties[i])
+
+
+@pytest.mark.parametrize("n", [90, 190, 250])
+def test_drop_query_fills_up_with_items_that_differ(n):
+    """More than are unsure: what is drawn beside them are no copies of them or of each other."""
+    rows = KINDS["half"].astype(int)
+    query = acquire("drop-query", drop=0.05).select(with_copies("drop-query", rows), n)
+    assert query.notes["random"] > 0
+    assert len(set(query.ids.tolist())) == n
+    assert len(set(rows[query.ids - 40][: min(n, 200)])) == min(n, 200)
+
+
+@pytest.mark.parametrize("name", ["direct", "galaxy"])
+def test_on_a_line_a_copy_of_a_label_is_no_new_place(name):
+    """Portion after portion, each with the labels of those before: every row once, then copies."""
+    z, at = normal(30, 3), np.random.default_rng(4).permutation(np.repeat(np.arange(30), 3))
+    asked = np.empty(0, dtype=np.int64)
+    for portion in (4, 7, 12, 7, 20):
+        free = np.setdiff1d(np.arange(90), asked)
+        view = array_view(
+            {"logits": z[at[free]]}, {"logits": z[at[asked]]}, at[asked] % 3, later=50 - len(asked)
+        )
+        view.labelled_ids, view.candidate_ids = asked, free
+        asked = np.append(asked, acquire(name).select(view, portion).ids)
+    assert len(set(asked.tolist())) == 50
+    assert sorted(at[asked[:30]]) == list(range(30))
 
 
 @pytest.mark.parametrize("name", sorted(n for n, c in ACQUISITIONS.items() if c.deterministic))

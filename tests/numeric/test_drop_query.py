@@ -87,6 +87,7 @@ def test_items_that_change_come_before_those_that_do_not():
     """All features of most items say class 0; those of five contradict each other."""
     z = torch.ones(60, 16)
     z[::12, :8] = -1.0
+    z += 1e-5 * normal(60, 16)  # no two alike: copies would come last
     net = network(16, classes=2)
     net.head.weight.copy_(torch.stack([torch.ones(16), torch.zeros(16)]))
     net.head.bias.copy_(torch.tensor([0.0, 1e-3]))

@@ -91,3 +91,18 @@ def test_without_labels_the_longest_item_is_first_and_no_distance_is_told():
 def test_too_many_are_refused():
     with pytest.raises(BudgetError):
         largest_clusters(normal(5, 2), normal(2, 2), 6, np.zeros(5))
+
+
+@given(st.integers(0, 10_000), st.integers(0, 6), st.integers(1, 20), st.integers(1, 9))
+def test_weighted_picks_are_those_of_the_copies_written_out(seed, labelled, n, block):
+    rng = np.random.default_rng(seed)
+    z, centres = normal(20, 3, seed=seed), normal(labelled, 3, seed=seed + 1)
+    counts, ties = rng.integers(1, 9, 20), rng.random(20)
+    at = np.repeat(np.arange(20), counts)
+    found, away, mass = largest_clusters(z, centres, n, ties, block, counts)
+    written_out, gaps, sums = largest_clusters(z[torch.from_numpy(at)], centres, n, ties[at])
+    assert found.tolist() == at[written_out].tolist()
+    np.testing.assert_allclose(away, gaps, rtol=1e-5)
+    np.testing.assert_allclose(mass, sums, rtol=1e-5)
+    expected = naive(z.double().numpy()[at], centres.double().numpy(), n, ties[at])
+    assert found.tolist() == at[expected].tolist()

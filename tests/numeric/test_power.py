@@ -119,3 +119,47 @@ def test_all_candidates_are_taken_once_where_all_are_asked_for():
     view = array_view({"logits": torch.zeros(11, 4)}, classes=4)
     for name in ("clasp-pe", "power-margin"):
         assert sorted(acquire(name).select(view, 11).ids.tolist()) == view.candidate_ids.tolist()
+
+
+@pytest.mark.parametrize("beta", [1.0, 3.0])
+def test_a_weight_draws_as_the_copies_written_out_do(beta):
+    """First and second row that differ, by P = c_i w_i / Σ; with copies of their own draws too."""
+    counts = np.array([40, 1, 7, 2])
+    weight = counts * SCORES.numpy() ** beta
+    weight = weight / weight.sum()
+    at = np.repeat(np.arange(ITEMS), counts)
+    draws, pairs, again = 4000, {}, {}
+    for seed in range(draws):
+        ties = Streams(seed).ties(np.arange(ITEMS, dtype=np.int64), "gumbel")
+        i, j = perturbed(SCORES.log(), beta, ties, counts).topk(2).indices.tolist()
+        pairs[i, j] = pairs.get((i, j), 0) + 1
+        ties = Streams(seed).ties(np.arange(len(at), dtype=np.int64), "gumbel")
+        order = at[perturbed(SCORES.log()[at], beta, ties).argsort(descending=True).numpy()]
+        i, j = int(order[0]), int(order[order != order[0]][0])
+        again[i, j] = again.get((i, j), 0) + 1
+    keys = [(i, j) for i in range(ITEMS) for j in range(ITEMS) if i != j]
+    chances = [weight[i] * weight[j] / (1 - weight[i]) for i, j in keys]
+    for found in (pairs, again):
+        assert tail_merged([found.get(key, 0) for key in keys], draws * np.array(chances)) > 1e-4
+
+
+def tail_merged(found, expected):
+    """p of a chi-squared test, with the cells below ten taken together."""
+    small = expected < 10
+    f, e = (np.append(x[~small], x[small].sum()) for x in (np.array(found), expected))
+    return stats.chisquare(f[e > 0], e[e > 0]).pvalue
+
+
+def test_copies_come_after_all_that_differ_and_for_no_class():
+    z, rng = normal(15, 3), np.random.default_rng(0)
+    at = torch.from_numpy(rng.permutation(np.repeat(np.arange(15), 4)))
+    query = acquire("clasp-pe").select(array_view({"logits": z[at]}), 25)
+    rows = at[torch.from_numpy(query.ids - 1000)].numpy()
+    assert sorted(rows[:15]) == list(range(15))
+    asked_for = query.parts["asked_for_class"]
+    quota = np.bincount(asked_for[:15].astype(int) + 1)
+    assert quota[0] == 5
+    assert sorted(quota[1:]) == [3, 3, 4]
+    assert (asked_for[15:] == -1).all()
+    p = torch.softmax(z.double(), 1).numpy()
+    assert_allclose(query.score, stats.entropy(p, axis=1)[rows])

@@ -92,7 +92,7 @@ def current(browser):
     return browser.find_element(By.ID, "image").get_attribute("alt")
 
 
-SLOW = {"training": {"steps": 3000, "batch_size": 16}, "network": {"width": 8, "blocks": [1]}}
+SLOW = {**QUICK, "training": {"steps": 3000, "batch_size": 16}}
 """A training of many seconds."""
 
 
@@ -313,6 +313,20 @@ def test_one_class(browser, tmp_path):
         shot(browser, "one-class")
     labels, _, _ = stored(folder)
     assert labels == {ids[0]: 0, ids[1]: -1}
+
+
+def test_the_login_name_gives_way_to_a_chosen_one(browser, tmp_path):
+    folder = tmp_path / "images"
+    asked_folder(folder, 4)
+    with running_server(folder) as (_, base, token):
+        for link, shown in (
+            ("user=berta", "berta"),
+            ("person=carla", "carla"),  # --annotator carla
+            ("user=berta", "carla"),
+        ):
+            browser.get("about:blank")
+            browser.get(f"{base}/#token={token}&{link}")
+            until(lambda shown=shown: text(browser, "person") == shown)
 
 
 def test_everything_is_reached_by_tab_with_visible_focus(browser, tmp_path):

@@ -137,7 +137,7 @@ def test_a_training_of_an_older_version_is_used_until_a_class_is_added(project, 
     project.ledger.note(TRAINED, last, round=0)
     assert not Work(project).is_stale()
     Work(project).load()
-    project.add_classes(["grey"])
+    project.change_classes("add", ["grey"])
     assert Work(project).is_stale()
     assert not Work(project).restore()
 
@@ -145,7 +145,7 @@ def test_a_training_of_an_older_version_is_used_until_a_class_is_added(project, 
 @pytest.mark.parametrize("name", ["red", "Red ", "", "a\nb"])
 def test_a_class_that_cannot_be_told_from_another_is_not_added(folder, name):
     with Project.open(folder) as p, pytest.raises(ConfigError):
-        p.add_classes(["grey", name])
+        p.change_classes("add", ["grey", name])
     with Project.open(folder) as p:
         assert p.classes == CLASSES
         assert p.ledger.classes["names"] == list(CLASSES)

@@ -13,7 +13,8 @@ from labelgap.project.keep.settings import HOME, SETTINGS
 from labelgap.project.keep.store import Project
 from labelgap.project.quality.status import status as status_of
 
-QUICK = ["--set", "training.steps=30", "--set", "network.width=8", "--set", "network.blocks=[1]"]
+QUICK = ["--network", "small", "--set", "training.steps=30"]
+QUICK += ["--set", "network.width=8", "--set", "network.blocks=[1]"]
 
 
 def run(*words):
@@ -42,14 +43,16 @@ def test_from_a_folder_to_an_export(tmp_path, monkeypatch):
     assert "0 labels stored, 20 were there already" in run("import", tmp_path / "mine.csv")
     (tmp_path / "none.csv").write_text("path,label\n")
     assert "no row in" in run("import", tmp_path / "none.csv")
-    assert "16 labels, accuracy" in run("train")
+    said = run("train")
+    assert "from new weights on 16 labels in" in said
+    assert "% of 4, " in said
     assert "4 images to label (4 new" in run("ask", 4, "--method", "entropy")
     with Project.open(mode="read") as p:
         assert p.settings.method == "entropy"  # from now on
         assert any("entropy of the prediction" in i.explanation for i in p.ledger.outstanding())
     said = run("status")
     assert "60 images, 20 labelled (4 of them held out), 4 waiting" in said
-    assert "1 quarantined (zero bytes)" in said
+    assert "1 file quarantined (zero bytes)" in said
     assert "n = 4" in said
     assert "bad.png: zero bytes" in run("status", "--quarantine")
     assert "60 predictions" in run("predict", "--out", tmp_path / "p.parquet")
@@ -108,7 +111,7 @@ def test_init_again_goes_on_with_the_images_of_the_manifest(tmp_path):
     (tmp_path / "list.csv").write_text(f"path,label\n{path},{label}\n")
     words = ["init", tmp_path, "--classes", ",".join(CLASSES)]
     run(*words, "--manifest", tmp_path / "list.csv")
-    assert "1 images" in run(*words)
+    assert "1 image, 3 classes" in run(*words)
     with Project.open(tmp_path, "read") as p:
         assert p.items.count() == 1
 
@@ -143,7 +146,9 @@ def test_a_folder_that_is_labelled_throughout_has_its_accuracy_measured(tmp_path
         held = len(p.ledger.held_out)
     assert 3 <= held <= 21  # binomial(60, 0.2), but for one in ten thousand
     assert f"{held} drawn at random are held out" in said
-    assert f"{60 - held} labels, accuracy" in run("train", "--project", folder)
+    said = run("train", "--project", folder)
+    assert f"on {60 - held} labels in" in said
+    assert f"% of {held}, " in said
     assert f"n = {held}" in run("status", "--project", folder)
 
 
@@ -188,7 +193,8 @@ def test_labels_that_were_learned_before_they_were_held_out_measure_nothing(
     assert "next: labelgap train" in said
     run("train")
     said = run("status")
-    assert f"n = {held}), estimated on labels never trained on" in said
+    assert f"% of {held}, " in said
+    assert "(held-out labels, never trained on)" in said
     assert "learned them" not in said
     assert "from 0 held-out labels (none of them is new to both networks)" in said
 
@@ -317,7 +323,7 @@ def test_a_project_that_has_no_ledger_yet_is_told_to_begin_again(tmp_path):
 def test_a_ledger_that_is_lost_is_not_begun_anew_in_silence(folder):
     for file in (folder / HOME).glob("ledger.sqlite*"):
         file.unlink()
-    with pytest.raises(FolderError, match=r"is missing, and with it the labels.*Restore a backup"):
+    with pytest.raises(FolderError, match=r"is missing, and with it the labels.*labelgap restore"):
         run("ask", 1, "--project", folder)
     assert not (folder / HOME / "ledger.sqlite").exists()
 

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,7 +13,7 @@ from small_project import CLASSES, image_of, make_images
 from labelgap.core.errors import ConfigError, DataError, FolderError, UnknownName
 from labelgap.project.exchange.begin import begin, keep_labels
 from labelgap.project.exchange.exchange import NONE_LABEL, import_file
-from labelgap.project.exchange.export import export, folder_names, label_rows
+from labelgap.project.exchange.export import export, label_rows
 from labelgap.project.images.tables import defused, fused
 from labelgap.project.keep.backup import backup
 from labelgap.project.keep.doctor import examine, repack
@@ -35,7 +34,7 @@ def test_csv_has_what_is_in_force(labelled, tmp_path):
     out = tmp_path / "labels.csv"
     assert export(labelled, out, "csv") == 13
     rows = list(csv.DictReader(out.open()))
-    assert list(rows[0]) == ["path", "label", "annotator", "time", "round", "sha256"]
+    assert list(rows[0]) == ["path", "label", "annotator", "time", "round", "sha256", "held_out"]
     by_path = {row["path"]: row for row in rows}
     assert by_path["im0003.png"]["label"] == "blue"
     assert by_path["im0003.png"]["annotator"] == "bert"
@@ -115,14 +114,6 @@ def test_folders(labelled, tmp_path, link):
         export(labelled, out, "folders")
     with pytest.raises(FolderError, match="inside the project"):
         export(labelled, labelled.root / "x", "folders")
-
-
-def test_folder_names_cannot_escape_or_collide():
-    names = folder_names(("..", "a/b", "a\\b", "CON", "x", "."))
-    assert len({n.casefold() for n in names.values()}) == 7
-    for name in names.values():
-        assert Path(name).name == name
-        assert name not in ("", ".", "..")
 
 
 def test_formulas_are_defused_and_come_back(tmp_path):
@@ -206,7 +197,7 @@ def test_folders_that_fail_half_way_can_be_tried_again(labelled, tmp_path, monke
             raise OSError(28, "No space left on device")
         target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr("labelgap.project.exchange.export.shutil.copy2", full)
+    monkeypatch.setattr("labelgap.project.exchange.class_folders.shutil.copy2", full)
     with pytest.raises(FolderError, match="the disk is full"):
         export(labelled, out, "folders")
     assert list(out.iterdir()) == [] if there else not out.exists()

@@ -14,7 +14,7 @@ from tolerance import assert_rounded, two_ways
 from labelgap.core.errors import DataError, FolderError, LabelgapError
 from labelgap.project.asking.work import Work
 from labelgap.project.exchange.begin import begin
-from labelgap.project.exchange.model import LOADER, export_model
+from labelgap.project.exchange.model_folder import LOADER, export_model
 
 
 @pytest.fixture

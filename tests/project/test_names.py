@@ -8,8 +8,8 @@ from console import call
 from rich.console import Console
 from small_project import CLASSES, image_of
 
-from labelgap.cli.telling import console
-from labelgap.core.errors import UnknownName
+from labelgap.core.errors import LabelgapError
+from labelgap.core.terminal import console
 from labelgap.core.wording import plain
 from labelgap.project.exchange.begin import begin
 
@@ -45,14 +45,14 @@ def test_commands_tell_a_path_that_looks_like_a_tag(tmp_path, capsys):
         assert f"{name}: zero bytes" in said
     status, said = call(capsys, "undo", r"b\[/c].png", *at)
     assert status == 2
-    assert r"Unknown image 'b\\[/c].png'" in said
+    assert r"No image of this project is named 'b\\[/c].png'" in said
 
 
 def test_an_image_is_named_by_path_stem_or_contents_and_never_by_a_number_of_ours(project):
     for name in ("im0057.pgn", "7", "²"):
-        with pytest.raises(UnknownName) as raised:
+        with pytest.raises(LabelgapError) as raised:
             project.item_of(name)
-        assert ("Did you mean 'im0057.png'" in str(raised.value)) is (name[0] == "i")
+        assert ("Did you mean im0057.png" in str(raised.value)) is (name[0] == "i")
     assert project.item_of("im0007.png") == project.item_of("im0007") == 7
     digest = project.items.get(7).sha256
     assert project.item_of(digest) == project.item_of(digest[:8]) == 7

@@ -30,6 +30,11 @@ REFUSED = {
     "init NOTHERE": "NOTHERE is not a folder",
     "init . --method nope": "Unknown method 'nope'",
     "init . --network foo": "Unknown network 'foo'",
+    "init . --network small --weights hub": "takes no weights",
+    "label . --project .": "Leave one of them out",
+    "label --classes a,b": "Say which: `labelgap label PHOTOS",
+    "label NOTHERE --classes a,b": "NOTHERE is not a folder",
+    "label . --classes a,b": "has a project already, with the classes red, green, blue",
     "init . --classes red,green,blue --holdout 0.5": "has holdout 0.2",
 }
 
@@ -89,9 +94,14 @@ def test_devices_have_names(name):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"network": "foo"}, UnknownName, "Unknown network 'foo'.*Valid: embedding, mlp"),
+        (
+            {"network": "foo"},
+            UnknownName,
+            "Unknown network 'foo'.*Valid: embedding, mlp, resnet, small",
+        ),
         ({"network": "timm:nonexist"}, UnknownName, "Unknown timm network 'nonexist'"),
-        ({"network": "embedding"}, ConfigError, "Give --network resnet"),
+        ({"network": "embedding"}, ConfigError, "Give --network small"),
+        ({"network": "small", "weights": "hub"}, ConfigError, "takes no weights"),
         ({"config": {"network": {"name": "foo"}}}, UnknownName, "Unknown network 'foo'"),
         ({"config": {"trainin": {"steps": 3}}}, UnknownName, "trainin"),
     ],
@@ -103,7 +113,7 @@ def test_a_network_that_is_none_is_told_before_anything_is_made(tmp_path, option
     assert not (tmp_path / HOME).exists()
 
 
-@pytest.mark.parametrize("network", ["resnet", "mlp", "timm:resnet10t"])
+@pytest.mark.parametrize("network", ["small", "resnet", "mlp", "timm:tf_efficientnet_lite0"])
 def test_networks_that_are_there_are_taken(tmp_path, network):
     make_images(tmp_path, 3)
     with begin(tmp_path, classes=CLASSES, network=network).project as made:

@@ -13,7 +13,8 @@ from labelgap.core.errors import FolderError, LedgerError
 from labelgap.ledger.ledger import LEDGER
 from labelgap.project.asking.work import Work
 from labelgap.project.exchange.begin import begin
-from labelgap.project.keep.restore import newest_sound, restore
+from labelgap.project.keep.found_copies import copies
+from labelgap.project.keep.restore import restore
 from labelgap.project.keep.settings import HOME, SETTINGS
 from labelgap.project.keep.store import Project
 
@@ -45,7 +46,9 @@ def test_the_cure_of_a_damaged_ledger_puts_a_whole_one_in_its_place(folder, trut
     damage(folder)
     told = CliRunner().invoke(with_commands(), ["doctor"])
     assert told.exit_code == 1
-    assert "labelgap doctor --restore newest` puts before-round-00001.sqlite" in told.output
+    assert f"labelgap restore` puts before-round-00001.sqlite in its place ({labels} labels" in (
+        told.output
+    )
     said = run("doctor", "--restore", "newest")
     assert f"is the ledger now, with {labels} labels" in said
     assert "error" not in said
@@ -79,12 +82,12 @@ def test_the_newest_snapshot_that_is_whole_is_taken(folder, truth):
     home = folder / HOME
     newest = home / "snapshots" / "before-round-00001.sqlite"
     newest.write_bytes(newest.read_bytes()[:-100])
-    assert newest_sound(home).name == "before-round-00000.sqlite"
-    with pytest.raises(LedgerError, match="damaged"):
+    assert next(iter(copies(folder))).path.name == "before-round-00000.sqlite"
+    with pytest.raises(FolderError, match="damaged"):
         restore(folder, newest)
     for file in (home / "snapshots").iterdir():
         file.write_bytes(b"")
-    with pytest.raises(FolderError, match="no sound snapshot"):
+    with pytest.raises(FolderError, match="no sound snapshot or backup"):
         restore(folder)
     with pytest.raises(FolderError, match="the ledger itself"):
         restore(folder, home / LEDGER)
@@ -99,7 +102,7 @@ def test_nothing_is_put_in_the_place_of_a_ledger_in_use(project, folder):
 
 def test_the_classes_of_a_snapshot_come_back_with_it(project, folder, tmp_path):
     kept = project.snapshot("one")
-    project.add_classes(["grey"])
+    project.change_classes("add", ["grey"])
     project.close()
     assert restore(folder, kept).dropped == ("grey",)
     assert json.loads((folder / HOME / SETTINGS).read_text())["classes"] == list(CLASSES)

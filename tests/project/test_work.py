@@ -98,7 +98,7 @@ def test_the_reserve_is_a_uniform_sample(tmp_path):
     folder = tmp_path / "images"
     make_images(folder)
     counts = np.zeros(60)
-    with begin(folder, classes=CLASSES).project as project:
+    with begin(folder, classes=CLASSES, network="small").project as project:
         for seed in range(40):
             project.change(seed=seed)
             work = Work(project)
@@ -164,7 +164,8 @@ def test_training_without_labels_is_refused(project):
 def test_cold_start_is_diverse(tmp_path):
     """With as many questions as kinds of image, TypiClust on thumbnails asks one of each."""
     make_images(tmp_path / "images")
-    with begin(tmp_path / "images", classes=CLASSES, holdout=0).project as project:
+    made = begin(tmp_path / "images", classes=CLASSES, holdout=0, network="small")
+    with made.project as project:
         asked = Work(project).ask(3)
         assert {i.id % 3 for i in asked.items} == {0, 1, 2}
         assert all("typical of a group" in i.explanation for i in asked.items)

@@ -253,7 +253,7 @@ def test_names_of_classes_are_kept_and_grow_at_the_end():
     with Ledger.open() as ledger:
         ledger.set_classes(2, none_of_these=True)
         with pytest.raises(LedgerError, match="by name"):
-            ledger.add_classes(["bird"])
+            ledger.change_classes("add", ["bird"])
         with pytest.raises(LedgerError, match="fixed"):
             ledger.set_classes(3, none_of_these=True, names=["cat", "dog", "bird"])
         for _ in range(2):
@@ -264,7 +264,7 @@ def test_names_of_classes_are_kept_and_grow_at_the_end():
             ledger.set_classes(2, none_of_these=True, names=["dog", "cat"])
         with pytest.raises(LedgerError, match="is not one of"):
             ledger.answer(1, 2)
-        ledger.add_classes(["bird"])
+        ledger.change_classes("add", ["bird"])
         names = ["cat", "dog", "bird"]
         assert ledger.classes == {"num_classes": 3, "none_of_these": True, "names": names}
         ledger.answer(1, 2)

@@ -158,10 +158,10 @@ def test_one_class_is_enough_and_its_bounds_hold() -> None:
 def test_names_may_come_later_once_and_then_more_of_them() -> None:
     with Ledger.open() as ledger:
         with pytest.raises(LedgerError, match="does not know its classes by name"):
-            ledger.add_classes(["a"])
+            ledger.change_classes("add", ["a"])
         ledger.set_classes(2)
         with pytest.raises(LedgerError, match="does not know its classes by name"):
-            ledger.add_classes(["a"])
+            ledger.change_classes("add", ["a"])
         with pytest.raises(LedgerError, match="are fixed"):  # names do not carry another change
             ledger.set_classes(2, none_of_these=True, names=["a", "b"])
         ledger.set_classes(2, names=("a", "b"))
@@ -169,7 +169,7 @@ def test_names_may_come_later_once_and_then_more_of_them() -> None:
         ledger.set_classes(2, names=["a", "b"])
         ledger.set_classes(2)
         assert ledger.seq == seq
-        ledger.add_classes(["c", "d"])
+        ledger.change_classes("add", ["c", "d"])
         assert ledger.classes == {
             "num_classes": 4, "none_of_these": False, "names": ["a", "b", "c", "d"],
         }  # fmt: skip

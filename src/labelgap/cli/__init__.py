@@ -45,7 +45,17 @@ def with_commands() -> typer.Typer:
     A module registers its commands when it is imported: here all of them are, in the order in
     which the help lists them.
     """
-    for name in ("run", "bench", "catalogue", "project", "labels", "care", "label_studio"):
+    for name in (
+        "run",
+        "bench",
+        "catalogue",
+        "project",
+        "label",
+        "classes",
+        "labels",
+        "care",
+        "label_studio",
+    ):
         import_module(f"labelgap.cli.{name}")
     return app
 

@@ -1,4 +1,4 @@
-"""Commands that look after a project: backup, doctor."""
+"""Commands that look after a project: backup, restore, doctor."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.telling import tell_restored
+from labelgap.cli.telling import tell_copies, tell_restored
 from labelgap.cli.values import PROJECT
+from labelgap.core.errors import FolderError
 from labelgap.core.terminal import console as _console
 from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
@@ -29,13 +30,43 @@ def backup(
         _console().print(f"backup → {_plain(make(p, out))}")
 
 
+@app.command(name="restore")
+def restore_(
+    file: Path | None = typer.Argument(
+        None, help="A .zip of `labelgap backup`, or a snapshot. [default: the newest sound one]"
+    ),
+    list_: bool = typer.Option(False, "--list", help="Only list the copies that can be found."),
+    yes: bool = typer.Option(False, "--yes", help="Also where it leaves labels out."),
+    project: Path | None = PROJECT,
+) -> None:
+    """List snapshots and backups, and go back to one; what is there now is kept aside.
+
+    Works in a folder without a project too, with a backup that is given or lies there or beside
+    it.
+    """
+    from labelgap.project.keep.found_copies import copies
+    from labelgap.project.keep.restore import restore as put_back
+    from labelgap.project.keep.store import find_root, need_pixels
+
+    root = (find_root(Path.cwd()) or Path.cwd()) if project is None else project.expanduser()
+    if not root.is_dir():
+        raise FolderError(f"{root} is not a folder.", "Name the folder of the images.")
+    console = _console()
+    tell_copies(console, root, copies(root))
+    if list_:
+        return
+    tell_restored(console, put_back(root, file and file.expanduser(), yes=yes))
+    if need_pixels(root):
+        console.print("next: labelgap doctor --repack (the packed images are not in a backup)")
+
+
 @app.command()
 def doctor(
     repack: bool = typer.Option(False, "--repack", help="Pack all images anew first."),
     restore: str | None = typer.Option(
         None,
         metavar="FILE|newest",
-        help="Put a snapshot in the ledger's place first; newest: the last sound one.",
+        help="First what `labelgap restore` does, with FILE or without.",
     ),
     set_aside: bool = typer.Option(
         False,
@@ -45,7 +76,6 @@ def doctor(
     project: Path | None = PROJECT,
 ) -> None:
     """Check that everything is whole; exit status 1 where it is not."""
-    from labelgap.core.errors import FolderError
     from labelgap.project.keep.doctor import examine
     from labelgap.project.keep.doctor import repack as pack_anew
     from labelgap.project.keep.store import Project, find_root, is_project
@@ -57,8 +87,8 @@ def doctor(
     if restore is not None:
         from labelgap.project.keep.restore import restore as put_back
 
-        chosen = None if restore == "newest" else Path(restore).expanduser()
-        tell_restored(console, put_back(root, chosen))
+        file = None if restore == "newest" else Path(restore).expanduser()
+        tell_restored(console, put_back(root, file))
     if set_aside:
         from labelgap.project.keep.doctor import set_aside as take_out
 

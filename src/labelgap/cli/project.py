@@ -1,4 +1,4 @@
-"""A person's folder: init, add, ask, label, train, status, predict, import, export, and so on."""
+"""A person's folder: init, add, classes, ask, train, status."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +10,10 @@ from labelgap.cli.telling import (
     SHOWN,
     answered_meanwhile,
     bar,
-    network_of,
     next_step,
+    quarantine_of,
     tell_accuracy,
+    tell_begun,
     tell_conflicts,
     tell_held_out,
     tell_import,
@@ -21,7 +22,16 @@ from labelgap.cli.telling import (
     tell_report,
     tell_unpacked,
 )
-from labelgap.cli.values import DEVICE, PROJECT, THREADS, need_file, work_of
+from labelgap.cli.values import (
+    DEVICE,
+    PROJECT,
+    PROJECT_NETWORK,
+    PROJECT_WEIGHTS,
+    THREADS,
+    names_of,
+    weights_of,
+    work_of,
+)
 from labelgap.core.terminal import console as _console
 from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
@@ -50,12 +60,8 @@ def init(
     method: str | None = typer.Option(
         None, help="A method by name (`labelgap methods`). [default: daal]"
     ),
-    weights: str | None = typer.Option(
-        None, help="Pretrained weights: a file, or hub. Freezes the network; trains an adapter."
-    ),
-    network: str | None = typer.Option(
-        None, help="resnet | mlp | timm:NAME. [with --weights: timm:tf_efficientnet_lite0]"
-    ),
+    weights: str | None = PROJECT_WEIGHTS,
+    network: str | None = PROJECT_NETWORK,
     holdout: float | None = typer.Option(
         None,
         min=0.0,
@@ -87,17 +93,12 @@ def init(
     """Make a labelling project of a folder of images."""
     from labelgap.cli.values import tree_of
     from labelgap.project.exchange.begin import begin
-    from labelgap.project.keep.settings import SETTINGS
 
-    names = [n.strip() for n in classes.split(",")] if classes is not None else None
-    if weights not in (None, "hub"):
-        weights = str(Path(str(weights)).expanduser().resolve())
-        need_file(Path(weights))
     config, _, _ = tree_of(None, {}, set_)
     # Only what was said: a repeated init refuses what contradicts the project.
     said = {
         "method": method,
-        "weights": weights,
+        "weights": weights_of(weights),
         "network": network,
         "holdout": holdout,
         "flip": flip,
@@ -107,7 +108,7 @@ def init(
     }
     begun = begin(
         folder.expanduser(),
-        classes=names,
+        classes=names_of(classes),
         manifest=manifest,
         folder_labels=folder_labels,
         image_size=image_size,
@@ -115,27 +116,7 @@ def init(
     )
     with begun.project as project:
         console = _console()
-        shown = ", ".join(project.classes[:12]) + (", …" if len(project.classes) > 12 else "")
-        console.print(
-            f"[bold]{project.items.count()}[/] images, {len(project.classes)} classes "
-            f"({_plain(shown)}), packed at {project.settings.image_size} pixels"
-        )
-        if len(project.classes) == 1:
-            console.print(
-                "[yellow]one class alone can be labelled, not trained:[/] separate names by "
-                "commas, --classes cat,dog; a class for the rest can be one"
-            )
-        tell_places(console, begun.places, verbose)
-        tell_report(console, project, begun.report)
-        tell_import(console, begun.labels)
-        hint = ""
-        if not project.settings.weights:
-            hint = (
-                "; few labels go further with pretrained ones: `--weights FILE` in a new folder's "
-                f'init, "weights" in {_plain(project.home / SETTINGS)} here'
-            )
-        console.print(f"network: {network_of(project)}{hint}")
-        tell_held_out(console, begun.held_out)
+        tell_begun(console, begun, verbose)
         console.print(next_step(project, folder))
 
 
@@ -150,36 +131,12 @@ def add(verbose: bool = VERBOSE, project: Path | None = PROJECT) -> None:
         places = p.look()
         found = places.found
         report = p.add(found)
-        console.print(f"{report.added} new images; {p.items.count()} in all")
+        console.print(f"{counted(report.added, 'new image')}; {p.items.count()} in all")
         tell_places(console, places, verbose)
         tell_report(console, p, report)
         labels = keep_labels(p, found)
         tell_import(console, labels)
         tell_held_out(console, hold_out_share(p, labels))
-
-
-@app.command()
-def classes(
-    add: str | None = typer.Option(None, help="Further names, separated by commas."),
-    project: Path | None = PROJECT,
-) -> None:
-    """Show the classes, or add some: labels stay, and the next training knows them."""
-    from labelgap.core.types import NONE_OF_THESE
-    from labelgap.project.keep.store import Project
-
-    with Project.open(project, "read" if add is None else "write") as p:
-        console = _console()
-        if add is not None:
-            p.add_classes(add.split(","))
-        console.print(
-            f"{counted(len(p.classes), 'class', 'classes')}: {_plain(', '.join(p.classes))}"
-        )
-        none = list(p.ledger.labels.values()).count(NONE_OF_THESE)
-        if add is not None and none:
-            console.print(
-                f"[yellow]{counted(none, 'image')} said to be none of these:[/] labels that are of "
-                "a new class now must be given again (`labelgap export` lists them)"
-            )
 
 
 @app.command()
@@ -201,8 +158,8 @@ def ask(
             p.change(method=method)
         new = f"{asked.new} new" if asked.new else "none new"
         console.print(
-            f"[bold]{len(asked.items)}[/] images to label ({new}, {asked.held_out} of them drawn "
-            "at random to measure accuracy)"
+            f"[bold]{counted(len(asked.items), 'image')}[/] to label ({new}, {asked.held_out} of "
+            "them drawn at random to measure accuracy)"
         )
         if len(asked.items) + asked.answered < n:
             console.print(f"[yellow]{n} were asked for; no more are left[/]")
@@ -224,6 +181,7 @@ def train(
 ) -> None:
     """Train on all labels and estimate the accuracy."""
     from labelgap.project.asking.ready import need_labels
+    from labelgap.project.keep.network import network_of
     from labelgap.project.keep.store import Project
     from labelgap.project.quality.status import status as status_of
 
@@ -233,9 +191,10 @@ def train(
         with bar(console) as progress:
             seconds = sum(work_of(p, None, device, threads, progress).train().values())
         state = status_of(p)
-        console.print(f"trained {network_of(p)} in {seconds:.1f} s")
+        learned = counted(state.labelled - state.held_out, "label")
+        console.print(f"trained {_plain(network_of(p.settings))} on {learned} in {seconds:.1f} s")
         tell_unpacked(console, p)
-        console.print(f"{state.labelled - state.held_out} labels, accuracy {state.accuracy}")
+        tell_accuracy(console, state)
         console.print(state.verdict.sentence)
         console.print(next_step(p, project))
 
@@ -269,7 +228,7 @@ def status(
         said = [f"{k} {reason}" for reason, k in sorted(s.skipped.items())]
         said += [f"{s.none_of_these} none of these"] * bool(s.none_of_these)
         said += [f"{s.missing} without their file"] * bool(s.missing)
-        said += [f"{k} quarantined ({reason})" for reason, k in sorted(s.quarantined.items())]
+        said += quarantine_of(s.quarantined)
         said += [f"{s.conflicts} in conflict"] * bool(s.conflicts)
         if said:
             console.print(", ".join(said))
@@ -291,19 +250,3 @@ def status(
         tell_regions(console, p, s.regions)
         tell_unpacked(console, p)
         console.print(next_step(p, project))
-
-
-@app.command()
-def label(
-    port: int = typer.Option(0, min=0, max=65535, help="Port. [default: a free one]"),
-    host: str = typer.Option("127.0.0.1", help="Other addresses let other machines in."),
-    annotator: str = typer.Option("", help="Your name, kept with each answer."),
-    browser: bool = typer.Option(True, "--browser/--no-browser", help="Open the page."),
-    project: Path | None = PROJECT,
-) -> None:
-    """Label the asked images in the browser; Ctrl-C ends it."""
-    from labelgap.project.keep.store import Project
-    from labelgap.project.server.serve import serve
-
-    with Project.open(project) as p:
-        serve(p, host, port, annotator, browser, _console())

@@ -53,7 +53,7 @@ def run(
     download: bool = typer.Option(
         False,
         "--download",
-        help="Download the data set (torchvision extra).",
+        help="Download the data set.",
     ),
     device: str = typer.Option("auto", help="auto | cpu | cuda | mps."),
     precision: str | None = typer.Option(None, help="auto | float32 | bfloat16."),

@@ -1,7 +1,7 @@
 """What the commands of a labelling project say."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,13 @@ from labelgap.core.wording import counted, plain
 
 if TYPE_CHECKING:
     from labelgap.core.types import Progress
+    from labelgap.project.exchange.begin import Begun
+    from labelgap.project.exchange.elsewhere import Applied
     from labelgap.project.exchange.exchange import Imported
+    from labelgap.project.exchange.splits import Written
     from labelgap.project.images.ingest import Report
     from labelgap.project.images.sources import Places
+    from labelgap.project.keep.found_copies import Copy
     from labelgap.project.keep.restore import Restored
     from labelgap.project.keep.store import Project
     from labelgap.project.quality.status import Status
@@ -26,15 +30,33 @@ def answered_meanwhile(number: int) -> str:
     return f"[yellow]{said}[/]"
 
 
-def network_of(project: "Project") -> str:
-    """Which network a project trains, in words."""
-    from labelgap.project.keep.settings import DEFAULT_BACKBONE
+def tell_begun(console: Any, begun: "Begun", verbose: bool) -> None:
+    """What a project has, what was left out, and the network it works with."""
+    p = begun.project
+    shown = ", ".join(p.classes[:12]) + (", …" if len(p.classes) > 12 else "")
+    console.print(
+        f"[bold]{counted(p.items.count(), 'image')}[/], "
+        f"{counted(len(p.classes), 'class', 'classes')} ({plain(shown)}), kept at "
+        f"{p.settings.image_size} × {p.settings.image_size} pixels"
+    )
+    if len(p.classes) == 1:
+        console.print(
+            "[yellow]one class alone can be labelled, not trained:[/] separate names by "
+            "commas, --classes cat,dog; a class for the rest can be one"
+        )
+    tell_places(console, begun.places, verbose)
+    tell_report(console, p, begun.report)
+    tell_import(console, begun.labels)
+    tell_network(console, p)
+    tell_held_out(console, begun.held_out)
 
-    s = project.settings
-    if s.weights:
-        name = (s.network or DEFAULT_BACKBONE).removeprefix("timm:")
-        return plain(f"an adapter on frozen {name} features ({Path(s.weights).name})")
-    return plain(f"{s.network or 'a small ResNet'} from new weights")
+
+def tell_network(console: Any, p: "Project") -> None:
+    """What the project works with, and what that costs, in one line."""
+    from labelgap.project.keep.network import cost_of, network_of
+
+    words = f"{network_of(p.settings)}; {cost_of(p.settings, p.items.count())}"
+    console.print(f"network: {plain(words)}")
 
 
 def tell_places(console: Any, places: "Places", all_of_them: bool) -> None:
@@ -58,8 +80,8 @@ def tell_report(console: Any, p: "Project", report: "Report") -> None:
     if report.duplicates:
         first = report.duplicates[0]
         console.print(
-            f"{counted(len(report.duplicates), 'file')} with the contents of others, one image "
-            f"with them: e.g. {plain(first[0])} = {plain(first[1])}"
+            f"{counted(len(report.duplicates), 'file')} left out: the same image as another file, "
+            f"which is asked once, e.g. {plain(first[0])} = {plain(first[1])}"
         )
     if report.packed:
         console.print(f"{counted(report.packed, 'image')} packed that had no pixels")
@@ -75,13 +97,19 @@ def tell_report(console: Any, p: "Project", report: "Report") -> None:
             f"[yellow]{counted(len(report.changed), 'file')} with other contents now[/] (the "
             f"labels of the old ones are kept), e.g. {plain(report.changed[0])}"
         )
-    if report.quarantined:
-        console.print(f"[yellow]quarantined: {counted(len(report.quarantined), 'file')}[/]")
-        for path, reason, detail in report.quarantined[:SHOWN]:
-            more = f" ({detail})" if detail else ""
-            console.print(f"  {plain(path)}: {reason}{plain(more)}")
-        if len(report.quarantined) > SHOWN:
-            console.print("  … all of them: labelgap status --quarantine")
+    tell_unreadable(console, report.quarantined, ": labelgap status --quarantine")
+
+
+def quarantine_of(reasons: Mapping[str, int]) -> list[str]:
+    """All files that could not be used, in one part of a sentence; [] without any."""
+    if not reasons:
+        return []
+    files = sum(reasons.values())
+    if len(reasons) == 1:
+        return [f"{counted(files, 'file')} quarantined ({next(iter(reasons))})"]
+    most = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+    kinds = ", ".join(f"{k} {reason}" for reason, k in most)
+    return [f"{counted(files, 'file')} quarantined ({kinds}; `labelgap status --quarantine`)"]
 
 
 def tell_import(console: Any, report: "Imported", all_of_them: bool = False) -> None:
@@ -134,15 +162,78 @@ def tell_gone(console: Any, what: str, number: int) -> None:
         )
 
 
+def tell_copies(console: Any, root: Path, copies: "Sequence[Copy]") -> None:
+    """Every copy of the labels: when its last event was, how many labels, where it is."""
+    if not copies:
+        console.print(f"no snapshot and no backup in {plain(root)} or beside it")
+    for copy in copies:
+        where = copy.path.relative_to(root) if copy.path.is_relative_to(root) else copy.path
+        what = f"{counted(len(copy.labels), 'label')}, {counted(copy.events, 'event')}"
+        if not copy.sound:
+            what = f"[red]not whole:[/] {plain(copy.problem)}"
+        when = copy.time[:19].replace("T", " ")
+        console.print(f"  {when} UTC  {copy.kind:10}  {plain(where)}  {what}")
+
+
+def tell_split(console: Any, written: "Written", out: Path) -> None:
+    """An export for training elsewhere: how many on each side, and what a person must know."""
+    sides = f"{counted(written.train, 'image')} to train on, {written.val} to measure with"
+    console.print(f"{sides} → {plain(out)}")
+    if written.none_of_these:
+        console.print(
+            f"without {counted(written.none_of_these, 'image')} that "
+            f"{'is' if written.none_of_these == 1 else 'are'} none of the classes"
+        )
+    if written.converted:
+        console.print(
+            f"{counted(written.converted, 'image')} of kinds that training programs do not open "
+            "(HEIC, AVIF, GIF, PPM) written as JPEG or PNG"
+        )
+    for name, folder in written.renamed.items():
+        console.print(f"the folder of {plain(name)} is named {plain(folder)}")
+    for part, names in written.without.items():
+        if names:
+            console.print(f"[yellow]no image in {part} of:[/] {plain(', '.join(names))}")
+
+
+def tell_elsewhere(console: Any, done: "Applied", out: Path) -> None:
+    """Predictions of a folder that is no project."""
+    from labelgap.data.left_out import summary
+
+    console.print(f"{counted(done.number, 'prediction')} → {plain(out)}")
+    tell_unreadable(console, done.unreadable, "")
+    for line in summary(done.beside):
+        console.print(f"[yellow]{plain(line)}[/]")
+
+
+def tell_unreadable(console: Any, files: Sequence[tuple[str, str, str]], more: str) -> None:
+    """Files that are no images, with the reason. more: where all of them are listed."""
+    if not files:
+        return
+    console.print(f"[yellow]quarantined: {counted(len(files), 'file')} that cannot be used[/]")
+    for path, reason, detail in files[:SHOWN]:
+        details = f" ({detail})" if detail else ""
+        console.print(f"  {plain(path)}: {reason}{plain(details)}")
+    if len(files) > SHOWN:
+        console.print(f"  … {len(files)} in all{more}")
+
+
 def tell_restored(console: Any, restored: "Restored") -> None:
-    console.print(
-        f"{plain(restored.snapshot)} is the ledger now, with {counted(restored.labels, 'label')}"
-    )
+    what, labels = plain(restored.snapshot), counted(restored.labels, "label")
+    if not restored.parts:
+        console.print(f"{what} was restored already, with {labels}: nothing to do")
+        return
+    console.print(f"{what} is the ledger now, with {labels}")
     if restored.aside:
         console.print(f"what was there is in {plain(restored.aside)}, with all that came later")
+    if restored.left_out:
+        console.print(
+            f"[yellow]left out: {counted(restored.left_out, 'label')} of a newer copy[/]; "
+            "`labelgap restore --list` shows where they are"
+        )
     if restored.dropped:
         names = plain(", ".join(restored.dropped))
-        console.print(f"[yellow]without the classes that were added later:[/] {names}")
+        console.print(f"[yellow]without the classes that the copy does not have:[/] {names}")
 
 
 def tell_unpacked(console: Any, p: "Project") -> None:
@@ -164,8 +255,8 @@ def tell_held_out(console: Any, number: int) -> None:
 def tell_accuracy(console: Any, s: "Status") -> None:
     late = f"{counted(s.learned, 'label')} held out after the last training, which learned them"
     if s.accuracy.total:
-        more = f" ({late}, left out)" if s.learned else ""
-        said = f"accuracy [bold]{s.accuracy}[/], estimated on labels never trained on{more}"
+        more = f"; {late}, left out" if s.learned else ""
+        said = f"accuracy [bold]{s.accuracy.sentence}[/] (held-out labels, never trained on{more})"
     elif s.learned:
         said = f"accuracy not known: {late}; `labelgap train` measures it"
     else:
@@ -219,10 +310,10 @@ def _next(p: "Project") -> str:
     ledger = p.ledger
     answered = ledger.labels.keys() | ledger.skipped.keys()
     labels = len(ledger.labelled_ids("train"))
-    trained = last_training(ledger)
+    trained, columns = last_training(ledger), list(ledger.meaning().own)
     if p.waiting():
         return "labelgap label"
-    fresh = (trained.get("labels"), trained.get("classes")) == (labels, len(p.classes))
+    fresh = (trained.get("labels"), trained.get("columns")) == (labels, columns)
     if labels and len(p.classes) > 1 and not fresh:
         return "labelgap train"
     unpacked = p.items.unpacked()

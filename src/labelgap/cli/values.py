@@ -68,20 +68,40 @@ NETWORK = typer.Option(None, help="resnet | mlp | timm:NAME | embedding.")
 FREEZE = typer.Option(
     False, "--freeze", help="Train only an adapter on the frozen network's features."
 )
-WEIGHTS = typer.Option(None, help="File with the backbone's weights.")
+WEIGHTS = typer.Option(
+    None, help="File with the backbone's weights. [default: with --freeze those that came along]"
+)
 IMAGE_SIZE = typer.Option(
     None,
     help="Side that images are packed at; a frozen network resizes these to network.input_size.",
 )
 DEVICE = typer.Option("auto", help="auto | cpu | cuda | mps.")
 THREADS = typer.Option(None, min=1, help="CPU threads.")
+PROJECT_WEIGHTS = typer.Option(
+    None, help="Other pretrained weights of a timm network: a file, or hub."
+)
+PROJECT_NETWORK = typer.Option(
+    None,
+    help="small (from scratch) | resnet | mlp | timm:NAME. [default: timm:tf_efficientnet_lite0, "
+    "pretrained, comes with labelgap]",
+)
 
 
-def need_file(path: Path) -> None:
-    from labelgap.core.errors import DataError
+def names_of(classes: str | None) -> list[str] | None:
+    """Names that were separated by commas; None where none were given."""
+    return None if classes is None else [name.strip() for name in classes.split(",")]
 
-    if not path.is_file():
-        raise DataError(f"The weights file {path} does not exist.", "Correct `--weights`.")
+
+def weights_of(given: str | None) -> str | None:
+    """--weights as a project keeps it: the whole path of a file that is there, or "hub".
+
+    Raises `DataError` for a file that is missing.
+    """
+    from labelgap.networks.weights_file import HUB, existing
+
+    if given is None or given == HUB:
+        return given
+    return str(existing(given).resolve())
 
 
 def work_of(

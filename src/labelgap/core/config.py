@@ -94,8 +94,8 @@ class NetworkSettings(Settings):
     freeze: bool = setting(False, "features of a frozen backbone, computed once, and an adapter")
     weights: str | None = setting(
         None,
-        "file with timm weights (kept as the sha256 of its content), or hub; None: the hub's if "
-        "frozen, else new weights",
+        "file with timm weights (kept as the sha256 of its content), or hub; None: if frozen those "
+        "that came with the installation (Lite0), else the hub's; not frozen: new weights",
     )
     input_size: int | None = setting(
         None,

@@ -74,15 +74,18 @@ def check_method(name: str) -> None:
         raise UnknownName("method", name, method_names())
 
 
-def check_network(name: str) -> None:
+def check_network(name: str, *others: str) -> None:
     """Raises `UnknownName` for what is neither a network's name nor one of timm's, which only
-    timm can tell."""
-    if name not in ("auto", *NETWORKS) and not name.startswith(TIMM):
-        raise unknown_network(name)
+    timm can tell.
+
+    others: further names that are valid here.
+    """
+    if name not in ("auto", *NETWORKS, *others) and not name.startswith(TIMM):
+        raise unknown_network(name, *others)
 
 
-def unknown_network(name: str) -> UnknownName:
-    return UnknownName("network", name, NETWORKS, "network.name")
+def unknown_network(name: str, *others: str) -> UnknownName:
+    return UnknownName("network", name, (*others, *NETWORKS), "network.name")
 
 
 def check_device(name: str) -> None:

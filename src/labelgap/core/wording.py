@@ -1,11 +1,18 @@
 """Words for people."""
 
 import re
+from collections.abc import Sequence
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:
     """A number and its noun: "1 file", "2 files"; `many` where an s does not make the plural."""
     return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def shortened(names: Sequence[str], most: int) -> str:
+    """Some names: "a, b, c and 4 more"."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def plain(text: object) -> str:

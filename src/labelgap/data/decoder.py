@@ -82,8 +82,10 @@ def main() -> None:
         from PIL import Image
 
         import labelgap.data.images  # noqa: F401  (before memory is bounded, once for all)
+        from labelgap.data.heic import register_heic
 
         Image.init()
+        register_heic()
     except Exception as error:  # noqa: BLE001  (told to whoever started it)
         send(answers, f"{type(error).__name__}: {error}")
         return

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from labelgap.core.disk import FULL, PERMISSION, QUOTA, READ_ONLY, not_the_disk, trouble
 from labelgap.core.errors import DataError
+from labelgap.core.installing import command_for
 
 
 def download(name: str, folder: Path) -> None:
@@ -18,7 +19,7 @@ def download(name: str, folder: Path) -> None:
     except ImportError as error:
         raise DataError(
             "Downloading needs torchvision, which is not installed.",
-            "Install it with `pip install labelgap[vision]`, or put the files there yourself.",
+            f"{command_for('torchvision')} brings it; or put the files there yourself.",
         ) from error
     files: list[tuple[list[str], str, str]]  # addresses, file name, MD5
     if name in ("cifar10", "cifar100"):

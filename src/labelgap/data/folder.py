@@ -13,7 +13,8 @@ from labelgap.data.source import Contents, Item, Raw, Source
 _SUFFIXES = frozenset(
     f".{kind}"
     for kind in (
-        "png", "jpg", "jpeg", "jpe", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "pbm", "pnm"
+        "png", "jpg", "jpeg", "jpe", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "pbm",
+        "pnm", "heic", "heif", "hif",
     )
 )  # fmt: skip
 
@@ -22,10 +23,10 @@ def find_folder(folder: Path) -> Source | None:
     """The images under `folder`/train and /test, or `None` where neither folder exists.
 
     A class is a folder inside a split; its images are the files in it, at any depth, with a
-    suffix of an image (png, jpg, bmp, gif, webp, tif, ppm, pgm), ordered by path. Names that
-    begin with a dot, links to folders, and files with other suffixes, are left out; packing tells
-    of those that somebody may miss. Folders named by numbers are ordered as numbers. An item's id
-    is its place in that order.
+    suffix of an image (png, jpg, bmp, gif, webp, tif, ppm, pgm, heic), ordered by path. Names
+    that begin with a dot, links to folders, and files with other suffixes, are left out; packing
+    tells of those that somebody may miss. Folders named by numbers are ordered as numbers. An
+    item's id is its place in that order.
     """
     train, test = folder / "train", folder / "test"
     if not train.is_dir() and not test.is_dir():

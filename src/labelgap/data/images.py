@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from labelgap.core.errors import DataError
+from labelgap.data.heic import register_heic
 from labelgap.data.scales import ALONE, Scales, Values, kind_of, sample, values_of
 from labelgap.data.source import Array, Item
 
@@ -144,6 +145,7 @@ def said(error: Exception) -> str:
 def _open(data: bytes | Path | Array) -> Image.Image:
     if isinstance(data, np.ndarray):
         return Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)
+    register_heic()
     return Image.open(BytesIO(data) if isinstance(data, bytes) else data)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from labelgap.core.wording import counted
 
 _SUFFIXES = {
-    "HEIC photograph": ".heic .heif .hif",
     "camera RAW file": ".3fr .arw .cr2 .cr3 .crw .dng .erf .kdc .mef .mrw .nef .nrw .orf .pef .raf "
     ".raw .rw2 .rwl .sr2 .srf .srw .x3f",
     "video": ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .webm .wmv",
@@ -25,6 +24,7 @@ _MANY = {
     NO_SUFFIX: "images without the suffix of one",
     "image of a format that is not read": "images of formats that are not read",
 }
+_PHOTOGRAPHS = (b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 
 LeftOut = tuple[str, str]
@@ -44,9 +44,7 @@ def kind_of_file(path: Path) -> str | None:
     except OSError:
         return None
     if head[4:8] == b"ftyp":
-        if head[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
-            return "HEIC photograph"
-        return NO_SUFFIX if head[8:12] == b"avif" else "video"
+        return NO_SUFFIX if head[8:12] in _PHOTOGRAPHS else "video"
     if head.startswith(b"%PDF-"):
         return "PDF"
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"

@@ -30,7 +30,7 @@ from labelgap.frozen.rows import CHUNK, Features, Stored, stored
 from labelgap.learn.learner import Learner
 from labelgap.networks.timm import Backbone, Preprocessing, import_timm, load_backbone, timm_name
 from labelgap.networks.weights import weights_digest
-from labelgap.networks.weights_file import HUB, weights_file
+from labelgap.networks.weights_file import HUB, pretrained, weights_file
 
 VERSION = 1
 """Of the computation and the layout of the cache; part of every key."""
@@ -246,7 +246,7 @@ class _Freezer:
         except PackageNotFoundError:
             import_timm()  # says how to install it
             raise
-        path = weights_file(self.settings.weights)
+        path = weights_file(pretrained(timm_name(self.settings), self.settings.weights))
         weights = HUB if path is None else content_digest((path,), path.parent, self.cache)
         # Another version of timm may take other weights from the hub under the same name.
         request = [VERSION, timm, timm_name(self.settings), weights, self.settings.input_size]

@@ -11,13 +11,17 @@ from labelgap.core.errors import LedgerError
 from labelgap.core.types import QueryItem
 
 ANSWERS = ("labelled", "corrected", "skipped")
-KINDS = (*ANSWERS, "asked", "undone", "held-out", "set-aside", "classes")
+KINDS = (*ANSWERS, "asked", "undone", "held-out", "set-aside", "classes", "reclassed")
 COLUMNS = "seq, time, kind, id, round, person, label, request, data"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the ledger. `seq` is the order; `time` (UTC, ISO 8601) only informs."""
+    """One line of the ledger. `seq` is the order; `time` (UTC, ISO 8601) only informs.
+
+    label: in the log, the number that the class is stored under (`Meaning`); in what the ledger
+        tells of answers, the class now.
+    """
 
     seq: int
     time: str

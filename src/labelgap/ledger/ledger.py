@@ -108,6 +108,7 @@ class Ledger(Classes, Copies):
         person: str = "",
         request: str | None = None,
         round: int | None = None,
+        as_of: int | None = None,
     ) -> Event:
         """Store a person's label of an item, asked or not.
 
@@ -115,11 +116,14 @@ class Ledger(Classes, Copies):
         with the same `request` is stored once and returns the same event. `round` defaults to
         the item's own, for an item that was never asked to the latest.
 
+        as_of: an event's number (`seq`): the label is a place among the classes of that time,
+            for programs that may not know the classes of now. Default: among those of now.
+
         Raises `LedgerError` for a label outside the classes (`set_classes` comes first), and for
         a request id that was used for another answer.
         """
         with self._writing() as database:
-            return self._answer(database, id, label, person, request, round)
+            return self._answer(database, id, label, person, request, round, as_of)
 
     def answers(
         self,
@@ -165,24 +169,25 @@ class Ledger(Classes, Copies):
         person: str,
         request: str | None,
         round: int | None,
+        as_of: int | None = None,
     ) -> Event:
         item = whole(id, "item id")
-        value = integer(label, f"label of item {item}")
-        self._check_label(item, value)
+        number = self._number(item, integer(label, f"label of item {item}"), as_of)
         person = text(person, "person")
-        stored = self._repeated(
-            database, request, kind=ANSWERS[:2], id=item, label=value, person=person
+        stored = request and self._repeated(
+            database, request, kind=ANSWERS[:2], id=item, label=self._alike(number), person=person
         )
-        if stored is not None:
-            return stored
-        return self._append(
-            database,
-            "corrected" if item in self._state.labels else "labelled",
-            id=item,
-            round=self._round_of(item, round),
-            person=person,
-            label=value,
-            request=request,
+        return self._event_now(
+            stored
+            or self._append(
+                database,
+                "corrected" if item in self._state.labels else "labelled",
+                id=item,
+                round=self._round_of(item, round),
+                person=person,
+                label=self._in_use(item, number),
+                request=request,
+            )
         )
 
     def _round_of(self, id: int, round: int | None) -> int:

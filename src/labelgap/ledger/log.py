@@ -21,7 +21,7 @@ from labelgap.ledger.state import State
 # open a ledger.
 REPLAY = (
     "SELECT seq, kind, id, round, person, label,"
-    " CASE WHEN kind IN ('skipped', 'undone', 'classes') THEN data END"
+    " CASE WHEN kind IN ('skipped', 'undone', 'classes', 'reclassed') THEN data END"
     " FROM events WHERE seq > ? ORDER BY seq"
 )
 
@@ -254,6 +254,12 @@ class Log:
                     "Give every answer a request id of its own.",
                 )
         return event
+
+    def has_request(self, request: str) -> bool:
+        """Whether an event with this request id is stored."""
+        with self._reading() as database:
+            query = "SELECT 1 FROM events WHERE request = ?"
+            return database.execute(query, (request_id(request),)).fetchone() is not None
 
     def note(
         self,

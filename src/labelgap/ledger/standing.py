@@ -3,7 +3,8 @@
 import json
 import operator
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
@@ -15,6 +16,7 @@ from labelgap.core.types import QueryItem
 from labelgap.ledger.events import ANSWERS, COLUMNS, Event, event_of, item_of
 from labelgap.ledger.leases import Leases
 from labelgap.ledger.log import Log
+from labelgap.ledger.meaning import class_now
 
 
 class Standing(Log):
@@ -32,7 +34,11 @@ class Standing(Log):
         """{"num_classes": …, "none_of_these": …}, and "names" where they were given; None before
         `set_classes`."""
         with self._reading():
-            return None if self._state.classes is None else dict(self._state.classes)
+            meaning = self._state.meaning
+        kept = ("num_classes", "none_of_these", "names")
+        if meaning is None:
+            return None
+        return {k: v for k, v in meaning.data().items() if k in kept}
 
     @property
     def seq(self) -> int:
@@ -128,11 +134,11 @@ class Standing(Log):
         """What was asked in a round, in rank order, whatever became of it."""
         with self._reading() as database:
             rows = database.execute(
-                "SELECT id, round, data FROM events WHERE kind = 'asked' AND round = ?"
+                "SELECT seq, id, round, data FROM events WHERE kind = 'asked' AND round = ?"
                 " ORDER BY seq",
                 (round,),
             )
-            return [item_of(row) for row in rows]
+            return [self._item_now(row) for row in rows]
 
     def outstanding_ids(self, person: str | None = None) -> Int64[np.ndarray, " n"]:
         """Asked and neither labelled nor skipped, in the order (round, rank).
@@ -175,16 +181,40 @@ class Standing(Log):
         wanted = list(ids)
         seqs = json.dumps([self._state.asked[id] for id in wanted])
         rows = database.execute(
-            "SELECT id, round, data FROM events WHERE seq IN (SELECT value FROM json_each(?))",
+            "SELECT seq, id, round, data FROM events WHERE seq IN (SELECT value FROM json_each(?))",
             (seqs,),
         )
-        found = {row[0]: item_of(row) for row in rows}
+        found = {row[1]: self._item_now(row) for row in rows}
         return [found[id] for id in wanted]
+
+    def _item_now(self, row: Sequence[Any]) -> QueryItem:
+        """(seq, id, round, data) as a query's item; its class is that of now."""
+        seq, *fields = row
+        item, now = item_of(fields), self._state.meaning
+        then = self._state.meaning_at(seq)
+        if item.pseudo_label is None or now is None or then is None or then.own == now.own:
+            return item
+        return replace(item, pseudo_label=class_now(item.pseudo_label, then, now))
+
+    def _event_now(self, event: Event) -> Event:
+        """An answer with the class that its label means now, or the reason why it is not used."""
+        meaning = self._state.meaning
+        if event.label is None or meaning is None:
+            return event
+        label = meaning.of(event.label)
+        if label is not None:
+            return replace(event, label=label)
+        names = [m.names[m.own.index(event.label)] for _, m in self._state.versions
+                 if m.names is not None and event.label in m.own]  # fmt: skip
+        gone = f"{names[-1] if names else event.label} (a class that was removed)"
+        return replace(event, label=None, data={**event.data, "reason": gone})
 
     def opinions(self, id: SupportsIndex) -> dict[str, int | str]:
         """Person -> their standing answer about an item: a label, or the reason of a skip."""
         with self._reading():
-            return {p: o[2] for p, o in self._state.latest(operator.index(id)).items()}
+            state = self._state
+            said = {o[1]: state.value_of(o) for o in state.standing(operator.index(id))}
+            return {person: value for person, value in said.items() if value is not None}
 
     def conflicts(self) -> dict[int, list[Event]]:
         """Items on which persons disagree -> each person's standing answer, the latest last.
@@ -194,7 +224,10 @@ class Standing(Log):
         query = f"SELECT {COLUMNS} FROM events WHERE seq = ?"
         with self._reading() as database:
             return {
-                id: [event_of(database.execute(query, (seq,)).fetchone()) for seq in seqs]
+                id: [
+                    self._event_now(event_of(database.execute(query, (seq,)).fetchone()))
+                    for seq in seqs
+                ]
                 for id, seqs in self._state.contested().items()
             }
 
@@ -210,7 +243,20 @@ class Standing(Log):
             query, values = query + " AND id = ?", [*values, operator.index(id)]
         with self._reading() as database:
             rows = database.execute(query + " ORDER BY seq DESC LIMIT ?", [*values, limit])
-            return [event_of(row) for row in rows]
+            return [self._event_now(event_of(row)) for row in rows]
+
+    def last_answer(self) -> int:
+        """Number of the latest answer or skip that is not undone; 0 where there is none."""
+        with self._reading():
+            opinions = self._state.opinions.values()
+            return max((o[0] for said in opinions for o in said), default=0)
+
+    def unused(self) -> int:
+        """How many standing answers are of a class that is gone."""
+        with self._reading():
+            state = self._state
+            latest = (o for id in state.opinions for o in state.latest(id).values())
+            return sum(state.value_of(opinion) is None for opinion in latest)
 
     def notes(self, kind: str) -> list[Event]:
         """All notes of one kind, oldest first."""
@@ -219,7 +265,8 @@ class Standing(Log):
             return [event_of(row) for row in database.execute(query, (kind,))]
 
     def events(self, after: int = 0) -> Iterator[Event]:
-        """Every event with `seq` > `after`, up to the latest one at the time of the call.
+        """Every event with `seq` > `after`, as it was written, up to the latest one at the time of
+        the call. Labels are stored numbers: `meaning().of` says which class each is now.
 
         Since events never change, this is consistent without holding writers up.
         """

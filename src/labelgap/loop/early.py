@@ -1,5 +1,7 @@
 """What a run cannot do, found before features are computed: they can take an hour."""
 
+import numpy as np
+
 from labelgap.core.config import RunConfig
 from labelgap.data.types import Task
 from labelgap.loop.run import simulated
@@ -19,4 +21,8 @@ def refuse_early(config: RunConfig, task: Task) -> None:
     """
     refuse_task(config, task)
     if not (config.network.freeze and config.data.redundancy):  # refused with the features
-        refuse_budget(config, simulated(config, task)[0])
+        task, oracle = simulated(config, task)
+        if config.loop.initial_per_class is not None:
+            every = np.arange(len(task.train), dtype=np.int64)
+            oracle.balanced(config.loop.initial_per_class, every)  # names a class that has fewer
+        refuse_budget(config, task)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -11,6 +12,7 @@ from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
 from labelgap.select.arrays import row_norms, wide_mean
+from labelgap.select.distinct import distinct
 from labelgap.select.fisher import bait
 from labelgap.select.scores import least_confidence
 from labelgap.select.top import check_budget
@@ -71,7 +73,16 @@ class Bait(Acquisition):
         z = z - wide_mean(z).float()
         size = float(row_norms(z).double().mean() / z.shape[1]) ** 0.5
         w = information_factor(z / size if size > 0 else z, logits)
-        rows, value = bait(w[known:], w[:known], n, view.ties(), ridge=o.ridge, more=o.forward)
+        ties = view.ties()
+        found = distinct(view.candidates("features"), view.candidates("logits"), ties=ties)
+        few, counts, pool = min(n, len(found)), None, w[known:]
+        if found.copies:
+            counts, pool = found.counts, pool[found.rows]
+        rows, value = bait(
+            pool, w[:known], few, ties[found.first], ridge=o.ridge, more=o.forward, counts=counts
+        )
+        # A copy of what is asked for adds nothing to it.
+        rows, value = found.filled(rows, n, ties), np.append(value, np.zeros(n - few))
         pseudo = view.pseudo_labels[torch.from_numpy(rows)].numpy()
         return Query(view.candidate_ids[rows], value, {"information": value}, pseudo)
 

@@ -14,6 +14,7 @@ from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
+from labelgap.select.distinct import distinct
 from labelgap.select.power import log_class_entropy, perturbed
 from labelgap.select.top import check_budget, top
 
@@ -68,30 +69,35 @@ class ClaspPe(Acquisition):
         if n == 0:
             return Query(view.candidate_ids[:0])
         beta = sharpness(o.beta_first, o.beta_last, o.rounds, view.round)
-        terms = log_class_entropy(view.candidates("logits"))
+        logits, ties = view.candidates("logits"), view.ties()
+        found = distinct(logits, ties=ties)
+        few, stands = min(n, len(found)), found.first
+        if found.copies:
+            logits = logits[found.rows]
+        terms = log_class_entropy(logits)
         classes = terms.shape[1]
         order = view.rng("classes").permutation(classes).astype(np.int64)
-        quota = even(int(n * o.share), classes, order)
+        quota = even(int(few * o.share), classes, order)
         chosen: list[Int64[Tensor, " q"]] = []
         free = torch.ones(len(terms), dtype=torch.bool)
 
         def draw(score: Float[Tensor, " n"], number: int, purpose: str) -> None:
             rows = torch.nonzero(free).squeeze(1)
-            drawn = perturbed(score, beta, view.ties(purpose))[rows]
-            best = rows[top(drawn, number, view.ties()[rows.numpy()])]
+            drawn = perturbed(score, beta, view.ties(purpose)[stands], found.counts)[rows]
+            best = rows[top(drawn, number, ties[stands[rows.numpy()]])]
             free[best] = False
             chosen.append(best)
 
         for k in order:
             draw(terms[:, k], int(quota[k]), f"gumbel/{k}")
-        draw(terms.logsumexp(1), n - int(quota.sum()), "gumbel")
-        rows = torch.cat(chosen)
+        draw(terms.logsumexp(1), few - int(quota.sum()), "gumbel")
+        rows = found.filled(torch.cat(chosen).numpy(), n, ties)
         asked_for = np.concatenate([np.repeat(order, quota[order]), np.full(n - quota.sum(), -1)])
         return Query(
-            view.candidate_ids[rows.numpy()],
-            terms.logsumexp(1)[rows].exp().numpy(),
+            view.candidate_ids[rows],
+            terms.logsumexp(1).exp().numpy()[found.inverse[rows]],
             {"asked_for_class": asked_for.astype(np.float64)},
-            view.pseudo_labels[rows].numpy(),
+            view.pseudo_labels.numpy()[rows],
             {"beta": beta},
         )
 

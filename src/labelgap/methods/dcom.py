@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Int64
 
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
@@ -18,7 +19,8 @@ from labelgap.select.competence import (
     pure_radii,
     unit_range,
 )
-from labelgap.select.coverage import balls, purity_radius
+from labelgap.select.coverage import balls, counted, planes, purity_radius
+from labelgap.select.distinct import distinct
 from labelgap.select.top import check_budget
 
 if TYPE_CHECKING:
@@ -80,29 +82,45 @@ class Dcom(Acquisition):
         F.normalize(both, dim=1, out=both)
         known, z = both[:-size], both[-size:]
         doubt = unit_range(scores.margin(view.candidates("logits")).numpy())
-        rows = np.sort(np.argsort(view.ties(), kind="stable")[: o.sample])
-        points = z if len(rows) == size else z[torch.from_numpy(rows)]
+        # Copies have one ball, and are covered together.
+        ties = view.ties()
+        found = distinct(view.candidates("embedding"), view.candidates("logits"), ties=ties)
+        rows = np.sort(np.argsort(ties, kind="stable")[: o.sample])
+        counts: Int64[np.ndarray, " m"] | None = None
+        weights, wanted = None, len(rows)
+        if found.copies:
+            z = z[found.rows]
+            rows, counts = np.unique(found.inverse[rows], return_counts=True)
+            weights = planes(counts)
+        predicted = view.pseudo_labels[found.rows]
+        points = z if len(rows) == len(z) else z[torch.from_numpy(rows)]
         delta = o.delta
         if delta is None:
             delta = purity_radius(both, view.num_classes, 0.95, view.rng("delta"))
         covered = covered_by(known, np.full(len(known), delta), points)
-        share = _share(covered, len(points))
+        share = int(counted(covered[None], weights)[0]) / wanted
         if len(known):
             radii = pure_radii(
                 known,
                 view.class_labels,
                 points,
-                view.pseudo_labels[torch.from_numpy(rows)],
+                predicted[torch.from_numpy(rows)],
                 o.purity + o.purity_gain * share,
                 o.largest,
                 o.step,
+                counts,
             )
             covered, delta = covered_by(known, radii, points), float(radii.mean())
-            share = _share(covered, len(points))
+            share = int(counted(covered[None], weights)[0]) / wanted
         weight = competence(share, o.steepness, o.middle)
-        chosen, value, gains = greedy_competence(
-            balls(z, points, delta), covered, doubt, weight, n, view.ties()
+        few, first = min(n, len(found)), found.first
+        picks, value, gains = greedy_competence(
+            balls(z, points, delta), covered, doubt[first], weight, few, ties[first], weights
         )
+        chosen = found.filled(picks, n, ties)
+        # Copies alone are left, which cover nothing new: doubt is all of their score.
+        value = np.append(value, weight * doubt[chosen[few:]])
+        gains = np.append(gains, np.zeros(n - few, dtype=np.int64))
         return Query(
             view.candidate_ids[chosen],
             value,
@@ -110,10 +128,6 @@ class Dcom(Acquisition):
             view.pseudo_labels.numpy()[chosen],
             {"delta": float(delta), "covered": share, "competence": weight},
         )
-
-
-def _share(covered: "np.ndarray[tuple[int], np.dtype[np.uint8]]", points: int) -> float:
-    return float(np.bitwise_count(covered).sum(dtype=np.int64)) / points
 
 
 method(

@@ -16,6 +16,7 @@ from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Ids, Query
+from labelgap.select.distinct import differing
 from labelgap.select.line import balance, border, lead, shrink
 from labelgap.select.top import check_budget
 
@@ -86,13 +87,14 @@ class Direct(Acquisition):
             view.rng("direct/plan"),
         )
         pool = _Lines(view)
+        few = min(n, len(pool.new))
         rng, passed = view.rng(f"direct/{len(done['ids'])}"), len(done["ids"])
         chosen: list[int] = []
         kept: list[tuple[float, ...]] = []
         for part, k, items in steps:
             spent, passed = min(items, passed), passed - min(items, passed)
-            while spent < items and len(chosen) < n:
-                number = min(items - spent, n - len(chosen))
+            while spent < items and len(chosen) < few:
+                number = min(items - spent, few - len(chosen))
                 if part == AROUND:
                     rows, high, low = pool.around(k, number, rng), math.inf, -math.inf
                 else:
@@ -103,6 +105,9 @@ class Direct(Acquisition):
                 chosen += rows
                 kept += [(float(part), float(k), high, low)] * len(rows)
                 spent += len(rows)
+        # Where nothing new is left, copies by chance: no class asks for them.
+        chosen += pool.spare[: n - few].tolist()
+        kept += [(float(AROUND), -1.0, math.inf, -math.inf)] * (n - few)
         rows_, memory = np.array(chosen, dtype=np.int64), np.array(kept, dtype=np.float64)
         finite = np.clip(memory, -2.0, 2.0)  # lines lie within, and JSON has no infinity
         finite[:, :2] = memory[:, :2]
@@ -112,7 +117,7 @@ class Direct(Acquisition):
             None,
             {"asked_for_class": memory[:, 1]},
             view.pseudo_labels.numpy()[rows_],
-            {"searching": searching, "around": n - searching},
+            {"searching": searching, "around": few - searching},
             memory=dict(zip(_KEPT, finite.T, strict=True)),
         )
 
@@ -127,12 +132,17 @@ def _answered(view: "PoolView") -> dict[str, np.ndarray]:
 
 
 class _Lines:
-    """Labelled items and candidates on the lines of the classes; taken ones are free no more."""
+    """Labelled items and new candidates on the lines of the classes; taken ones are free no more.
+
+    Copies, also those of a label, are `spare`: they would be one place taken again and again.
+    """
 
     def __init__(self, view: "PoolView") -> None:
         self.labels, self.known = view.labels, len(view.labels)
-        self.logits = torch.cat([view.labelled("logits"), view.candidates("logits")])
-        self.draws = np.concatenate([np.zeros(self.known), view.ties()])
+        given, free, ties = view.labelled("logits"), view.candidates("logits"), view.ties()
+        self.new, self.spare = differing(given, free, ties)
+        self.logits = torch.cat([given, free[torch.from_numpy(self.new)]])
+        self.draws = np.concatenate([np.zeros(self.known), ties[self.new]])
         self.free = np.arange(len(self.logits)) >= self.known
         self.orders: dict[int, tuple[Int64[np.ndarray, " m"], Float[np.ndarray, " m"]]] = {}
 
@@ -151,7 +161,7 @@ class _Lines:
 
     def _take(self, rows: Int64[np.ndarray, " r"]) -> list[int]:
         self.free[rows] = False
-        return (rows - self.known).tolist()  # type: ignore[no-any-return]
+        return self.new[rows - self.known].tolist()  # type: ignore[no-any-return]
 
     def search(
         self,

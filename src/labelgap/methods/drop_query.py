@@ -6,6 +6,7 @@ is the same there and needs no network that was trained with dropout.
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
@@ -16,6 +17,7 @@ from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.errors import LabelgapError
 from labelgap.core.types import Query
+from labelgap.select.distinct import distinct
 from labelgap.select.kmeans import representatives
 from labelgap.select.top import check_budget
 
@@ -104,25 +106,33 @@ class DropQuery(Acquisition):
                 "DropQuery needs the network's head; this view has arrays alone.",
                 "Choose a method that needs arrays only, such as badge.",
             )
-        z, predicted = view.candidates("features").float(), view.pseudo_labels
-        changed = mismatches(view, z, predicted, o.passes, o.drop)
+        z, predicted, ties = view.candidates("features").float(), view.pseudo_labels, view.ties()
+        # Copies are thinned alike and chosen once; they count in k-means.
+        found = distinct(view.candidates("features"), view.candidates("logits"), ties=ties)
+        few, at = min(n, len(found)), found.rows
+        thinned = z[at] if found.copies else z
+        changed = mismatches(view, thinned, predicted[at], o.passes, o.drop)
         chosen_from = unsure(changed, o.passes, o.wanted * n)
         rows = torch.nonzero(chosen_from).squeeze(1)
-        if len(rows) > n:
-            chosen = rows[representatives(directions(z, rows), n, view.rng("k-means"))]
+        counts = found.counts[rows.numpy()]
+        if len(rows) > few:
+            weights = counts.astype(np.float64) if found.copies else None
+            rng = view.rng("k-means")
+            picks = rows[representatives(directions(z, at[rows]), few, rng, weights)]
         else:
-            order = torch.from_numpy(view.ties().argsort(kind="stable"))
-            chosen = torch.cat([rows, order[~chosen_from[order]][: n - len(rows)]])
-        value = changed[chosen].double().numpy() / o.passes
+            order = torch.from_numpy(ties[found.first].argsort(kind="stable"))
+            picks = torch.cat([rows, order[~chosen_from[order]][: few - len(rows)]])
+        chosen = found.filled(picks.numpy(), n, ties)
+        value = changed.double().numpy()[found.inverse[chosen]] / o.passes
         return Query(
-            view.candidate_ids[chosen.numpy()],
+            view.candidate_ids[chosen],
             value,
             {"changed": value},
-            predicted[chosen].numpy(),
+            predicted.numpy()[chosen],
             {
-                "candidate_set": len(rows),
-                "candidate_share": len(rows) / len(z),
-                "random": max(0, n - len(rows)),
+                "candidate_set": int(counts.sum()),
+                "candidate_share": int(counts.sum()) / len(z),
+                "random": n - min(few, len(rows)),
             },
         )
 

@@ -13,6 +13,7 @@ from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
+from labelgap.select.distinct import differing
 from labelgap.select.line import lead, runs
 from labelgap.select.top import check_budget
 
@@ -53,14 +54,20 @@ class Galaxy(Acquisition):
         check_budget(n, size)
         if n == 0:
             return Query(view.candidate_ids[:0])
-        logits = torch.cat([view.labelled("logits"), view.candidates("logits")])
+        ties = view.ties()
+        # Copies, also those of a label, would be one place of the line taken again and again.
+        new, spare = differing(view.labelled("logits"), view.candidates("logits"), ties)
+        size, few = len(new), min(n, len(new))
+        free = view.candidates("logits")[torch.from_numpy(new)]
+        logits = torch.cat([view.labelled("logits"), free])
         # A later portion of a round has more labels than the one before.
         rng = view.rng(f"galaxy/{known}")
-        draws = np.concatenate([np.zeros(known), view.ties()])
+        draws = np.concatenate([np.zeros(known), ties[new]])
         lines: dict[int, Float[np.ndarray, " m"]] = {}
         taken: Bool[np.ndarray, " m"] = np.zeros(known + size, dtype=np.bool_)
-        chosen, reasons = [], []
-        for _ in range(n):
+        chosen: list[int] = []
+        reasons: list[int] = []
+        for _ in range(few):
             k = int(rng.integers(view.num_classes))
             if k not in lines:
                 lines[k] = np.lexsort((draws, -lead(logits, k)))
@@ -72,14 +79,14 @@ class Galaxy(Acquisition):
             taken[row] = True
             chosen.append(row - known)
             reasons.append(reason)
-        rows = np.array(chosen, dtype=np.int64)
-        told = np.bincount(reasons, minlength=3)
+        rows = np.append(new[np.array(chosen, dtype=np.int64)], spare[: n - few])
+        told = np.bincount(np.array(reasons, dtype=np.int64), minlength=3)
         return Query(
             view.candidate_ids[rows],
             None,
             {},
             view.pseudo_labels.numpy()[rows],
-            {"bisections": int(told[0]), "beside": int(told[1]), "random": int(told[2])},
+            {"bisections": int(told[0]), "beside": int(told[1]), "random": int(told[2]) + n - few},
         )
 
 

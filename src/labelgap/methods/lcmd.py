@@ -7,6 +7,7 @@ import numpy as np
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.types import Query
+from labelgap.select.distinct import distinct
 from labelgap.select.lcmd import largest_clusters
 from labelgap.select.top import check_budget
 
@@ -29,7 +30,15 @@ class Lcmd(Acquisition):
         if n == 0:
             return Query(view.candidate_ids[:0])
         z, centres = view.candidates("features"), view.labelled("features")
-        rows, away, mass = largest_clusters(z, centres, n, view.ties())
+        ties = view.ties()
+        found = distinct(z, ties=ties)
+        few = min(n, len(found))
+        rows, away, mass = largest_clusters(
+            z[found.rows] if found.copies else z, centres, few, ties[found.first],
+            counts=found.counts,
+        )  # fmt: skip
+        rows = found.filled(rows, n, ties)
+        away, mass = (np.append(x, np.zeros(n - few)) for x in (away, mass))
         known = bool(np.isfinite(away).all())  # without a label the first has no distance
         distance = np.sqrt(away)
         return Query(

@@ -11,7 +11,7 @@ from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
-from labelgap.select.coverage import balls, counted, greedy_cover, purity_radius
+from labelgap.select.coverage import balls, counted, greedy_cover, planes, purity_radius
 from labelgap.select.distinct import distinct
 from labelgap.select.top import check_budget
 
@@ -77,7 +77,7 @@ class ProbCover(Acquisition):
             rows = np.sort(np.argsort(ties, kind="stable")[: o.sample])
             at, counts = np.unique(found.inverse[rows], return_counts=True)
             points, wanted = z[torch.from_numpy(at)], o.sample
-        weights = counts.astype(np.float64) if found.copies else None
+        weights = planes(counts) if found.copies else None
         covers = balls(z, points, delta)
         covered = np.zeros(covers.shape[1], dtype=np.uint8)
         if len(known):

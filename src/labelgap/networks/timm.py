@@ -1,6 +1,6 @@
 """timm's networks: trained as a whole, or frozen as a backbone that only computes features.
 
-timm is an extra; it is imported where a network is made and nowhere else.
+timm takes a second to import: that happens where a network is made and nowhere else.
 """
 
 import logging
@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from labelgap.core.config import NetworkSettings
 from labelgap.core.disk import FULL, PERMISSION, QUOTA, READ_ONLY, not_the_disk, trouble
 from labelgap.core.errors import ConfigError, UnknownName
+from labelgap.core.installing import command_for
 from labelgap.core.names import TIMM
 from labelgap.core.streams import Streams
 from labelgap.networks.network import Network
 from labelgap.networks.weights import load_weights, read_weights
-from labelgap.networks.weights_file import HUB, weights_file
+from labelgap.networks.weights_file import pretrained, weights_file
 
 FROZEN_SIZE = 128
 """Input side of a frozen convolutional backbone where none is set; see network.input_size."""
@@ -80,13 +81,13 @@ def check_timm(name: str) -> None:
 
 
 def import_timm() -> Any:
-    """The timm package. Raises `ConfigError` where the extra is not installed."""
+    """The timm package. Raises `ConfigError` where it is not installed."""
     try:
         import timm
     except ImportError as error:
         raise ConfigError(
             "Networks named timm:NAME need timm, which is not installed.",
-            "Install it with `pip install 'labelgap[timm]'`.",
+            f"{command_for('timm')} brings it.",
         ) from error
     return timm
 
@@ -94,7 +95,8 @@ def import_timm() -> Any:
 def load_backbone(settings: NetworkSettings) -> Backbone:
     """The frozen backbone of a configuration, on the CPU.
 
-    Its weights come from `settings.weights`, else from timm's hub. Its input size is
+    Its weights are `settings.weights`, else those that came with the installation, else those of
+    timm's hub. Its input size is
     `settings.input_size`, else the network's own where that is fixed (vision transformers), else
     `FROZEN_SIZE`. Mean, deviation and interpolation are those its weights were trained with, as
     timm records them.
@@ -106,7 +108,7 @@ def load_backbone(settings: NetworkSettings) -> Backbone:
     DataError: the weights file is missing or damaged.
     """
     name = timm_name(settings)
-    weights = settings.weights or HUB
+    weights = pretrained(name, settings.weights)
     cfg = _pretrained_cfg(name)
     size = settings.input_size or (int(cfg.input_size[-1]) if cfg.fixed_input_size else FROZEN_SIZE)
     model = _make(name, weights, channels=3, size=size)

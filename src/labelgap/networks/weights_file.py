@@ -1,6 +1,7 @@
 """Files of weights, named by their content: no path of a machine enters a configuration.
 
-A configuration holds "sha256:…"; which file of this machine that is, is kept in the cache folder.
+A configuration holds "sha256:…"; which file of this machine that is, is kept in the cache folder,
+or it is one of those that came with the installation.
 """
 
 from functools import lru_cache
@@ -8,9 +9,26 @@ from pathlib import Path
 
 from labelgap.core.errors import DataError
 from labelgap.data.cache import cache_folder, file_digest, write_record
+from labelgap.networks.packaged import packaged_files, packaged_weights
 
 HUB = "hub"
 CONTENT = "sha256:"
+
+
+def pretrained(name: str, weights: str | None) -> str:
+    """The weights of a frozen backbone: those that are set, else those that came with the
+    installation, by their content, else the hub's.
+
+    name: of the network, with or without "timm:".
+    """
+    return weights or packaged_content(name) or HUB
+
+
+def packaged_content(name: str) -> str | None:
+    """The weights that came with the installation as "sha256:…"; None where none of this network
+    did."""
+    path = packaged_weights(name)
+    return None if path is None else f"{CONTENT}{_digest(path)}"
 
 
 def by_content(weights: str | None) -> str | None:
@@ -42,6 +60,9 @@ def weights_file(weights: str | None) -> Path | None:
     if not weights.startswith(CONTENT):
         return existing(weights)
     digest = weights.removeprefix(CONTENT)
+    came = next((path for path in packaged_files() if _digest(path) == digest), None)
+    if came is not None:
+        return came
     record = _record(digest)
     if not record.is_file():
         raise DataError(

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from labelgap.select.arrays import ROWS, wide_mean
-from labelgap.select.coverage import balls
+from labelgap.select.coverage import Planes, balls
 from labelgap.select.geometry import accurate
 from labelgap.select.top import check_budget
 
@@ -27,14 +27,22 @@ def pure_radii(
     purity: float,
     largest: float,
     step: float,
+    counts: Int64[np.ndarray, " m"] | None = None,
 ) -> Float[np.ndarray, " l"]:
     """The radius of each labelled item's ball: as large as the points in it agree with its label.
 
     Halving [0, largest] until the interval is at most `step` wide, upwards where the share of
     points in the ball whose predicted class is the item's label is at least `purity`. An empty
     ball is pure. The lower end is the radius: 0 where no ball is pure.
+
+    counts: how many items each point stands for; None means one.
     """
     mean, found = wide_mean(points), []
+    weights = None if counts is None else torch.from_numpy(counts).double()
+
+    def number(chosen: Bool[Tensor, "r m"]) -> Int64[Tensor, " r"]:
+        return chosen.sum(1) if weights is None else (chosen.double() @ weights).long()
+
     for start in range(0, len(z), _ROWS):
         some, own = z[start : start + _ROWS], labels[start : start + _ROWS]
         d2 = torch.cat([accurate(some, p, mean) for p in torch.split(points, ROWS)], dim=1)
@@ -43,8 +51,7 @@ def pure_radii(
         while float(high[0] - low[0]) > step:
             middle = (low + high) / 2
             inside = d2 < middle[:, None].square()
-            right = (inside & agrees).sum(1)
-            pure = right >= purity * inside.sum(1)
+            pure = number(inside & agrees) >= purity * number(inside)
             low, high = torch.where(pure, middle, low), torch.where(pure, high, middle)
         found.append(low.numpy())
     return np.concatenate(found) if found else np.empty(0)
@@ -88,19 +95,22 @@ def greedy_competence(
     weight: float,
     n: int,
     ties: Float[np.ndarray, " n"],
+    weights: Planes | None = None,
 ) -> tuple[Int64[np.ndarray, " b"], Float[np.ndarray, " b"], Int64[np.ndarray, " b"]]:
     """n rows, each the largest of weight·doubt + (1 − weight)·newly covered; its score, its count.
 
     What an item would newly cover is scaled to [0, 1] over the rows that are left, anew at each
     pick. Every count is kept up to date: a point is newly covered once, and only the columns in
     which something changed are counted, so the whole batch costs one pass over the bits.
+
+    weights: how many items each point stands for, by `coverage.planes`; None means one.
     """
     check_budget(n, len(covers))
     size = len(covers)
     by_column, left = np.ascontiguousarray(covers.T), ~covered
     del covers  # as large, and its rows are columns of the other
     counts = np.zeros(size, dtype=np.int64)
-    _count(by_column, left, counts, 1)
+    _count(by_column, left, counts, 1, weights)
     free = np.ones(size, dtype=np.bool_)
     picks: list[int] = []
     scores: list[float] = []
@@ -117,7 +127,7 @@ def greedy_competence(
         free[row] = False
         new = by_column[:, row] & left
         left &= ~new
-        _count(by_column, new, counts, -1)
+        _count(by_column, new, counts, -1, weights)
     return np.array(picks, np.int64), np.array(scores), np.array(gains, np.int64)
 
 
@@ -126,8 +136,13 @@ def _count(
     bits: UInt8[np.ndarray, " bytes"],
     counts: Int64[np.ndarray, " n"],
     sign: int,
+    weights: Planes | None,
 ) -> None:
     """Add to every row's count how many of these points it covers, or take them away."""
+    if weights is not None:
+        for value, plane in weights:
+            _count(by_column, bits & plane, counts, sign * value, None)
+        return
     columns = np.flatnonzero(bits)
     for start in range(0, len(columns), _BYTES):
         some = columns[start : start + _BYTES]

@@ -86,6 +86,22 @@ def distinct(*arrays: Tensor, ties: Float[np.ndarray, " n"] | None = None) -> Di
     return _numbered(inverse.astype(np.int64), ties)
 
 
+def differing(
+    labelled: Tensor, candidates: Tensor, ties: Float[np.ndarray, " n"]
+) -> tuple[Int64[np.ndarray, " u"], Int64[np.ndarray, " c"]]:
+    """Candidates that differ from each other and from all labelled items; and the other ones.
+
+    Positions in the candidates [n, ...]: the first ascending, the others the smaller draw first.
+    ties: as in `distinct`.
+    """
+    known = len(labelled)
+    draws = np.concatenate([np.full(known, -1.0), ties])  # a labelled item stands for its copies
+    first = distinct(torch.cat([labelled, candidates]), ties=draws).first
+    new = first[first >= known] - known
+    spare = np.setdiff1d(np.arange(len(candidates)), new)
+    return new, spare[np.argsort(ties[spare], kind="stable")].astype(np.int64)
+
+
 def _numbered(inverse: Int64[np.ndarray, " n"], ties: Float[np.ndarray, " n"] | None) -> Distinct:
     """Groups by any number -> groups in the order of the items that stand for them."""
     n = len(inverse)

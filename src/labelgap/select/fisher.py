@@ -20,12 +20,22 @@ REFRESH = frozenset(16 * 4**k for k in range(12))
 forms still fall by orders of magnitude, and then ever more rarely."""
 
 
-def second_moment(w: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
-    """Mean of w wᵀ over the rows, in float64; zeros without rows."""
+def second_moment(
+    w: Float[Tensor, "n d"], counts: Int64[np.ndarray, " n"] | None = None
+) -> Float[Tensor, "d d"]:
+    """Mean of w wᵀ over the rows, in float64; zeros without rows.
+
+    counts: how many items each row stands for; None means one.
+    """
     total = torch.zeros(w.shape[1], w.shape[1], dtype=wide(w.device), device=w.device)
-    for _, part in wide_pieces(w):
-        total.addmm_(part.T, part)
-    return total / max(1, len(w))
+    if counts is None:
+        for _, part in wide_pieces(w):
+            total.addmm_(part.T, part)
+        return total / max(1, len(w))
+    weights = torch.from_numpy(counts).to(total)
+    for start, part in wide_pieces(w):
+        total.addmm_((part * weights[start : start + len(part), None]).T, part)
+    return total / max(1, int(counts.sum()))
 
 
 @dataclass
@@ -71,6 +81,7 @@ def bait(
     *,
     ridge: float,
     more: float,
+    counts: Int64[np.ndarray, " n"] | None = None,
 ) -> tuple[Int64[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Rows of w, the most valuable first, and what tr(M⁻¹F) would lose without each.
 
@@ -80,6 +91,8 @@ def bait(
     w, labelled: √(q (1 − q)) · h of candidates and labelled items, q the top class's probability.
     ridge: λ as a share of the mean eigenvalue of F, so that nothing depends on the scale of w.
     more: 1 or above; 2 in the paper.
+    counts: how many candidates each row of w stands for, in F; one of them is labelled. None
+        means one.
 
     Raises `BudgetError` for more picks than rows.
     """
@@ -87,8 +100,9 @@ def bait(
     check_budget(picks, n)
     if picks == 0:
         return np.empty(0, np.int64), np.empty(0)
-    pool, given = second_moment(w), second_moment(labelled)
-    target = (n * pool + known * given) / (n + known)
+    pool, given = second_moment(w, counts), second_moment(labelled)
+    items = n if counts is None else int(counts.sum())
+    target = (items * pool + known * given) / (items + known)
     eye = torch.eye(w.shape[1], dtype=target.dtype, device=w.device)
     level = float(target.diagonal().mean())
     if level == 0.0:  # nothing is uncertain, or all features are equal: nothing tells items apart

@@ -25,6 +25,7 @@ def largest_clusters(
     n: int,
     ties: Float[np.ndarray, " n"],
     block: int = 32,
+    counts: Int64[np.ndarray, " n"] | None = None,
 ) -> tuple[Int64[np.ndarray, " b"], Float[np.ndarray, " b"], Float[np.ndarray, " b"]]:
     """n positions in the order they are picked; of each its squared distance to the centres and
     earlier picks, and the sum of squared distances of the cluster it was in.
@@ -37,6 +38,7 @@ def largest_clusters(
         a centre the rest follows in the order of the draws.
     block: columns of distances computed together, of the pick and of what is likely to be picked
         soon; changes speed only.
+    counts: how many items each row stands for, in the sums of its cluster; None means one.
 
     Exact but for the rounding of distances, which is that of `geometry`'s ladder.
 
@@ -45,7 +47,7 @@ def largest_clusters(
     BudgetError: n exceeds the items.
     """
     check_budget(n, len(z))
-    items, state = Euclidean(z), _Clusters(len(z))
+    items, state = Euclidean(z), _Clusters(len(z), counts)
     block = max(1, min(block, _HELD // max(1, len(z))))
     for some in torch.split(centres, block) if len(centres) else ():
         for column in distances(items, some):
@@ -95,7 +97,8 @@ def distances(items: Euclidean, few: Float[Tensor, "c d"]) -> Float[np.ndarray, 
 class _Clusters:
     """Each item's nearest centre and the squared distance to it."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, counts: Int64[np.ndarray, " n"] | None = None) -> None:
+        self.weights = np.ones(size) if counts is None else counts.astype(np.float64)
         self.away: Float[np.ndarray, " n"] = np.full(size, np.inf)
         self.cluster: Int64[np.ndarray, " n"] = np.full(size, -1, dtype=np.int64)
         self.number = 0
@@ -111,7 +114,7 @@ class _Clusters:
 
     def masses(self) -> Float[np.ndarray, " k"]:
         """Sum of squared distances of every cluster."""
-        return np.bincount(self.cluster, weights=self.away, minlength=self.number)
+        return np.bincount(self.cluster, weights=self.away * self.weights, minlength=self.number)
 
     def farthest(self, cluster: int, ties: Float[np.ndarray, " n"]) -> int:
         """The member farthest from its centre; among equals the smaller draw."""
@@ -136,5 +139,6 @@ class _Clusters:
                 queues[j] = members[far[::-1]].tolist()
             if queues[j]:
                 found.append(queues[j].pop())
-                heapq.heappush(heap, (mass + float(self.away[found[-1]]), j))
+                share = float(self.away[found[-1]] * self.weights[found[-1]])
+                heapq.heappush(heap, (mass + share, j))
         return found

@@ -7,7 +7,7 @@ uniform, β → ∞ the n best.
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labelgap.select.arrays import wide
@@ -16,11 +16,21 @@ _LEAST = 2.0**-54
 
 
 def perturbed(
-    log_score: Float[Tensor, " n"], beta: float, draws: Float[np.ndarray, " n"]
+    log_score: Float[Tensor, " n"],
+    beta: float,
+    draws: Float[np.ndarray, " n"],
+    counts: Int64[np.ndarray, " n"] | None = None,
 ) -> Float[Tensor, " n"]:
-    """log s + Gumbel / β, in float64; the draws are uniform in [0, 1)."""
+    """log s + Gumbel / β, in float64; the draws are uniform in [0, 1).
+
+    counts: how many items each stands for; None means one. The largest of c values with Gumbel
+        draws of their own is distributed as log s + (log c + Gumbel) / β with a single draw.
+    """
     uniform = torch.from_numpy(np.clip(draws, _LEAST, 1.0 - _LEAST)).to(log_score.device)
-    return log_score.to(wide(log_score.device)) - (-uniform.log()).log() / beta
+    drawn = log_score.to(wide(log_score.device)) - (-uniform.log()).log() / beta
+    if counts is None:
+        return drawn
+    return drawn + torch.from_numpy(counts).to(drawn).log() / beta
 
 
 def log_margin(logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:

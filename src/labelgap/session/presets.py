@@ -16,7 +16,7 @@ from labelgap.core.config import TABLES, RunConfig, Settings, build, describe, n
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.names import check_method_pair, check_network
 from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
-from labelgap.networks.weights_file import by_content
+from labelgap.networks.weights_file import by_content, packaged_content
 
 Tree = dict[str, Any]
 
@@ -144,8 +144,12 @@ def resolve(
         # Built on their own first, so that an unknown key is told with its nearest neighbour.
         model = type(getattr(RunConfig(), part))
         tree[part] = build(model, tree.get(part, {}), part).model_dump()
-    check_network(tree["network"]["name"])
-    tree["network"]["weights"] = by_content(tree["network"]["weights"])
+    network = tree["network"]
+    check_network(network["name"])
+    if network["freeze"] and network["weights"] is None:
+        # By their content from here on, and not "whatever this machine has": it decides the result.
+        network["weights"] = packaged_content(network["name"])
+    network["weights"] = by_content(network["weights"])
     return build(RunConfig, tree, where)
 
 

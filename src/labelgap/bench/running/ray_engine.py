@@ -10,6 +10,7 @@ from labelgap.bench.running.cell import Job, attempt
 from labelgap.bench.running.engines import Event
 from labelgap.core.errors import ConfigError
 from labelgap.core.files import write_text
+from labelgap.core.installing import extra
 
 PROGRESS = "progress.json"
 
@@ -40,7 +41,7 @@ class RayEngine:
             import ray
         except ImportError as error:
             raise ConfigError(
-                "--engine ray needs Ray, which is not installed.", "pip install 'labelgap[ray]'."
+                "--engine ray needs Ray, which is not installed.", f"{extra('ray')} brings it."
             ) from error
         self._ray: Any = ray
         if address is None:

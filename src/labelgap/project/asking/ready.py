@@ -2,7 +2,7 @@
 
 from labelgap.core.errors import BudgetError, LabelgapError
 from labelgap.project.keep.store import Project
-from labelgap.project.quality.quality import TRAINED
+from labelgap.project.quality.quality import TRAINED, last_training
 
 
 def need_images(project: Project) -> None:
@@ -35,9 +35,29 @@ def need_labels(project: Project) -> None:
 
 
 def need_training(project: Project) -> None:
-    """Raises `LabelgapError` where nothing was ever trained."""
+    """Raises `LabelgapError` where nothing was ever trained, or its weights are gone."""
     if project.last_note(TRAINED) is None:
         raise untrained()
+    if not any(project.home.glob("weights-*.safetensors")):
+        raise LabelgapError(
+            "The weights of the last training are gone.", "Run `labelgap train` first."
+        )
+
+
+def unusable(project: Project) -> LabelgapError:
+    """Why the last trained network is not used: there is none, or it has other classes than the
+    project has now, or was of other settings."""
+    last, names = last_training(project.ledger), project.classes
+    if not last:
+        return untrained()
+    knew = last["names"] or ()
+    if last["columns"] == list(project.ledger.meaning().own):
+        cause = "The last training was of other settings, or its weights are gone."
+    elif last["classes"] != len(names):
+        cause = f"The last training knew {last['classes']} classes; now there are {len(names)}."
+    else:
+        cause = f"The last training knew other classes: {', '.join(knew)}; now: {', '.join(names)}."
+    return LabelgapError(cause, "Run `labelgap train` first.")
 
 
 def untrained() -> LabelgapError:

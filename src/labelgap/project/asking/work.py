@@ -16,16 +16,18 @@ from torch import Tensor
 
 from labelgap.core.config import RunConfig, config_hash
 from labelgap.core.device import machine
-from labelgap.core.errors import BudgetError, LabelgapError
+from labelgap.core.errors import BudgetError
 from labelgap.core.types import Ids, Progress, Query, QueryItem
+from labelgap.networks.packaged import DEFAULT_BACKBONE
 from labelgap.project.asking.cold import thumbnails, typical
 from labelgap.project.asking.explain import why
-from labelgap.project.asking.ready import need_images, need_labels, untrained
+from labelgap.project.asking.ready import need_images, need_labels, unusable
 from labelgap.project.asking.regions import uncovered
 from labelgap.project.asking.reserve import holdout_draws, interleave, reserve_of
 from labelgap.project.asking.task import BLOCK, frozen_task, image_task, with_pool
 from labelgap.project.asking.work_notes import WHY
-from labelgap.project.keep.settings import DEFAULT_BACKBONE, ProjectSettings
+from labelgap.project.keep.network import SMALL
+from labelgap.project.keep.settings import ProjectSettings
 from labelgap.project.keep.store import Project
 from labelgap.project.quality.quality import TRAINED, last_training
 from labelgap.session.presets import merge, resolve
@@ -42,13 +44,14 @@ def configuration(settings: ProjectSettings, name: str, method: str | None = Non
     """The whole configuration of a project's session.
 
     With weights: a frozen backbone and its adapter. Without: a small ResNet from new weights,
-    whose stem's stride grows with the images so that a round stays in minutes on a CPU.
+    whose stem's stride grows with the images so that a round stays in minutes on a CPU; that is
+    also what a project has that says nothing, as those of older versions do.
     """
     s = settings
     network: dict[str, Any] = {}
     if s.weights:
         network = {"name": s.network or DEFAULT_BACKBONE, "freeze": True, "weights": s.weights}
-    elif s.network:
+    elif s.network not in (None, SMALL):
         network = {"name": s.network}
     else:
         network = {"stem_stride": 1 if s.image_size <= 40 else 2 if s.image_size <= 80 else 4}
@@ -131,6 +134,7 @@ class Work:
             "config": config_hash(self.config.model_dump(mode="json")),
             "statistics_rows": self.statistics_rows,
             "classes": len(self.project.classes),
+            "columns": list(self.project.ledger.meaning().own),
         }
 
     def is_stale(self) -> bool:
@@ -149,14 +153,7 @@ class Work:
         """As `restore`. Raises `LabelgapError` with the reason where there is no such network."""
         if self.restore():
             return
-        last, classes = last_training(self.project.ledger), len(self.project.classes)
-        if not last:
-            raise untrained()
-        if last["classes"] != classes:
-            cause = f"The last training knew {last['classes']} classes; now there are {classes}."
-        else:
-            cause = "The last training was of other settings, or its weights are gone."
-        raise LabelgapError(cause, "Run `labelgap train` first.")
+        raise unusable(self.project)
 
     def train(self) -> dict[str, float]:
         """Train on all labels that are not held out; predicts the watched items afterwards.

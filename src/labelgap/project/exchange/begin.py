@@ -8,18 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from labelgap.core.errors import ConfigError, DataError, FolderError, UnknownName
-from labelgap.core.names import TIMM, check_method, check_network
+from labelgap.core.names import check_method
 from labelgap.data.labels import SHOWN, listed
 from labelgap.data.left_out import summary
 from labelgap.data.scales import RULES
+from labelgap.networks.packaged import DEFAULT_BACKBONE
+from labelgap.networks.weights_file import packaged_content
 from labelgap.project.exchange.exchange import Imported, store_labels
 from labelgap.project.images import sources
 from labelgap.project.images.found import SUFFIXES, Found, Kind, Unreadable, kind_of
 from labelgap.project.images.ingest import Report
 from labelgap.project.images.look import size_of
 from labelgap.project.images.readers import Reader
-from labelgap.project.keep.settings import ProjectSettings, check_classes, manifest_in
-from labelgap.project.keep.store import Project
+from labelgap.project.keep.network import check_choice, chosen
+from labelgap.project.keep.settings import (
+    HOME,
+    ITEMS,
+    SETTINGS,
+    ProjectSettings,
+    check_classes,
+    manifest_in,
+    read_settings,
+)
+from labelgap.project.keep.store import Project, is_project, need_ledger
 
 SMALL = 64
 """Images that all have one square size up to this keep it; others are packed at 128 pixels, what
@@ -58,7 +69,8 @@ def begin(
     folder_labels: whether an image in a sub-folder is labelled by its name; None: only where the
         classes come from there.
     image_size: side of the packed square; None: see `SMALL`.
-    settings: other fields of `ProjectSettings`.
+    settings: other fields of `ProjectSettings`; `network` and `weights` as `chosen` takes them
+        where they are left out.
 
     Raises
     ------
@@ -98,9 +110,10 @@ def begin(
         source=kind,
         manifest=listed,
         folder_labels=by_folder and use_labels,
-        **settings,
+        # A project that is there keeps its own network.
+        **(settings if (root / HOME / SETTINGS).is_file() else {**settings, **chosen(settings)}),
     )
-    if made.weights:
+    if made.weights and made.weights != packaged_content(made.network or DEFAULT_BACKBONE):
         # Found out now, and not by the first question.
         from labelgap.networks.timm import load_backbone
         from labelgap.project.asking.work import configuration
@@ -120,6 +133,19 @@ def begin(
         project.close()
         raise
     return Begun(project, places, report, labels, held_out)
+
+
+def begin_or_go_on(root: Path, *, classes: Sequence[str] | None = None, **settings: Any) -> Begun:
+    """The project of a folder: begun as by `begin`, or the one that is there, with what is new in
+    the folder taken in.
+
+    Raises as `begin`; FolderError too where the folder has a project that lost its labels.
+    """
+    if classes is None and is_project(root):
+        classes = read_settings(root / HOME / SETTINGS).classes
+    if (root / HOME / ITEMS).exists():
+        need_ledger(root)
+    return begin(root, classes=classes, **settings)
 
 
 def _refuse_unknown(found: Sequence[Found], names: Sequence[str]) -> None:
@@ -150,28 +176,15 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
     Raises `UnknownName`, `ConfigError`. Names come first, since the rest imports torch.
     """
-    config = settings.get("config") or {}
-    method, network = settings.get("method", "daal"), settings.get("network")
-    named = config.get("network")
-    named = named if isinstance(named, Mapping) else {}
+    config, method = settings.get("config") or {}, settings.get("method", "daal")
     check_method(method)
     if (rule := settings.get("scaling", "auto")) not in RULES:
         raise UnknownName("rule", str(rule), RULES, "--scaling")
-    name = str(named.get("name") or network or "auto")
-    check_network(name)
-    if name == "embedding" and not named.get("freeze"):
-        raise ConfigError(
-            "The network 'embedding' is an adapter on features that stay as they are.",
-            "Give --network resnet, mlp or timm:NAME.",
-        )
+    check_choice(settings)
     if config:
         from labelgap.session.presets import resolve
 
         resolve({"method": method, **config}, preset="cpu", where="init")
-    if name.startswith(TIMM):
-        from labelgap.networks.timm import check_timm
-
-        check_timm(name)
 
 
 def hold_out_share(project: Project, labels: Imported) -> int:

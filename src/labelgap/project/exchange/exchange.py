@@ -23,9 +23,9 @@ from labelgap.project.images.tables import fused
 from labelgap.project.keep.settings import NONE_LABEL
 from labelgap.project.keep.store import Project
 
-COLUMNS = ("path", "label", "annotator", "time", "round", "sha256")
+COLUMNS = ("path", "label", "annotator", "time", "round", "sha256", "held_out")
 """Of exported labels. sha256 is an image's public id: of its file's bytes, so that an import can
-check it."""
+check it. held_out: true for labels that measure accuracy and are never trained on."""
 
 
 @dataclass

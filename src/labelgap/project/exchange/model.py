@@ -1,45 +1,18 @@
-"""The trained classifier for other programs: safetensors with a short loader, or ONNX."""
+"""The trained classifier from pixels on, and how it is kept: tensors, and facts about them."""
 
 import json
-import shutil
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from labelgap.core.disk import not_the_disk
-from labelgap.core.errors import ConfigError, DataError, FolderError
-from labelgap.core.files import write_atomically, write_text
+from labelgap.core.errors import DataError
 from labelgap.core.tensors import mismatch, read_tensors
 from labelgap.project.asking.work import Work
-
-LOADER = '''"""Loads the classifier of this folder: `names, probabilities = predict(["a.jpg"])`."""
-
-from pathlib import Path
-
-import numpy as np
-import torch
-
-from labelgap.data.images import decode
-from labelgap.data.scales import Scales
-from labelgap.project.exchange.model import load
-
-model, facts = load(Path(__file__).parent)
-# What the values of 16-bit and float images became: the same as in training.
-scales = Scales({kind: (low, high) for kind, (low, high) in facts["scales"].items()})
-
-
-def predict(paths):
-    images = [decode((str(p), Path(p).read_bytes()), 3, None, facts["side"], scales) for p in paths]
-    with torch.inference_mode():
-        probabilities = model(torch.from_numpy(np.stack(images))).numpy()
-    return [facts["classes"][k] for k in probabilities.argmax(1)], probabilities
-'''
-
+from labelgap.project.quality.quality import last_training
 
 FACTS, TENSORS = "model.json", "model.safetensors"
 _CURE = "Export it again: `labelgap export --format model`."
@@ -150,68 +123,5 @@ def facts_of(work: Work, model: Classifier) -> dict[str, Any]:
             "size": seen.size, "mean": seen.mean, "std": seen.std,
             "interpolation": seen.interpolation,
         },
-        "labels": len(work.session.labelled()[0]),
+        "labels": last_training(work.project.ledger)["labels"],
     }  # fmt: skip
-
-
-def export_model(work: Work, out: Path, format: str) -> None:
-    """Write the model: a folder (safetensors, JSON, loader), or one ONNX file.
-
-    Raises
-    ------
-    LabelgapError: nothing is trained.
-    FolderError: `out` exists, or cannot be written.
-    ConfigError: ONNX without its extra.
-    """
-    model = classifier(work)
-    facts = facts_of(work, model)
-    if format == "onnx":
-        _onnx(model, facts, out)
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FolderError(f"{out} is not an empty folder.", "Choose another --out.")
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    data = save(state, {"classes": json.dumps(facts["classes"])})
-    fresh = not out.exists()
-    try:
-        write_atomically(out / TENSORS, lambda file: file.write(data))
-        write_text(out / FACTS, json.dumps(facts, indent=1))
-        write_text(out / "load.py", LOADER)
-    except BaseException:
-        # It was empty: half of a model would be in the way of the next export.
-        for name in (TENSORS, FACTS, "load.py"):
-            (out / name).unlink(missing_ok=True)
-        if fresh and out.exists():
-            out.rmdir()
-        raise
-
-
-def _onnx(model: Classifier, facts: dict[str, Any], out: Path) -> None:
-    try:
-        import onnx
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            "ONNX needs an extra that is not installed.", "pip install 'labelgap[onnx]'"
-        ) from error
-    side = facts["side"]
-    example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
-    sink = BytesIO()
-    batch = torch.export.Dim("batch", min=1)
-    program = torch.onnx.export(
-        model,
-        (example,),
-        input_names=["images"],
-        output_names=["probabilities"],
-        dynamic_shapes=({0: batch},),
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None
-    made = program.model_proto
-    for key in ("classes", "input", "output"):
-        entry = made.metadata_props.add()
-        entry.key, entry.value = key, json.dumps(facts[key])
-    onnx.checker.check_model(made)
-    sink.write(made.SerializeToString())
-    write_atomically(out, lambda file: shutil.copyfileobj(BytesIO(sink.getvalue()), file))

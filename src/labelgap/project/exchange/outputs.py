@@ -4,12 +4,20 @@ from pathlib import Path
 
 from labelgap.core.errors import ConfigError, FolderError, UnknownName
 from labelgap.project.images.readers import Tables
-from labelgap.project.keep.store import Project
+from labelgap.project.keep.store import Project, find_root
 
 TABLES = ("csv", "jsonl", "parquet")
 LABELS = (*TABLES, "folders", "coco")
+TRAINING = ("imagefolder", "yolo-cls", "huggingface")
+"""Images and labels in two parts, for training elsewhere."""
 MODELS = ("model", "onnx")
-FORMATS = (*LABELS, *MODELS)
+FORMATS = (*LABELS, *TRAINING, *MODELS)
+_BESIDE = {
+    "folders": "labels",
+    "imagefolder": "imagefolder",
+    "yolo-cls": "yolo",
+    "huggingface": "dataset",
+}
 _BY_SUFFIX = {f".{name}": name for name in (*TABLES, "onnx")} | {".json": "coco"}
 _DATA_SET = frozenset({"state.json", "dataset_dict.json", "dataset_info.json"})
 
@@ -38,13 +46,43 @@ def format_of(out: Path | None, given: str | None = None) -> str:
     return given or str(by_suffix)
 
 
+def refuse_flags(format: str, link: bool, val: float | None) -> None:
+    """Raises `ConfigError` for a flag that means nothing for a format: it must not be ignored."""
+    if link and format not in ("folders", "imagefolder", "yolo-cls"):
+        raise ConfigError(
+            f"--link is for folders of images, and --format {format} makes none.",
+            "Leave it out, or give --format folders, imagefolder or yolo-cls.",
+        )
+    if val is not None and format not in TRAINING:
+        raise ConfigError(
+            f"--val divides labels for training, and --format {format} does not.",
+            f"Leave it out, or give --format {', '.join(TRAINING[:-1])} or {TRAINING[-1]}.",
+        )
+
+
+def table_format(out: Path) -> str:
+    """Of a table, by its suffix. Raises `UnknownName` for another than .csv, .jsonl, .parquet."""
+    format = out.suffix.lower().lstrip(".")
+    if format not in TABLES:
+        raise UnknownName("format", format, TABLES, str(out))
+    return format
+
+
 def default_out(project: Project, format: str) -> Path:
-    """Where an export goes that says nothing: in the current folder, but for class folders, whose
-    copies `add` would take for images, beside the project's folder."""
-    if format == "folders":
-        return project.root.parent / f"{project.root.name}-labels"
+    """Where an export goes that says nothing: in the current folder, but for folders of images,
+    whose copies `add` would take for new ones, beside the project's folder."""
+    if format in _BESIDE:
+        return project.root.parent / f"{project.root.name}-{_BESIDE[format]}"
     named = {"coco": "labels.json", "model": "model", "onnx": "model.onnx"}
     return Path(named.get(format, f"labels.{format}"))
+
+
+def refuse_any(out: Path) -> None:
+    """What `refuse_overwriting` refuses, of whatever project the place is in."""
+    root = find_root(out.parent.resolve())
+    if root is not None:
+        with Project.open(root, "read") as project:
+            refuse_overwriting(project, out)
 
 
 def refuse_overwriting(project: Project, out: Path) -> None:

@@ -3,16 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labelgap.core.errors import UnknownName
 from labelgap.project.exchange.exchange import name_of
-from labelgap.project.exchange.outputs import TABLES, refuse_overwriting
+from labelgap.project.exchange.outputs import refuse_overwriting, table_format
 from labelgap.project.images.tables import Row, write_table
 from labelgap.project.keep.store import Project
 
 if TYPE_CHECKING:  # torch is not needed to refuse
     from labelgap.project.asking.work import Work
 
-COLUMNS = ("path", "sha256", "predicted", "probability", "label")
+COLUMNS = ("path", "sha256", "predicted", "probability", "label", "held_out")
 
 
 def refuse_predictions(project: Project, out: Path) -> str:
@@ -21,16 +20,14 @@ def refuse_predictions(project: Project, out: Path) -> str:
     Raises `UnknownName` for a suffix other than .csv, .jsonl, .parquet; `FolderError` for a place
     that holds a part of the project.
     """
-    format = out.suffix.lower().lstrip(".")
-    if format not in TABLES:
-        raise UnknownName("format", format, TABLES, str(out))
+    format = table_format(out)
     refuse_overwriting(project, out)
     return format
 
 
 def write_predictions(work: "Work", out: Path, probabilities: bool = False) -> int:
-    """Write path, sha256, predicted, probability, label (empty without one) of every item that
-    has pixels; how many.
+    """Write path, sha256, predicted, probability, label (empty without one), held_out (whether
+    the label was never trained on) of every item that has pixels; how many.
 
     Not of contents that are gone and whose path has others now.
 
@@ -41,7 +38,7 @@ def write_predictions(work: "Work", out: Path, probabilities: bool = False) -> i
     project = work.project
     format = refuse_predictions(project, out)
     ids, p = work.predict()
-    labels = project.ledger.labels
+    labels, held_out = project.ledger.labels, project.ledger.held_out
     of = dict(zip(ids.tolist(), p, strict=True))
     rows: list[Row] = []
     replaced = project.items.replaced()
@@ -56,6 +53,7 @@ def write_predictions(work: "Work", out: Path, probabilities: bool = False) -> i
             "predicted": project.classes[k],
             "probability": round(values[k], 6),
             "label": name_of(labels[item.id], project.classes) if item.id in labels else None,
+            "held_out": item.id in held_out,
         }
         if probabilities:
             named = zip(project.classes, values, strict=True)

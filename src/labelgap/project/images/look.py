@@ -9,10 +9,11 @@ from PIL import Image, UnidentifiedImageError
 
 from labelgap.core.errors import DataError
 from labelgap.data.decoders import Lost, shared
+from labelgap.data.heic import register_heic
 from labelgap.data.images import decode, said
 from labelgap.data.scales import ALONE, Scales
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF", "HEIF")
 """Raster formats that are opened, whatever a file's name says; no format that runs programs."""
 
 
@@ -66,6 +67,7 @@ def measured(data: bytes) -> tuple[int, int] | None:
 def sniff(data: bytes) -> tuple[int, int]:
     """Width and height as shown, of a file whose *contents* are one of `FORMATS`."""
     Image.init()
+    register_heic()
     known = [name for name in FORMATS if name in Image.OPEN]  # some builds lack one or two
     with Image.open(BytesIO(data), formats=known) as image:
         # Pillow decodes a whole PNG to look for EXIF behind its pixels.
@@ -92,4 +94,4 @@ def _detail(error: Exception) -> str:
     if isinstance(error, DataError) and cause is None:
         return error.cause
     told = said(cause if isinstance(cause, Exception) else error)
-    return told.split("<")[0] if "cannot identify" in told else told
+    return told.split("<")[0].strip() if "cannot identify" in told else told

@@ -64,6 +64,8 @@ def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return defused(value) if isinstance(value, str) else value
 
 

@@ -14,9 +14,12 @@ from labelgap.project.keep.store import Project
 
 _README = """labelgap backup of {root}, {time}
 
-To restore: put the folder .labelgap of this archive into the folder of the images, and run
-`labelgap doctor --repack` there; into a folder that has a project give its ledger.sqlite to
-`labelgap doctor --restore FILE` instead. labels.jsonl holds every event as text, for any program.
+To restore: `labelgap restore FILE.zip` in the folder of the images, whether or not it has a
+project; then `labelgap doctor --repack` where doctor asks for it.
+
+labels.jsonl holds every event as text, for any program. Its labels are numbers, and the latest
+event of the classes says what each is ("stored": number to class; without it a number is the
+class's place).
 """
 
 

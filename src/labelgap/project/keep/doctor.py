@@ -18,7 +18,8 @@ from labelgap.ledger import file as _sqlite
 from labelgap.ledger.ledger import LEDGER
 from labelgap.project.images.found import Unreadable
 from labelgap.project.images.pixels import CHANNELS
-from labelgap.project.keep.restore import newest_sound
+from labelgap.project.keep.found_copies import copies
+from labelgap.project.keep.replacing import finish
 from labelgap.project.keep.settings import HOME, SETTINGS, read_settings
 from labelgap.project.keep.store import Project, need_ledger
 
@@ -41,6 +42,7 @@ class Finding:
 
 def examine(root: Path) -> list[Finding]:
     """Every check that can be made; one damaged part does not hide the others."""
+    finish(root / HOME)
     found = [_settings(root), *_ledger(root / HOME), *_disk(root / HOME)]
     if any(f.state == "error" for f in found):
         return found
@@ -73,11 +75,12 @@ def _ledger(home: Path) -> Iterator[Finding]:
     except DiskError as error:  # not damage: nothing is to be restored
         yield Finding("ledger", "error", error.cause, error.cure)
     except LabelgapError as error:
-        newest = newest_sound(home)
-        cure = "`labelgap doctor --restore FILE`, with ledger.sqlite of a backup."
+        newest = next((copy for copy in copies(home.parent) if copy.sound), None)
+        cure = "`labelgap restore FILE`, with a backup: none was found here."
         if newest:
             cure = (
-                f"`labelgap doctor --restore newest` puts {newest.name} in its place and keeps it."
+                f"`labelgap restore` puts {newest.path.name} in its place "
+                f"({counted(len(newest.labels), 'label')}, {newest.time[:16]}) and keeps it."
             )
         yield Finding("ledger", "error", error.cause, cure)
     remote = network_file_system(home)
@@ -92,7 +95,7 @@ def _items(project: Project) -> Iterator[Finding]:
     state = project.items.check()
     n = project.items.count()
     if state != "ok":
-        yield Finding("items", "error", f"{counted(n, 'item')}; {state}", "Restore a backup.")
+        yield Finding("items", "error", f"{counted(n, 'item')}; {state}", "`labelgap restore`")
     elif n:
         yield Finding("items", "ok", f"{counted(n, 'item')}; ok")
     else:

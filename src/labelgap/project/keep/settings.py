@@ -19,8 +19,6 @@ SETTINGS = "project.json"
 ITEMS = "items.sqlite"
 SCHEMA = 1
 MAX_CLASSES = 10_000
-DEFAULT_BACKBONE = "timm:tf_efficientnet_lite0"
-"""What weights are of where no network is named."""
 NONE_LABEL = "(none of these)"
 """How the answer "none of the classes" is written in files; no class has this name."""
 _CHANGES = {
@@ -56,9 +54,14 @@ class ProjectSettings(Settings):
     model_config: ClassVar[Any] = {**Settings.model_config, "populate_by_name": True}
 
 
+def normal(name: str) -> str:
+    """A class's name as it is kept: trimmed, its accents composed."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
 def check_classes(names: Sequence[str]) -> tuple[str, ...]:
     """Class names as given, trimmed. Raises `ConfigError` for none, empty or repeated ones."""
-    plain = tuple(unicodedata.normalize("NFC", name.strip()) for name in names)
+    plain = tuple(normal(name) for name in names)
     if not plain:
         raise ConfigError(
             "The classes are not known.",

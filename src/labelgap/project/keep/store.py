@@ -1,6 +1,5 @@
 """A project on the disk: `FOLDER/.labelgap/`, found from anywhere below the folder."""
 
-import json
 import re
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
@@ -9,8 +8,9 @@ from typing import Any, Literal
 
 from labelgap.core.config import build
 from labelgap.core.disk import told
-from labelgap.core.errors import FolderError, InUse, UnknownName
+from labelgap.core.errors import FolderError, InUse, LabelgapError
 from labelgap.core.types import QueryItem
+from labelgap.core.wording import shortened
 from labelgap.data.progress import late_progress
 from labelgap.data.scales import Scales
 from labelgap.ledger.events import Event
@@ -23,6 +23,8 @@ from labelgap.project.images.naming import Finder
 from labelgap.project.images.pixels import Pixels
 from labelgap.project.images.readers import Reader
 from labelgap.project.images.scaling import choose_scales
+from labelgap.project.keep.classes import after_change, agreed, repeated
+from labelgap.project.keep.replacing import finish, pending
 from labelgap.project.keep.settings import (
     HOME,
     ITEMS,
@@ -30,6 +32,7 @@ from labelgap.project.keep.settings import (
     ProjectSettings,
     check_classes,
     field_names,
+    normal,
     read_settings,
     refuse_changes,
     save_settings,
@@ -37,11 +40,12 @@ from labelgap.project.keep.settings import (
 
 _SNAPSHOTS = 10
 _HASH = re.compile(r"[0-9a-f]{8,64}")
-_NEAR = 20  # paths that an error names
+_NEAR = 5  # paths that an error names
 BESIDE = (
     "If that is `labelgap label`: its page asks for more images (the button “more images”), and "
     "Ctrl-C in its terminal ends it. Meanwhile status, predict, export and backup work."
 )
+_NAMES = "Give a path in the project's folder, or a file's name alone."
 Mode = Literal["write", "read"]
 
 
@@ -60,7 +64,7 @@ class Project:
         except InUse as error:
             raise InUse(error.cause, BESIDE) from error
         try:
-            self._compare_classes()
+            self._agree_on_classes()
             self.items = Items(self.home / ITEMS, read_only=mode == "read")
         except BaseException:
             self.ledger.close()
@@ -89,6 +93,7 @@ class Project:
                 f"There is no labelling project {where}.",
                 "Begin one with `labelgap init FOLDER`, or name its folder with --project.",
             )
+        finish(root / HOME)
         settings = read_settings(root / HOME / SETTINGS)
         need_ledger(root)
         return cls(root.resolve(), settings, mode)
@@ -104,6 +109,7 @@ class Project:
 
         Raises `FolderError` where the folder has a project of other classes or settings.
         """
+        finish(root / HOME)
         file = root / HOME / SETTINGS
         fresh = not file.is_file()
         if not fresh:
@@ -142,39 +148,42 @@ class Project:
     def classes(self) -> tuple[str, ...]:
         return self.settings.classes
 
-    def _compare_classes(self) -> None:
-        """Labels are numbers: the ledger knows what they mean, so that no edit of the settings
-        changes it.
+    def _agree_on_classes(self) -> None:
+        """Take the classes from the ledger, which knows what labels mean.
 
-        Raises `FolderError` where the two differ.
+        Raises `FolderError` where the settings were edited (`agreed`).
         """
-        known, names = self.ledger.classes, list(self.classes)
-        had = None if known is None else known.get("names")
-        if had is None and (known is None or known["num_classes"] == len(names)):
-            # New, or of a version that kept the names in the settings alone.
+        file = self.home / SETTINGS
+        names = agreed(self.ledger, self.classes, file, self.mode)
+        if names != self.classes:
+            self.settings = self.settings.model_copy(update={"classes": names})
             if self.mode == "write":
-                # Always there: a person must be able to say that an image is none of these.
-                none = known is None or known["none_of_these"]
-                self.ledger.set_classes(len(names), none_of_these=none, names=names)
-        elif had != names:
-            assert known is not None
-            of_ledger = f"{known['num_classes']} classes" if had is None else ", ".join(had)
-            cure = "back as they were" if had is None else json.dumps(had, ensure_ascii=False)
-            raise FolderError(
-                f"The ledger has {of_ledger}; {self.home / SETTINGS} has {', '.join(names)}.",
-                f'Put "classes" there {cure}: labels are places in this list. Then `labelgap '
-                "classes --add NAME` adds a class.",
-            )
+                save_settings(file, self.settings)
 
-    def add_classes(self, names: Sequence[str]) -> None:
-        """Further classes, behind the others: ids and labels stay, networks must be trained again.
+    def change_classes(self, what: str, names: Sequence[str], to: str | None = None) -> bool:
+        """Add, rename, merge or remove classes (`Ledger.change_classes`): ids and labels stay.
 
-        Raises `ConfigError` for a name that is none, or cannot be told from another.
+        Networks must be trained again, except after a mere renaming. False, and nothing is
+        written, where it is the last change already (a command that was killed and is repeated).
+
+        Raises `ConfigError` for a name that is none or cannot be told from another; else as
+        `Ledger.change_classes`.
         """
-        new = check_classes((*self.classes, *names))[len(self.classes) :]
-        # The ledger first: it is what counts, and says so if this process dies in between.
-        self.ledger.add_classes(new)
-        self.change(classes=(*self.classes, *new))
+        names, to = [normal(name) for name in names], None if to is None else normal(to)
+        if repeated(self.ledger, what, names, to):
+            return False
+        check_classes(after_change(self.ledger, what, names, to))
+        # The ledger first: it is what counts, and the settings follow when next opened if this
+        # process dies in between.
+        self.ledger.change_classes(what, names, to)
+        self._agree_on_classes()
+        return True
+
+    def undo_classes(self) -> Event:
+        """Take back the last change of classes (`Ledger.undo_classes`)."""
+        event = self.ledger.undo_classes()
+        self._agree_on_classes()
+        return event
 
     def look(self) -> sources.Places:
         """Every place where the project's images should be, and what lies beside them."""
@@ -208,11 +217,13 @@ class Project:
         lost = self.items.unpacked()
         return [item for item in self.ledger.outstanding() if item.id not in lost]
 
-    def item_of(self, name: str) -> int:
+    def item_of(self, name: str, among: Collection[int] | None = None) -> int:
         """The item of a path, of a file's name or stem, or of the first 8 or more digits of its
         contents' SHA-256; never of a number of ours.
 
-        Raises `UnknownName` with the nearest path, or with all that the name fits.
+        among: the items that can be meant: of several that the name fits, the only one of them.
+
+        Raises `LabelgapError` with the nearest paths, or with those that the name fits.
         """
         paths = self.items.paths()
         finder = Finder(self.root, paths)
@@ -221,16 +232,29 @@ class Project:
         if not found and _HASH.fullmatch(name):
             hashes = self.items.known_hashes()
             found = {item for digest, item in hashes.items() if digest.startswith(name)}
+        if len(found) > 1 and among is not None:
+            found = (found & set(among)) or found
         if len(found) == 1:
             return found.pop()
-        several = [path for path, item in paths.items() if item in found][:_NEAR]
+        if found:
+            several = sorted(path for path, item in paths.items() if item in found)
+            raise LabelgapError(
+                f"{len(found)} images are meant by {name!r}: {shortened(several, _NEAR)}.",
+                "Give more of the path.",
+            )
         near = get_close_matches(name, paths, n=_NEAR, cutoff=0.5)
-        raise UnknownName("image", name, several or near or list(paths)[:_NEAR])
+        if not near:
+            last = {_last(path): path for path in paths}
+            near = [last[n] for n in get_close_matches(_last(name), last, n=_NEAR, cutoff=0.5)]
+        raise LabelgapError(
+            f"No image of this project is named {name!r}.",
+            f"Did you mean {shortened(near, _NEAR)}?" if near else _NAMES,
+        )
 
     # -------------------------------------------------------------------------- settings
 
     def change(self, **values: Any) -> None:
-        """Keep other settings from now on (never the image size; classes by `add_classes`)."""
+        """Keep other settings from now on (never the image size; classes by `change_classes`)."""
         tree = self.settings.model_dump(by_alias=True) | values
         self.settings = build(ProjectSettings, field_names(tree), "project")
         save_settings(self.home / SETTINGS, self.settings)
@@ -253,6 +277,10 @@ class Project:
         return notes[-1] if notes else None
 
 
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def snapshots(home: Path) -> list[Path]:
     """The ledger's snapshots, the newest first."""
     found = (home / "snapshots").glob("*.sqlite")
@@ -266,7 +294,15 @@ def find_root(start: Path) -> Path | None:
 
 def is_project(root: Path) -> bool:
     """Whether a folder has a project, be it one that lost its settings or its ledger."""
-    return any((root / HOME / name).is_file() for name in (SETTINGS, LEDGER))
+    home = root / HOME
+    return any((home / name).is_file() for name in (SETTINGS, LEDGER)) or pending(home)
+
+
+def need_pixels(root: Path) -> bool:
+    """Whether images of a project are not packed, as after a backup was put into a folder."""
+    with Project.open(root, "read") as p:
+        file, wanted = p.pixels.file, p.items.count() * p.pixels.row
+        return wanted > (file.stat().st_size if file.exists() else 0)
 
 
 def need_ledger(root: Path) -> None:
@@ -276,8 +312,8 @@ def need_ledger(root: Path) -> None:
     if (root / HOME / ITEMS).exists():
         raise FolderError(
             f"{root / HOME / LEDGER} is missing, and with it the labels.",
-            "Restore a backup, or one of .labelgap/snapshots; without either `labelgap init` with "
-            "the same options begins a new one.",
+            "`labelgap restore` takes the newest backup or snapshot; without any `labelgap init` "
+            "with the same options begins a new one.",
         )
     raise FolderError(
         f"The project in {root} was begun and has no ledger yet.",

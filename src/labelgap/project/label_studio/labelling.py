@@ -17,8 +17,20 @@ _FILTER_FROM = 13
 """From so many choices on there is a box to type into; fewer are seen at a glance."""
 
 
+FORMER = 'hint="of before: choose another"'
+"""Marks the choices that stay only since annotations have them."""
+
+
 class Unclear(LabelgapError):
     """An annotation that names no single class of the project."""
+
+
+class NoClass(Unclear):
+    """It names one thing, which is no class. `choice`: what it names."""
+
+    def __init__(self, choice: str) -> None:
+        self.choice = choice
+        super().__init__(f"{choice!r} is no class of the project")
 
 
 @dataclass(frozen=True)
@@ -42,8 +54,11 @@ def answers(classes: Sequence[str]) -> dict[str, int | str]:
     }
 
 
-def interface(classes: Sequence[str]) -> str:
-    """The XML of the labelling interface: one image, one choice, why it was asked for."""
+def interface(classes: Sequence[str], former: Sequence[str] = ()) -> str:
+    """The XML of the labelling interface: one image, one choice, why it was asked for.
+
+    former: names of classes of before, which annotations have: the last choices.
+    """
     choices = list(answers(classes))
     lines = ["<View>", '  <Text name="why" value="$labelgap_why"/>']
     if len(choices) >= _FILTER_FROM:
@@ -55,6 +70,7 @@ def interface(classes: Sequence[str]) -> str:
     for place, name in enumerate(choices):
         key = f' hotkey="{_KEYS[place]}"' if place < min(len(classes), len(_KEYS)) else ""
         lines.append(f"    <Choice value={quoteattr(name)}{key}/>")
+    lines += [f"    <Choice value={quoteattr(name)} {FORMER}/>" for name in former]
     lines += ["  </Choices>", '  <Image name="image" value="$image" zoom="true"/>', "</View>"]
     return "\n".join(lines)
 
@@ -102,7 +118,7 @@ def answer_of(result: Any, control: Control, classes: Sequence[str]) -> int | st
     """The label, or the reason of a skip, that an annotation's result says.
 
     Label Studio stores any text as a choice and any number of them, so everything is checked.
-    Raises `Unclear`.
+    Raises `Unclear`, and its kind `NoClass` for one choice that is none of these.
     """
     if not isinstance(result, list):
         raise Unclear("it has no result")
@@ -124,7 +140,7 @@ def answer_of(result: Any, control: Control, classes: Sequence[str]) -> int | st
     for name, value in answers(classes).items():
         if _plain(name) == _plain(chosen[0]):
             return value
-    raise Unclear(f"{chosen[0]!r} is no class of the project")
+    raise NoClass(chosen[0])
 
 
 def _plain(text: str) -> str:

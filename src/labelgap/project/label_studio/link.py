@@ -8,6 +8,7 @@ from typing import Any
 from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client, LabelStudioError
 from labelgap.project.label_studio.labelling import Control, control_of, interface
+from labelgap.project.label_studio.renaming import followed
 
 LINK = "label-studio"
 _KEY = "label-studio-key"
@@ -111,6 +112,7 @@ def _by_key(client: Client, key: str) -> dict[str, Any] | None:
 
 
 def _kept(project: Project, client: Client, found: Mapping[str, Any], key: Any) -> Link:
+    found = followed(project, client, found)
     number = int(found["id"])
     title = str(found.get("title", ""))
     control = control_of(

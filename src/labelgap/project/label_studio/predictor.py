@@ -20,7 +20,7 @@ from labelgap.project.quality.quality import TRAINED
 
 PATIENCE = 5.0
 """Seconds to wait for the worker: a pull is over by then, and Label Studio gives up after 100 s."""
-_Key = tuple[int, int, int]
+_Key = tuple[int, int, tuple[int, ...]]
 _Rows = dict[int, Float[np.ndarray, " k"]]
 
 
@@ -53,7 +53,8 @@ class Predictor:
         with Project.open(self.root, "read") as project:
             last = project.last_note(TRAINED)
             version, classes = model_version(project), project.classes
-            key = None if last is None else (last.seq, project.items.count(), len(classes))
+            columns = project.ledger.meaning().own
+            key = None if last is None else (last.seq, project.items.count(), columns)
             hashes, held = project.items.known_hashes(), project.ledger.held_out
         of = {} if key is None else self._of(key)
         results = []

@@ -18,8 +18,9 @@ from typing import Any
 from labelgap.core.errors import LedgerError, StorageError
 from labelgap.project.keep.store import Project
 from labelgap.project.label_studio.client import Client
-from labelgap.project.label_studio.labelling import Unclear, answer_of
+from labelgap.project.label_studio.labelling import NoClass, Unclear, answer_of
 from labelgap.project.label_studio.link import Link
+from labelgap.project.label_studio.renaming import former_class
 
 QUARANTINED = "label-studio-quarantined"
 PEOPLE = "label-studio-people"
@@ -156,12 +157,16 @@ def _text(value: str) -> str:
 def _store(project: Project, link: Link, annotation: _Annotation, pulled: Pulled) -> None:
     ledger = project.ledger
     before = ledger.seq
+    if ledger.has_request(annotation.request):
+        # Also where its choice means another class by now: it was stored with the one of then.
+        pulled.known += 1
+        return
     try:
         if annotation.when is None:
             raise Unclear(f"its time is {annotation.changed!r}, so its order is not known")
         said: int | str = "skip"
         if not annotation.cancelled:
-            said = answer_of(annotation.result, link.control, project.classes)
+            said = _said(project, link, annotation)
         item, person, request = annotation.item, annotation.person, annotation.request
         if isinstance(said, int):
             event = ledger.answer(item, said, person=person, request=request)
@@ -181,6 +186,14 @@ def _store(project: Project, link: Link, annotation: _Annotation, pulled: Pulled
         pulled.labels += 1
     else:
         pulled.skips += 1
+
+
+def _said(project: Project, link: Link, annotation: _Annotation) -> int | str:
+    """The answer, also of an annotation that names a class by its name of before."""
+    try:
+        return answer_of(annotation.result, link.control, project.classes)
+    except NoClass as error:
+        return former_class(project.ledger, error.choice)
 
 
 def _quarantine(project: Project, annotation: _Annotation, reason: str) -> Bad:

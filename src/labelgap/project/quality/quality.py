@@ -6,8 +6,9 @@ right predictions estimates the accuracy on the folder without bias, as far as t
 each time: a corrected label corrects the past.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,20 @@ class Share:
             return "–"
         low, high = self.interval
         return f"{100 * self.value:.1f} % ({100 * low:.0f}–{100 * high:.0f} %, n = {self.total})"
+
+    @property
+    def sentence(self) -> str:
+        """For people, never without its number: "91.3 % of 23, between 71 and 99 %"."""
+        if not self.total:
+            return "not known"
+        # Outwards, so that what is said is never more than what is known.
+        low, high = floor(100 * self.interval[0]), ceil(100 * self.interval[1])
+        said = f"{100 * self.value:.1f} % of {self.total}".replace(".0 %", " %")
+        if self.right == self.total:
+            return f"{said}, at least {low} %"
+        if not self.right:
+            return f"{said}, at most {high} %"
+        return f"{said}, between {low} and {high} %"
 
 
 def exact_interval(right: int, total: int, level: float = LEVEL) -> tuple[float, float]:
@@ -119,20 +134,37 @@ def curve(ledger: Ledger) -> list[Point]:
     truth, late = held_out_labels(ledger), ledger.held_out_late()
     points: dict[int, Point] = {}
     for event in ledger.notes(TRAINED):
-        point = _point(event, truth, learned(event, late))
+        point = _point(event, truth, learned(event, late), class_then(ledger, event))
         points.pop(point.labels, None)
         points[point.labels] = point
     return list(points.values())
 
 
 def last_training(ledger: Ledger) -> dict[str, Any]:
-    """What the last training noted: its labels, classes, configuration; {} before any."""
+    """What the last training noted: its labels, configuration, and of which classes it was; {}
+    before any.
+
+    classes: how many. columns: the number in the ledger that each of them had, by which a class
+    that was renamed is still known. names: what they were called then, None where not known.
+    """
     notes = ledger.notes(TRAINED)
     if not notes:
         return {}
-    # Trainings of older versions do not name their classes: then none had been added yet.
-    first = ledger.notes("classes")[0].data["num_classes"]
-    return {"classes": first, **notes[-1].data}
+    # From the ledger, which knows the classes of every moment: older versions did not note them.
+    then = ledger.meaning(notes[-1].seq)
+    facts = {"classes": len(then.own), "columns": list(then.own), "names": then.names}
+    return {**notes[-1].data, **facts}
+
+
+def class_then(ledger: Ledger, trained: Event) -> Callable[[int], int]:
+    """From a class of a training to the one that it is now: a network that was trained before a
+    merge is right where it says either class. Below -1, one for each, for classes that are gone.
+    """
+    then, now = ledger.meaning(trained.seq), ledger.meaning()
+    if then.own == now.own and then.stored == now.stored:
+        return int
+    found = [now.of(number) for number in then.own]
+    return lambda k: -2 - then.own[k] if found[k] is None else int(found[k] or 0)
 
 
 def learned(trained: Event, late: Mapping[int, tuple[int, int]]) -> set[int]:
@@ -144,9 +176,11 @@ def learned(trained: Event, late: Mapping[int, tuple[int, int]]) -> set[int]:
     return {i for i, (labelled, marked) in late.items() if labelled < trained.seq < marked}
 
 
-def _point(event: Event, truth: Mapping[int, int], learned: Set[int]) -> Point:
+def _point(
+    event: Event, truth: Mapping[int, int], learned: Set[int], now: Callable[[int], int]
+) -> Point:
     watched = zip(event.data["watched"], event.data["predicted"], strict=True)
-    predicted = {i: label for i, label in watched if i not in learned}
+    predicted = {i: now(label) for i, label in watched if i not in learned}
     known = [i for i in truth if i in predicted]
     right = sum(predicted[i] == truth[i] for i in known)
     share = Share(right, len(known))

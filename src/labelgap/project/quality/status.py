@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelgap.core.types import NONE_OF_THESE
+from labelgap.ledger.events import Event
 from labelgap.project.keep.store import Project
 from labelgap.project.quality import quality, stopping
 from labelgap.project.quality.nonresponse import NonResponse, nonresponse
@@ -75,5 +76,18 @@ def status(project: Project) -> Status:
         recall=quality.recall(points[-1], truth, classes) if points else [Share(0, 0)] * classes,
         curve=points,
         verdict=stopping.verdict(points, truth),
-        regions=list(last.data["regions"]) if last else [],
+        regions=_regions(project, last) if last else [],
     )
+
+
+def _regions(project: Project, trained: Event) -> list[dict[str, Any]]:
+    """The groups that the last training noted, with the classes of now."""
+    now = quality.class_then(project.ledger, trained)
+    found = []
+    for region in trained.data["regions"]:
+        counts: dict[int, int] = {}
+        for k, count in region["predicted"]:
+            if now(k) >= 0:
+                counts[now(k)] = counts.get(now(k), 0) + count
+        found.append({**region, "predicted": list(counts.items())})
+    return found

@@ -73,6 +73,7 @@ class Desk:
             "id": self.id,
             "project": project.root.name,
             "classes": list(project.classes),
+            "classes_seq": ledger.class_versions()[-1][0],
             "asked": len(asked),
             "done": done,
             "labelled": len(labels),
@@ -80,7 +81,7 @@ class Desk:
             "accuracy": None
             if not s.accuracy.total
             else {"value": s.accuracy.value, "interval": s.accuracy.interval,
-                  "total": s.accuracy.total},
+                  "total": s.accuracy.total, "sentence": s.accuracy.sentence},
             "verdict": s.verdict.sentence,
             "unanswered": s.nonresponse.total,
             "unanswered_sentence": s.nonresponse.sentence(s.accuracy),
@@ -216,7 +217,11 @@ class Desk:
                 label = answer.get("label")
                 if isinstance(label, bool) or not isinstance(label, int):
                     raise Refused(f"{label!r} is no label.", "Reload the page.")
-                event = ledger.answer(id, label, person=person, request=request)
+                # A page may have been open since before the classes changed.
+                seq = answer.get("classes_seq")
+                if seq is not None and (isinstance(seq, bool) or not isinstance(seq, int)):
+                    raise Refused(f"{seq!r} is no number of an event.", "Reload the page.")
+                event = ledger.answer(id, label, person=person, request=request, as_of=seq)
             elif kind == "skip":
                 reason = _text(answer, "reason")
                 if reason not in SKIP_REASONS:

@@ -1,5 +1,6 @@
 """Start the page's server: a free port, a fresh token, one line with the link."""
 
+import getpass
 import json
 import secrets
 import socket
@@ -37,7 +38,7 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
     app = make_app(desk, token, allowed_hosts(host, port), port)
     anywhere = host in WILDCARDS
     named = _bracketed(own_address() if anywhere else host)
-    fragment = f"token={token}" + (f"&person={quote(person)}" if person else "")
+    fragment = f"token={token}{_who(person, host)}"
     link = f"http://{named}:{port}/#{fragment}"
     if not is_loopback(host):
         where = "all addresses of this machine" if anywhere else host
@@ -59,6 +60,22 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
             quiet_server(app).run(sockets=[listener])
     finally:
         desk.asking.stop()
+
+
+def _who(person: str, host: str) -> str:
+    """What the link says of who answers. On this machine alone that is whoever is logged in; from
+    other machines it may be anybody, and each browser is a person until it says otherwise."""
+    if person:
+        return f"&person={quote(person)}"
+    return f"&user={quote(login_name())}" if is_loopback(host) else ""
+
+
+def login_name() -> str:
+    """Of the system, "me" where it has none."""
+    try:
+        return getpass.getuser()[:60] or "me"
+    except (ImportError, KeyError, OSError):
+        return "me"
 
 
 def quiet_server(app: Any) -> uvicorn.Server:

@@ -65,8 +65,10 @@ function toggleMode() {
 // ------------------------------------------------------------------------------------ answers
 
 function answer(item, what) {
+  // A label is a place among the classes of this page, which may be others when it arrives.
+  const of = what.kind === "label" ? { classes_seq: page.classesSeq, name: page.classes[what.label] } : {};
   try {
-    page.queue.push({ id: item.id, ...what, item });
+    page.queue.push({ id: item.id, ...what, ...of, item });
   } catch {
     banner("This browser cannot keep answers (its storage is full or forbidden): not answered.");
     return;
@@ -131,6 +133,7 @@ function state() {
 }
 
 function arrived(state) {
+  if (state.classes_seq !== page.classesSeq) return location.reload(); // other classes now
   if (page.asked !== null && state.asked > page.asked) more();
   page.asked = state.asked;
   if (state.asking.running) refresh(WATCH);
@@ -162,6 +165,7 @@ async function start() {
   find("person").addEventListener("click", rename);
   const first = await state();
   page.classes = first.classes;
+  page.classesSeq = first.classes_seq;
   page.queue = new Queue(first.id, person, told, (reason) =>
     away(reason === null ? null : new Error(reason)),
   );

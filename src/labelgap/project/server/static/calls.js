@@ -18,7 +18,10 @@ export async function call(path) {
 
 export async function login() {
   const given = new URLSearchParams(location.hash.slice(1));
-  if (given.get("person")) localStorage.setItem("labelgap/person", given.get("person"));
+  // The login name gives way to a name that somebody chose on the page; --annotator does not.
+  const known = localStorage.getItem("labelgap/person");
+  const name = given.get("person") || (!known && given.get("user"));
+  if (name) localStorage.setItem("labelgap/person", name);
   if (!given.get("token")) return;
   // The secret leaves the address line, the history and every screenshot.
   history.replaceState(null, "", "/");

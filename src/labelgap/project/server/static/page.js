@@ -7,6 +7,7 @@ export const IDLE = 10000; // while there is nothing to label here: somebody els
 
 export const page = {
   classes: [],
+  classesSeq: null, // which classes these are, by the ledger's number
   items: [], // waiting, in order
   gone: new Set(), // answered here: a batch that was on its way may still hold them
   past: [], // this person's answers, newest first: {key, id, what, state, item}
@@ -22,7 +23,8 @@ export const page = {
 export function person() {
   let name = localStorage.getItem("labelgap/person");
   if (!name) {
-    // Two browsers are two persons until they say otherwise: each gets other images.
+    // From another machine nothing is known: two browsers are two persons until they say
+    // otherwise, and each gets other images.
     name = `person-${randomId().slice(0, 4)}`;
     localStorage.setItem("labelgap/person", name);
   }

@@ -5,7 +5,7 @@ import { banner, page } from "./page.js";
 
 function words(entry) {
   if (entry.kind === "skip") return entry.reason;
-  return entry.label === -1 ? "none of these" : page.classes[entry.label];
+  return entry.label === -1 ? "none of these" : (entry.name ?? page.classes[entry.label]);
 }
 
 // Notes how far an answer is: pending, stored or refused. A tick is shown for "stored" only.
@@ -64,9 +64,8 @@ export function showState(state) {
   find("progress").value = state.done;
   find("counts").textContent = `${state.done} of ${state.asked} answered`;
   const a = state.accuracy;
-  const percent = (x) => `${Math.round(100 * x)} %`;
   find("accuracy").textContent = a
-    ? `accuracy ${percent(a.value)} (${percent(a.interval[0])}–${percent(a.interval[1])})` +
+    ? `accuracy ${a.sentence}` +
       (state.unanswered ? `, ${state.unanswered} without a class` : "")
     : "";
   find("accuracy").title = [state.verdict, state.unanswered_sentence].filter(Boolean).join("\n");
