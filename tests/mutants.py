@@ -85,7 +85,7 @@ TESTS = {
         "tests/cli/test_paper.py",
     ],
     "ledger": [
-        *_session("ledger ledger_crash ledger_file ledger_model ledger_readings"),
+        *_session("ledger ledger_crash ledger_file ledger_model ledger_readings meaning"),
         "tests/project/test_asking.py",
         "tests/project/test_classes.py",
     ],
