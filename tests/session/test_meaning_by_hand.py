@@ -1,9 +1,11 @@
 """Changes of classes by hand: numbers, events, retries, and what cannot be taken back."""
 
+import json
+
 import pytest
 
-from labelgap.core.errors import LedgerError, UnknownName
-from labelgap.core.types import NONE_OF_THESE
+from labelgap.core.errors import LedgerError, StorageError, UnknownName
+from labelgap.core.types import NONE_OF_THESE, QueryItem
 from labelgap.ledger.ledger import Ledger
 from labelgap.ledger.meaning import Meaning
 
@@ -123,6 +125,38 @@ def test_a_retry_of_a_change_is_the_same_change_by_the_same_person() -> None:
         assert [ledger.has_request(name) for name in ("a", "label", "u", "x")] == [
             True, True, True, False,
         ]  # fmt: skip
+
+
+def test_an_undo_of_another_change_than_the_last_contradicts_what_came_before() -> None:
+    with begun() as ledger:
+        seq = ledger.change_classes("rename", ["cat"], "tiger").seq
+        data = {**THREE.data(), "undoes": seq - 1}
+        database = ledger._database
+        assert database is not None
+        database.execute(
+            "INSERT INTO events (time, kind, person, data) VALUES ('', 'classes', '', ?)",
+            (json.dumps(data),),
+        )
+        with pytest.raises(StorageError, match=f"Event {seq + 1} of .* contradicts"):
+            ledger.note("fit", {})
+
+
+def test_an_order_that_was_read_before_a_change_is_not_read_after_it() -> None:
+    with begun() as ledger:
+        ledger.answers({1: 0, 2: 1, 3: 2})
+        assert ledger.labelled_ids().tolist() == [1, 2, 3]
+        ledger.change_classes("remove", ["cat"])
+        ledger.answer(4, 0)
+        assert ledger.labelled_ids().tolist() == [2, 3, 4]
+
+
+def test_what_is_skipped_is_not_outstanding() -> None:
+    with begun() as ledger:
+        ledger.asked(0, [QueryItem(5), QueryItem(6)])
+        ledger.skip(5)
+        assert ledger.outstanding_ids().tolist() == [6]
+        ledger.undo(5)
+        assert ledger.outstanding_ids().tolist() == [5, 6]
 
 
 @pytest.mark.parametrize("what", ["remove", "none"])

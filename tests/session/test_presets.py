@@ -8,6 +8,7 @@ import pytest
 from labelgap.core.config import RunConfig
 from labelgap.core.errors import ConfigError, LabelgapError, UnknownName
 from labelgap.methods import ACQUISITIONS, METHODS, OBJECTIVES
+from labelgap.session import presets
 from labelgap.session.presets import (
     PRESETS,
     departing,
@@ -170,6 +171,22 @@ def test_a_pair_is_made_with_the_options_that_were_given() -> None:
 def test_a_method_that_is_not_known_here_is_titled_by_its_pair() -> None:
     known = resolve({**FREE})
     assert title_of(known.model_copy(update={"method": "mine"})) == "cross-entropy+margin"
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+@pytest.mark.parametrize("weights", [None, "hub"])
+def test_only_a_frozen_backbone_without_weights_takes_those_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, freeze: bool, weights: str | None
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        presets, "packaged_content", lambda name: asked.append(name) or "sha256:" + "0" * 64
+    )
+    network = {"name": "timm:mine", "freeze": freeze, "weights": weights}
+    found = resolve({"method": "random", "network": network}).network.weights
+    packaged = freeze and weights is None
+    assert found == ("sha256:" + "0" * 64 if packaged else weights)
+    assert asked == (["timm:mine"] if packaged else [])
 
 
 # ---------------------------------------------------------------------- refused
