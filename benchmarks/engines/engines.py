@@ -24,6 +24,7 @@ import onnxruntime
 import torch
 
 from labelgap.core.config import NetworkSettings
+from labelgap.frozen.engine import compile_openvino
 from labelgap.networks.timm import load_backbone
 
 BATCH = 16
@@ -82,11 +83,9 @@ def of_onnxruntime(model: Any, example: torch.Tensor, threads: int) -> Engine:
     return lambda x: session.run(None, {name: x.contiguous().numpy()})[0]
 
 
-def of_openvino(model: Any, example: torch.Tensor, threads: int, precision: str) -> Engine:
+def of_openvino(model: Any, precision: str, shape: tuple[int, ...]) -> Engine:
     """OpenVINO, from PyTorch's trace."""
-    from labelgap.frozen.engine import compile_openvino
-
-    run = compile_openvino(model, example, threads, precision)
+    run = compile_openvino(model, shape, precision)
     return lambda x: run(x.contiguous().numpy())
 
 
@@ -102,8 +101,8 @@ def engines(size: int, threads: int) -> dict[str, tuple[Engine, float]]:
         "torch.jit, frozen": lambda m: of_script(m, example.contiguous(memory_format=last)),
         "torch.compile": lambda m: of_compile(m, example.contiguous(memory_format=last)),
         "ONNX Runtime": lambda m: of_onnxruntime(m, example, threads),
-        "OpenVINO, float32": lambda m: of_openvino(m, example, threads, "f32"),
-        "OpenVINO, bfloat16": lambda m: of_openvino(m, example, threads, "bf16"),
+        "OpenVINO, float32": lambda m: of_openvino(m, "f32", tuple(example.shape)),
+        "OpenVINO, bfloat16": lambda m: of_openvino(m, "bf16", tuple(example.shape)),
     }
     found = {}
     settings = NetworkSettings(

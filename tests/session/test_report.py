@@ -31,15 +31,14 @@ from labelgap.core.values import parse_value
 from labelgap.data.types import Augment, Split, Task
 from labelgap.gap.wasserstein import sliced_wasserstein
 from labelgap.report import style
-from labelgap.report.curve import curve
-from labelgap.report.folder import write_report
-from labelgap.report.scatter import embedding
 from labelgap.report.command import command
-from labelgap.report.curve import curve_figure
+from labelgap.report.curve import curve, curve_figure
 from labelgap.report.explain import explain, number
+from labelgap.report.folder import write_report
 from labelgap.report.page import Bars, render
 from labelgap.report.scatter import (
     common_plane,
+    embedding,
     embedding_figure,
     gap_and_chance,
     load,
