@@ -53,7 +53,7 @@ def test_features_are_pytorchs_with_real_weights(tmp_path: Path) -> None:
     off = np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)
     assert off.max() < 1e-4
     # Each engine's are kept for themselves, and pictures differ more than engines.
-    assert len(list((tmp_path / "features").iterdir())) == 2
+    assert len(list((tmp_path / "features").glob("*/features.npy"))) == 2
     between = np.linalg.norm(theirs[0] - theirs[1]) / np.linalg.norm(theirs[0])
     assert between > 100 * off.max()
 
@@ -87,7 +87,7 @@ def test_a_network_that_it_cannot_convert_is_refused_with_the_cure() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("no such layer")
 
-    with pytest.raises(ConfigError, match="no such layer") as error:
+    with pytest.raises(ConfigError, match="cannot compute") as error:
         compile_openvino(Odd(), (1, 3, 8, 8), "f32")
     assert "network.engine=torch" in str(error.value)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from labelgap.bench.grid.grid import Cell
 from labelgap.bench.running.engines import Event
 from labelgap.bench.running.execute import Clock
-from labelgap.loop.estimate import duration
+from labelgap.core.wording import duration
 
 
 class Board:

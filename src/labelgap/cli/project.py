@@ -125,6 +125,11 @@ def init(
             )
         console.print(f"network: {network_of(project)}{hint}")
         tell_held_out(console, begun.held_out)
+        if project.settings.weights:
+            from labelgap.project.asking.ahead import compute_features
+
+            with bar(console) as progress:
+                compute_features(project, progress=progress)
         console.print(next_step(project, folder))
 
 

@@ -20,6 +20,7 @@ from labelgap.core.errors import BudgetError, LabelgapError
 from labelgap.core.types import Ids, Progress, Query, QueryItem
 from labelgap.project.asking.cold import thumbnails, typical
 from labelgap.project.asking.explain import why
+from labelgap.project.asking.quick import FROZEN, threads_for
 from labelgap.project.asking.ready import need_images, need_labels, untrained
 from labelgap.project.asking.regions import uncovered
 from labelgap.project.asking.reserve import holdout_draws, interleave
@@ -59,6 +60,7 @@ def configuration(settings: ProjectSettings, name: str, method: str | None = Non
     }
     # From new weights a round must stay near a minute on two cores: the smaller preset.
     preset = "cpu" if s.weights else "smoke"
+    values = merge(FROZEN, values) if network.get("freeze") else values
     return resolve(merge(values, s.config), preset=preset, where="the project's settings")
 
 
@@ -164,7 +166,8 @@ class Work:
         """
         need_labels(self.project)
         session = self.session
-        seconds = session.fit()
+        with threads_for(session.task):
+            seconds = session.fit()
         # Of what was trained on: people may have labelled on meanwhile.
         ids, labels = session.training.labelled_ids, session.training.labels
         started = time.perf_counter()
