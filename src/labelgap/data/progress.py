@@ -59,20 +59,20 @@ def late_progress(description: str, total: int) -> Iterator[Callable[[int], None
     bar = bars(console)
     task = bar.add_task(description, total=total)
     shown, done, pace = False, 0, Pace()
-    pace.at(description, 0, total)
 
     def advance(n: int) -> None:
         nonlocal shown, done
         done += n
         bar.advance(task, n)
+        # From the first sign of life on: what came before it, such as loading, is done once.
+        now = pace.at(description, done, total)
         if not shown and time.monotonic() - started > _PATIENCE:
-            shown = True
             if console.is_terminal:
+                shown = True
                 bar.start()
-            else:
-                now = pace.at(description, done, total)
-                left = f" about {duration(now[1])} left" if now else ""
-                console.print(f"{description} …{left}")
+            elif now:
+                shown = True
+                console.print(f"{description} … about {duration(now[1])} left")
 
     try:
         yield advance
