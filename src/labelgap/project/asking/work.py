@@ -168,24 +168,24 @@ class Work:
         session = self.session
         with threads_for(session.task):
             seconds = session.fit()
-        # Of what was trained on: people may have labelled on meanwhile.
-        ids, labels = session.training.labelled_ids, session.training.labels
-        started = time.perf_counter()
-        held = self.project.ledger.labelled_ids("held-out")
-        watched = self._packed(np.union1d(self.reserve[:WATCHED], held))
-        predicted: list[int] = []
-        if len(watched):
-            out = session.learner.predict(session.training.network, watched, {"logits"})
-            predicted = out["logits"].argmax(dim=1).tolist()
-        facts = {
-            **self.state(ids, labels),
-            "labels": len(ids),
-            "classes_seen": len(np.unique(labels)),
-            "watched": watched.tolist(),
-            "predicted": predicted,
-            "regions": self.regions(),
-            "seconds": {**seconds, "evaluate": time.perf_counter() - started},
-        }
+            # Of what was trained on: people may have labelled on meanwhile.
+            ids, labels = session.training.labelled_ids, session.training.labels
+            started = time.perf_counter()
+            held = self.project.ledger.labelled_ids("held-out")
+            watched = self._packed(np.union1d(self.reserve[:WATCHED], held))
+            predicted: list[int] = []
+            if len(watched):
+                out = session.learner.predict(session.training.network, watched, {"logits"})
+                predicted = out["logits"].argmax(dim=1).tolist()
+            facts = {
+                **self.state(ids, labels),
+                "labels": len(ids),
+                "classes_seen": len(np.unique(labels)),
+                "watched": watched.tolist(),
+                "predicted": predicted,
+                "regions": self.regions(),
+                "seconds": {**seconds, "evaluate": time.perf_counter() - started},
+            }
         self.project.ledger.note(TRAINED, facts, round=max(session.round, 0))
         return seconds
 
@@ -245,7 +245,8 @@ class Work:
             if not cold:
                 trained = self._ready()
                 left = min(wanted, len(session.candidate_ids(round)))
-                query = session.choose(left, round) if left else None
+                with threads_for(session.task):
+                    query = session.choose(left, round) if left else None
             else:
                 query = self._typical(wanted, candidates, round)
             chosen = [] if query is None else self._explained(query, round)
