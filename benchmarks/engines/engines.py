@@ -12,7 +12,7 @@ import argparse
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -89,7 +89,7 @@ def of_openvino(model: Any, precision: str, shape: tuple[int, ...]) -> Engine:
     return lambda x: run(x.contiguous().numpy())
 
 
-def engines(size: int, threads: int) -> dict[str, tuple[Engine, float]]:
+def engines(size: int, threads: int, without: Collection[str]) -> dict[str, tuple[Engine, float]]:
     """Every engine, ready, and the seconds that took."""
     torch.manual_seed(0)
     example = torch.randn(BATCH, 3, size, size)
@@ -109,6 +109,8 @@ def engines(size: int, threads: int) -> dict[str, tuple[Engine, float]]:
         name="timm:tf_efficientnet_lite0", freeze=True, weights=str(WEIGHTS), input_size=size
     )
     for name, make in makers.items():
+        if name in without:
+            continue
         model = load_backbone(settings).model
         started = time.perf_counter()
         try:
@@ -121,9 +123,9 @@ def engines(size: int, threads: int) -> dict[str, tuple[Engine, float]]:
     return found
 
 
-def measured(size: int, threads: int, rounds: int) -> list[str]:
+def measured(size: int, threads: int, rounds: int, without: Collection[str]) -> list[str]:
     """The rows of one size."""
-    ready = engines(size, threads)
+    ready = engines(size, threads, without)
     x = torch.randn(BATCH, 3, size, size, generator=torch.Generator().manual_seed(1))
     truth = ready["torch"][0](x).astype(np.float64)
     times: dict[str, list[float]] = {name: [] for name in ready}
@@ -152,9 +154,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 224])
+    parser.add_argument("--without", nargs="*", default=[], help="engines to leave out")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    rows = [r for size in given.sizes for r in measured(size, given.threads, given.rounds)]
+    rows = [
+        row
+        for size in given.sizes
+        for row in measured(size, given.threads, given.rounds, given.without)
+    ]
+    left_out = f" Left out: {', '.join(given.without)}." if given.without else ""
     versions = ", ".join(f"{n} {version(n)}" for n in ("torch", "onnxruntime", "openvino"))
     text = f"""# Engines for a frozen backbone on a CPU
 
@@ -165,6 +173,7 @@ EfficientNet-Lite0 with its real weights, batches of {BATCH}, {given.threads} th
 Time: CPU seconds relative to PyTorch with channels last in the same round, median (smallest to
 largest); then the shortest, in ms an image. Ready: seconds until the first batch is computed.
 Cosine and relative difference: the worst of {BATCH} images against eager PyTorch in float32.
+{left_out.strip()}
 
 | pixels | engine | ratio | ms | ready, s | cosine | difference |
 |---|---|---|---|---|---|---|

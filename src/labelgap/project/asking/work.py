@@ -242,13 +242,13 @@ class Work:
         chosen: list[QueryItem] = []
         if wanted:
             cold = self.is_cold()
-            if not cold:
-                trained = self._ready()
-                left = min(wanted, len(session.candidate_ids(round)))
-                with threads_for(session.task):
+            trained = not cold and self._ready()
+            left = min(wanted, len(session.candidate_ids(round)))
+            with threads_for(session.task):
+                if cold:
+                    query: Query | None = self._typical(wanted, candidates, round)
+                else:
                     query = session.choose(left, round) if left else None
-            else:
-                query = self._typical(wanted, candidates, round)
             chosen = [] if query is None else self._explained(query, round)
         items = interleave(chosen, held, session.streams.numpy("held-out places", round))
         self.project.snapshot(f"before-round-{round:05d}")
