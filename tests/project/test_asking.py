@@ -15,6 +15,7 @@ from waiting import PATIENCE, until
 
 from labelgap.cli import with_commands
 from labelgap.core.errors import InUse
+from labelgap.core.pace import Pace
 from labelgap.learn.learner import Learner
 from labelgap.project.asking.work import Work
 from labelgap.project.keep.store import Project
@@ -91,6 +92,18 @@ def test_the_page_asks_for_more(client, labelled):
     assert ended(client)["added"] == 10
     assert len(labelled.ledger.outstanding_ids()) == 20
     assert len(labelled.ledger.notes(TRAINED)) == 1
+
+
+def test_the_page_is_told_what_goes_on_and_the_time_left(labelled):
+    asking_for = asking.Asking(labelled)
+    asking_for._pace = Pace(iter([0.0, 2.0]).__next__)
+    asking_for._progress("supervised", 10, 50)
+    assert asking_for.state()["left"] == ""
+    asking_for._progress("supervised", 20, 50)
+    state = asking_for.state()
+    assert (state["step"], state["steps"]) == (20, 50)
+    assert state["doing"] == "learning from the labels"
+    assert state["left"] == "6 s"
 
 
 def test_answers_are_stored_while_it_trains(client, labelled, gate):

@@ -30,13 +30,15 @@ from labelgap.core.errors import DataError, FolderError, NumericalError
 from labelgap.core.values import parse_value
 from labelgap.data.types import Augment, Split, Task
 from labelgap.gap.wasserstein import sliced_wasserstein
-from labelgap.report import curve, embedding, style, write_report
+from labelgap.report import style
 from labelgap.report.command import command
-from labelgap.report.curve import curve_figure
+from labelgap.report.curve import curve, curve_figure
 from labelgap.report.explain import explain, number
+from labelgap.report.folder import write_report
 from labelgap.report.page import Bars, render
 from labelgap.report.scatter import (
     common_plane,
+    embedding,
     embedding_figure,
     gap_and_chance,
     load,

@@ -71,8 +71,7 @@ def main() -> None:
         if watch is not None:
             if watch.stopped.is_set():
                 # Whatever it was that came of Ctrl-C: libraries turn it into errors of theirs.
-                watch.say()
-                sys.exit(interrupts.STATUS)
+                watch.leave()
             watch.close()
 
 

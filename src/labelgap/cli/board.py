@@ -13,7 +13,7 @@ from labelgap.bench.grid.grid import Cell
 from labelgap.bench.running.engines import Event
 from labelgap.bench.running.execute import Clock
 from labelgap.core.terminal import console
-from labelgap.loop.estimate import duration
+from labelgap.core.wording import duration
 
 
 class Board:

@@ -58,7 +58,7 @@ def init(
         help="Label images in sub-folders by their names. [default: without --classes]",
     ),
     method: str | None = typer.Option(
-        None, help="A method by name (`labelgap methods`). [default: daal]"
+        None, help="A method by name (`labelgap methods`). [default: gap]"
     ),
     weights: str | None = PROJECT_WEIGHTS,
     network: str | None = PROJECT_NETWORK,
@@ -117,6 +117,11 @@ def init(
     with begun.project as project:
         console = _console()
         tell_begun(console, begun, verbose)
+        if project.settings.weights:
+            from labelgap.project.asking.ahead import compute_features
+
+            with bar(console) as progress:
+                compute_features(project, progress=progress)
         console.print(next_step(project, folder))
 
 

@@ -169,7 +169,7 @@ def _run(
     if finished:
         screen.finished(result)
         return
-    from labelgap.report import write_report  # what draws takes seconds to load
+    from labelgap.report.folder import write_report  # what draws takes seconds to load
 
     write_report(folder, shown)
     screen.finished(result)

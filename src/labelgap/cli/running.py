@@ -40,7 +40,7 @@ def run_cells(
     from labelgap.bench.running.execute import Clock, Failure, execute
     from labelgap.cli.board import Board
     from labelgap.core.device import set_threads
-    from labelgap.loop.estimate import duration
+    from labelgap.core.wording import duration
 
     board, before = Board(), collect(store)
     cores = os.cpu_count() or 1

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labelgap.core.wording import counted, plain
+from labelgap.core.wording import STAGES, counted, plain
 
 if TYPE_CHECKING:
     from labelgap.core.types import Progress
@@ -327,14 +327,21 @@ def _next(p: "Project") -> str:
 
 @contextmanager
 def bar(screen: Any) -> "Iterator[Progress | None]":
-    """A bar for a training while it goes on; none in a pipe."""
-    from rich.progress import Progress
+    """A bar for what goes on, with its rate and the time left; none in a pipe."""
+    from labelgap.data.progress import bars
 
     if not screen.is_terminal:
         yield None
         return
-    with Progress(console=screen, transient=True) as bars:
-        task = bars.add_task("", total=None)
-        yield lambda stage, step, steps: bars.update(
-            task, description=stage, completed=step, total=steps
-        )
+    with bars(screen) as shown:
+        stages: dict[str, Any] = {}
+
+        def progress(stage: str, step: int, steps: int) -> None:
+            # A task a stage: the rate of one says nothing of the next.
+            for other, task in stages.items():
+                shown.update(task, visible=other == stage)
+            if stage not in stages:
+                stages[stage] = shown.add_task(STAGES.get(stage, stage), total=steps)
+            shown.update(stages[stage], completed=step, total=steps)
+
+        yield progress

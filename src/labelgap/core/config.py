@@ -114,6 +114,19 @@ class NetworkSettings(Settings):
         source="ours",
         ge=0,
     )
+    engine: Literal["torch", "openvino", "auto"] = setting(
+        "torch",
+        "what computes a frozen backbone's features; auto = openvino on a CPU, else torch",
+        source="ours",
+        evidence="benchmarks/engines/engines.md",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, whole: Callable[[Any], Any]) -> dict[str, Any]:
+        """Without the engine where it is torch: configurations of before it was a choice stay
+        equal to those of today, and so do their hashes."""
+        tree: dict[str, Any] = whole(self)
+        return {k: v for k, v in tree.items() if (k, v) != ("engine", "torch")}
 
 
 class TrainingSettings(Settings):

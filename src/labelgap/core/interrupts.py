@@ -12,8 +12,9 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 STATUS = 130
 """The exit status of what Ctrl-C stopped: 128 and the signal's number, as shells have it."""
@@ -51,6 +52,18 @@ class Watch:
                 if self.say():
                     _show_cursor()
                 os._exit(STATUS)
+
+    def leave(self) -> NoReturn:
+        """End the process, now that the main thread has ended in order.
+
+        Python would take torch down piece by piece: seconds on a busy machine, and from then on
+        the watching thread sleeps.
+        """
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # closed, or a pipe's end is gone
+                stream.flush()
+        self.say()
+        os._exit(STATUS)
 
     def say(self) -> bool:
         """Print the one line, once; returns whether this call did."""

@@ -19,3 +19,22 @@ def plain(text: object) -> str:
     """Text that rich shows as it is, in a markup of ours: every bracket escaped, since one that
     opens in a file's name may close in the next."""
     return re.sub(r"(\\*)\[", r"\1\1\\[", str(text))
+
+
+def duration(seconds: float) -> str:
+    """ "40 s", "6 min", "3.5 h", "54 h"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"
+
+
+STAGES = {
+    "features": "looking at the images",
+    "supervised": "learning from the labels",
+    "align": "comparing with the unlabelled images",
+    "predict": "judging the images",
+}
+"""What is going on, for people; other stages are called as they are."""

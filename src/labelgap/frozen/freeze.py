@@ -26,6 +26,7 @@ from labelgap.data.progress import late_progress
 from labelgap.data.types import Augment, Split, Task
 from labelgap.frozen.embedding import NAME as EMBEDDING
 from labelgap.frozen.embedding import embedded
+from labelgap.frozen.engine import OPENVINO, TORCH, Extract, engine_of, of_openvino, of_torch
 from labelgap.frozen.rows import CHUNK, Features, Stored, stored
 from labelgap.learn.learner import Learner
 from labelgap.networks.timm import Backbone, Preprocessing, import_timm, load_backbone, timm_name
@@ -51,16 +52,21 @@ class Recipe:
     """What the features of an image depend on, besides the image.
 
     name: timm's name of the network.  weights: their sha256.  width: d.
+    engine: what computes them; their last digits depend on it.
     """
 
     name: str
     weights: str
     preprocessing: Preprocessing
     width: int
+    engine: str = TORCH
 
     def key(self, content: str) -> str:
         """Hash of the recipe and of what it is applied to."""
-        text = json.dumps([VERSION, asdict(self), content], sort_keys=True)
+        facts = asdict(self)
+        if self.engine == TORCH:  # all features of before were computed by it
+            del facts["engine"]
+        text = json.dumps([VERSION, facts, content], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -113,7 +119,7 @@ def freeze(
 
     Parameters
     ----------
-    settings: `name` = timm:NAME, `weights`, `input_size`.
+    settings: `name` = timm:NAME, `weights`, `input_size`, `engine`.
     cache: the cache folder; default as for data sets. Features that are there are mapped into
         memory without importing timm. A killed computation continues at its last 1,024 images.
     progress: called as ("features", images done, images); without it a bar appears after 2 s.
@@ -169,7 +175,9 @@ class _Freezer:
         self.settings, self.machine, self.cache = settings, machine, cache
         self.progress = progress
         self._backbone: Backbone | None = None
-        self.recipe = self._recipe()
+        self._extract: Extract | None = None
+        engine = engine_of(settings.engine, machine.device)
+        self.recipe = replace(self._recipe(), engine=engine)
 
     def backbone(self) -> Backbone:
         """The backbone on the machine's device, loaded at the first call."""
@@ -177,6 +185,20 @@ class _Freezer:
             loaded = load_backbone(self.settings)
             self._backbone = replace(loaded, model=self.machine.place(loaded.model))
         return self._backbone
+
+    def extract(self, images: Images) -> Features:
+        """Features of one batch; the engine is made ready at the first call."""
+        if self._extract is None:
+            backbone, device = self.backbone(), self.machine.device
+            if self.recipe.engine == OPENVINO:
+                self._extract = of_openvino(backbone, self.batch)
+            else:
+                self._extract = of_torch(backbone, device)
+        return self._extract(torch.from_numpy(images))
+
+    @property
+    def batch(self) -> int:
+        return CPU_BATCH if self.machine.device.type == "cpu" else DEVICE_BATCH
 
     def features(self, images: Images) -> Stored:
         """All rows, from the cache or through it."""
@@ -187,7 +209,7 @@ class _Freezer:
         facts = {
             **asdict(self.recipe),
             "device": str(self.machine.device),
-            "versions": {name: version(name) for name in ("torch", "timm")},
+            "versions": {n: version(n) for n in {"torch", "timm", self.recipe.engine}},
         }
         with late_progress("Features of the frozen backbone", n) as advance:
             done = 0
@@ -208,11 +230,10 @@ class _Freezer:
     def _forward(
         self, images: Images, start: int, stop: int, report: Callable[[int], None]
     ) -> Float32[np.ndarray, "k d"]:
-        device, parts = self.machine.device, []
-        batch = CPU_BATCH if device.type == "cpu" else DEVICE_BATCH
+        parts, batch = [], self.batch
         for row in range(start, stop, batch):
             raw = np.ascontiguousarray(images[row : min(row + batch, stop)])
-            part = self.backbone().features(torch.from_numpy(raw).to(device)).cpu().numpy()
+            part = self.extract(raw)
             wrong = np.flatnonzero(~np.isfinite(part).all(axis=1))
             if len(wrong):
                 raise NumericalError(

@@ -19,6 +19,9 @@ from labelgap.core.tensors import read_tensors
 CHECKPOINT_SECONDS = 60.0
 """A killed run loses at most this much training."""
 
+OPTIMISERS = 2
+"""Version of the optimisers' state: a checkpoint of before is another training's."""
+
 
 def identity(training: Training, objective: Objective) -> str:
     """Equal for trainings that do the same from the same start: whose a checkpoint is."""
@@ -29,6 +32,7 @@ def identity(training: Training, objective: Objective) -> str:
         "options": objective.options.model_dump(mode="json"),
         "settings": training.settings.model_dump(mode="json"),
         "preset": training.preset,
+        "optimisers": OPTIMISERS,
     }
     for name, module in {"network": training.network, **training.modules}.items():
         facts[name] = {k: list(v.shape) for k, v in module.state_dict().items()}

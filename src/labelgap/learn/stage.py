@@ -14,6 +14,7 @@ from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.axes.training import Training
 from labelgap.core.errors import LabelgapError, NumericalError
 from labelgap.learn.inputs import Endless, Inputs
+from labelgap.learn.optimiser import Descent
 from labelgap.networks.network import dropout_modules
 
 
@@ -41,9 +42,9 @@ class StageRunner:
     def _parameters(self, phase: Phase) -> list[nn.Parameter]:
         return [p for name in phase.modules for p in self.players[name].parameters()]
 
-    def _optimiser(self, phase: Phase) -> torch.optim.Optimizer:
+    def _optimiser(self, phase: Phase) -> Descent:
         fused = self.training.device.type in ("cpu", "cuda")
-        return torch_optimiser(phase.optimiser, self._parameters(phase), fused)
+        return Descent(phase.optimiser, self._parameters(phase), fused)
 
     def _set_modes(self) -> None:
         for name, module in self.players.items():
@@ -120,7 +121,7 @@ class StageRunner:
     def _turn(
         self,
         phase: Phase,
-        optimiser: torch.optim.Optimizer,
+        optimiser: Descent,
         params: list[nn.Parameter],
         batch: Batch,
     ) -> None:
@@ -160,39 +161,19 @@ class StageRunner:
             optimiser.load_state_dict(state)
 
 
-def torch_optimiser(
-    spec: Optimiser, params: list[nn.Parameter], fused: bool
-) -> torch.optim.Optimizer:
-    """The optimiser that `spec` names, at its full rate; fused kernels differ in last digits."""
-    if spec.kind == "adam":
-        return torch.optim.Adam(
-            params, lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay, fused=fused
-        )
-    return torch.optim.SGD(
-        params,
-        lr=spec.lr,
-        momentum=spec.momentum,
-        weight_decay=spec.weight_decay,
-        nesterov=spec.nesterov,
-        fused=fused,
-    )
-
-
-def set_rate(optimiser: torch.optim.Optimizer, spec: Optimiser, step: int, steps: int) -> None:
+def set_rate(optimiser: Descent, spec: Optimiser, step: int, steps: int) -> None:
     """Give the optimiser the rate of a step."""
-    rate = learning_rate(spec, step, steps)
-    for group in optimiser.param_groups:
-        group["lr"] = rate
+    optimiser.lr = learning_rate(spec, step, steps)
 
 
 def descend(
-    optimiser: torch.optim.Optimizer,
+    optimiser: Descent,
     loss: Tensor,
     params: list[nn.Parameter],
     clip: float | None = None,
 ) -> None:
     """One step down the loss, the norm of all gradients at most `clip`."""
-    optimiser.zero_grad(set_to_none=True)
+    optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     if clip is not None:
         nn.utils.clip_grad_norm_(params, clip)

@@ -12,6 +12,7 @@ from labelgap.axes.stage import Stage
 from labelgap.axes.training import Training
 from labelgap.core.config import LoopSettings, RunConfig
 from labelgap.core.device import Machine
+from labelgap.core.wording import duration
 from labelgap.data.types import Task
 from labelgap.learn.predict import PREDICT_BATCH
 from labelgap.learn.stage import StageRunner
@@ -32,16 +33,6 @@ class Cost:
 
     def __str__(self) -> str:
         return duration(self.total)
-
-
-def duration(seconds: float) -> str:
-    """ "40 s", "6 min", "3.5 h", "54 h"."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    hours = seconds / 3600
-    return f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"
 
 
 def estimate(config: RunConfig, task: Task, machine: Machine) -> Cost:

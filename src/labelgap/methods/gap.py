@@ -43,10 +43,10 @@ class GapOptions(Settings):
         evidence="grocery and plankton, frozen Lite0, one to eight labels a class: level "
         "(benchmarks/gap/development.md)",
     )
-    space: Literal["embedding", "features", "both"] = setting(
-        "embedding",
-        "what similarity is of: the backbone's features, which no label has changed; those of the "
-        "trained network; or both",
+    space: Literal["auto", "embedding", "features", "both"] = setting(
+        "auto",
+        "what similarity is of: a frozen backbone's features, which no label has changed, and "
+        "without one those of the trained network; or the embedding, the network's features, both",
         source=_OURS,
     )
     scale: float = setting(
@@ -76,11 +76,15 @@ class Gap(Acquisition):
     """
 
     Options = GapOptions
-    needs = frozenset({"logits"})
-    uses = frozenset({"embedding", "features"})
     kind = "cover"
     deterministic = False
     options: GapOptions
+
+    def __init__(self, options: GapOptions) -> None:
+        super().__init__(options)
+        spaces = {"auto": {"features"}, "both": {"embedding", "features"}}
+        self.needs = frozenset({"logits"} | spaces.get(options.space, {options.space}))
+        self.uses = frozenset({"inputs"} if options.space == "auto" else ())
 
     def select(self, view: "PoolView", n: int) -> Query:
         o = self.options
@@ -106,7 +110,9 @@ class Gap(Acquisition):
         return covering(view, centres, z, weights, width, n, o.sample, parts, notes)
 
     def _space(self, view: "PoolView") -> tuple[Tensor, Tensor]:
-        space = self.options.space if view.has("embedding") else "features"
+        space: str = self.options.space
+        if space == "auto":
+            space = "inputs" if view.has("inputs") else "features"
         if space != "both":
             return directions(view, space)
         pairs = [directions(view, name) for name in ("embedding", "features")]
@@ -120,6 +126,6 @@ method(
     "gap",
     title="Gap",
     citation="this project; nearest relative: Bae, Oliveira & Sutherland 2025, Uncertainty herding",
-    training_cost="1 × cross-entropy, and the embedding once",
+    training_cost="1 × cross-entropy",
     query_cost="min(N, 10,000)²·d",
 )

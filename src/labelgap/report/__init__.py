@@ -1,10 +1,6 @@
 """Pictures and self-contained pages of results.
 
-`write_report` makes all of one run's folder. `style` and `page` are what every report shares.
+`folder.write_report` makes all of one run's folder. `style` and `page` are what every report
+shares. Nothing is imported here: matplotlib and scikit-learn take seconds, and a room that only
+wants `explain`'s words must not wait for them.
 """
-
-from labelgap.report.curve import curve
-from labelgap.report.folder import write_report
-from labelgap.report.scatter import embedding
-
-__all__ = ["curve", "embedding", "write_report"]

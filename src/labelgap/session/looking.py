@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,6 +25,8 @@ def provided(config: RunConfig, task: Task) -> frozenset[str]:
         extra.add("mc_logits")
     if has_embedding(task):
         extra.add("embedding")
+    if not task.train.is_images:
+        extra.add("inputs")  # of a frozen backbone, or of whoever made them
     return STANDARD_OUTPUTS | extra
 
 
@@ -79,7 +82,7 @@ def _outputs(
     if names:
         names.add("logits")
     outputs: dict[str, Tensor] = {}
-    by_network = names - {"mc_logits", "embedding"}
+    by_network = names - {"mc_logits", "embedding", "inputs"}
     if by_network:
         outputs = learner.predict(
             training.network,
@@ -91,6 +94,8 @@ def _outputs(
         )
     if "embedding" in names:
         outputs["embedding"] = embedding(learner.task, learner)[ids]
+    if "inputs" in names:
+        outputs["inputs"] = torch.from_numpy(np.array(learner.task.train.inputs[ids]))
     return outputs
 
 

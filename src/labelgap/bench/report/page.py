@@ -11,8 +11,7 @@ from labelgap.bench.grid.store import Store
 from labelgap.bench.report import tables
 from labelgap.bench.report.part import Part, Shown
 from labelgap.bench.report.text import HOW, audit_line, range_said, state_lines
-from labelgap.core.wording import counted
-from labelgap.loop.estimate import duration
+from labelgap.core.wording import counted, duration
 from labelgap.report import page
 from labelgap.report.page import Picture, Table
 

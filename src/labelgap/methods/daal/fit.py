@@ -6,7 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labelgap.gap.critic import Critic
-from labelgap.learn.stage import descend, set_rate, torch_optimiser
+from labelgap.learn.optimiser import Descent
+from labelgap.learn.stage import descend, set_rate
 from labelgap.methods.daal.settings import CriticSettings
 
 
@@ -31,7 +32,7 @@ def fit_critic(
     features: leading columns of the inputs that are z; None: all of them.
     """
     spec, params = settings.optimiser(), list(critic.parameters())
-    optimiser = torch_optimiser(spec, params, fused=False)
+    optimiser = Descent(spec, params, fused=False)
     z = labelled.shape[1] if features is None else features
     for step in range(steps):
         set_rate(optimiser, spec, step, steps)

@@ -21,6 +21,7 @@ from labelgap.core.types import Ids, Progress, Query, QueryItem
 from labelgap.networks.packaged import DEFAULT_BACKBONE
 from labelgap.project.asking.cold import thumbnails, typical
 from labelgap.project.asking.explain import why
+from labelgap.project.asking.quick import FROZEN, threads_for
 from labelgap.project.asking.ready import need_images, need_labels, unusable
 from labelgap.project.asking.regions import uncovered
 from labelgap.project.asking.reserve import holdout_draws, interleave, reserve_of
@@ -63,6 +64,7 @@ def configuration(settings: ProjectSettings, name: str, method: str | None = Non
     }
     # From new weights a round must stay near a minute on two cores: the smaller preset.
     preset = "cpu" if s.weights else "smoke"
+    values = merge(FROZEN, values) if network.get("freeze") else values
     return resolve(merge(values, s.config), preset=preset, where="the project's settings")
 
 
@@ -163,25 +165,26 @@ class Work:
         """
         need_labels(self.project)
         session = self.session
-        seconds = session.fit()
-        # Of what was trained on: people may have labelled on meanwhile.
-        ids, labels = session.training.labelled_ids, session.training.labels
-        started = time.perf_counter()
-        held = self.project.ledger.labelled_ids("held-out")
-        watched = self._packed(np.union1d(self.reserve[:WATCHED], held))
-        predicted: list[int] = []
-        if len(watched):
-            out = session.learner.predict(session.training.network, watched, {"logits"})
-            predicted = out["logits"].argmax(dim=1).tolist()
-        facts = {
-            **self.state(ids, labels),
-            "labels": len(ids),
-            "classes_seen": len(np.unique(labels)),
-            "watched": watched.tolist(),
-            "predicted": predicted,
-            "regions": self.regions(),
-            "seconds": {**seconds, "evaluate": time.perf_counter() - started},
-        }
+        with threads_for(session.task):
+            seconds = session.fit()
+            # Of what was trained on: people may have labelled on meanwhile.
+            ids, labels = session.training.labelled_ids, session.training.labels
+            started = time.perf_counter()
+            held = self.project.ledger.labelled_ids("held-out")
+            watched = self._packed(np.union1d(self.reserve[:WATCHED], held))
+            predicted: list[int] = []
+            if len(watched):
+                out = session.learner.predict(session.training.network, watched, {"logits"})
+                predicted = out["logits"].argmax(dim=1).tolist()
+            facts = {
+                **self.state(ids, labels),
+                "labels": len(ids),
+                "classes_seen": len(np.unique(labels)),
+                "watched": watched.tolist(),
+                "predicted": predicted,
+                "regions": self.regions(),
+                "seconds": {**seconds, "evaluate": time.perf_counter() - started},
+            }
         self.project.ledger.note(TRAINED, facts, round=max(session.round, 0))
         return seconds
 
@@ -238,12 +241,13 @@ class Work:
         chosen: list[QueryItem] = []
         if wanted:
             cold = self.is_cold()
-            if not cold:
-                trained = self._ready()
-                left = min(wanted, len(session.candidate_ids(round)))
-                query = session.choose(left, round) if left else None
-            else:
-                query = self._typical(wanted, candidates, round)
+            trained = not cold and self._ready()
+            left = min(wanted, len(session.candidate_ids(round)))
+            with threads_for(session.task):
+                if cold:
+                    query: Query | None = self._typical(wanted, candidates, round)
+                else:
+                    query = session.choose(left, round) if left else None
             chosen = [] if query is None else self._explained(query, round)
         items = interleave(chosen, held, session.streams.numpy("held-out places", round))
         self.project.snapshot(f"before-round-{round:05d}")

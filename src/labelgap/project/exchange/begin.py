@@ -22,6 +22,7 @@ from labelgap.project.images.look import size_of
 from labelgap.project.images.readers import Reader
 from labelgap.project.keep.network import check_choice, chosen
 from labelgap.project.keep.settings import (
+    DEFAULT_METHOD,
     HOME,
     ITEMS,
     SETTINGS,
@@ -176,7 +177,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
     Raises `UnknownName`, `ConfigError`. Names come first, since the rest imports torch.
     """
-    config, method = settings.get("config") or {}, settings.get("method", "daal")
+    config, method = settings.get("config") or {}, settings.get("method", DEFAULT_METHOD)
     check_method(method)
     if (rule := settings.get("scaling", "auto")) not in RULES:
         raise UnknownName("rule", str(rule), RULES, "--scaling")

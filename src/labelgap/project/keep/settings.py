@@ -30,6 +30,10 @@ _CHANGES = {
 }
 
 
+DEFAULT_METHOD = "gap"
+"""Of a new project (docs/methods/gap.md); each keeps the one that it began with."""
+
+
 class ProjectSettings(Settings):
     """What a project is; fixed at `init` except where a command says that it changes it."""
 
@@ -41,7 +45,7 @@ class ProjectSettings(Settings):
     folder_labels: bool = False
     holdout: float = Field(0.2, ge=0.0, lt=1.0)
     seed: int = 0
-    method: str = "daal"
+    method: str = DEFAULT_METHOD
     network: str | None = None
     weights: str | None = None
     flip: bool = True

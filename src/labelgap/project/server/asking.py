@@ -8,6 +8,8 @@ import threading
 from typing import Any
 
 from labelgap.core.errors import LabelgapError
+from labelgap.core.pace import Pace
+from labelgap.core.wording import STAGES, duration
 from labelgap.project.keep.store import Project
 
 PATIENCE = 10.0
@@ -27,20 +29,24 @@ class Asking:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._state: dict[str, Any] = {"running": False}
+        self._pace = Pace()
 
     def begin(self, n: int) -> bool:
         """Start to ask for n more images; False where that is going on already."""
         with self._mutex:
             if self._state["running"]:
                 return False
-            self._state = {"running": True, "n": n, "stage": "reading", "step": 0, "steps": 0}
+            self._pace = Pace()
+            nothing = {"stage": "reading", "step": 0, "steps": 0, "doing": "", "left": ""}
+            self._state = {"running": True, "n": n, **nothing}
             self._thread = threading.Thread(target=self._run, args=(n,), daemon=True)
             self._thread.start()
         return True
 
     def state(self) -> dict[str, Any]:
-        """running, with n, stage, step and steps; afterwards `error`, or `added` and
-        `answered` (left out, since they were answered before they could be asked)."""
+        """running, with n, stage, step and steps, and for people what it is doing and the time
+        left of that; afterwards `error`, or `added` and `answered` (left out, since they were
+        answered before they could be asked)."""
         return self._state
 
     def stop(self) -> None:
@@ -67,4 +73,12 @@ class Asking:
     def _progress(self, stage: str, step: int, steps: int) -> None:
         if self._stopping:
             raise _Stopped
-        self._state = {**self._state, "stage": stage, "step": step, "steps": steps}
+        pace = self._pace.at(stage, step, steps)
+        self._state = {
+            **self._state,
+            "stage": stage,
+            "step": step,
+            "steps": steps,
+            "doing": STAGES.get(stage, stage),
+            "left": duration(pace[1]) if pace else "",
+        }

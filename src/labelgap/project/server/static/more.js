@@ -42,7 +42,13 @@ export class More {
     if (asking.running) {
       bar.max = Math.max(asking.steps, 1);
       bar.value = asking.step;
-      bar.title = asking.stage;
+      bar.title = asking.doing;
+      if (asking.doing) {
+        const left = asking.left ? `, about ${asking.left} left` : "";
+        find("more-state").textContent =
+          `It is ${asking.doing}: ${asking.step} of ${asking.steps}${left}. ` +
+          "Go on labelling meanwhile.";
+      }
     } else if (this.asked) {
       this.asked = false;
       const late = asking.answered ? ` ${asking.answered} were answered meanwhile.` : "";
