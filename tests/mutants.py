@@ -75,9 +75,10 @@ TESTS = {
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust"
     ),
     "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("tables")],
-    "learn": _session(
-        "calibration calibration_by_hand continue face learner streams training_steps traps"
-    ),
+    "learn": [
+        *_session("calibration calibration_by_hand continue face learner optimiser"),
+        *_session("streams training_steps traps"),
+    ],
     "session": [
         *_session("calibration calibration_by_hand claim continue face learner metrics own_data"),
         *_session("pool portions presets refused registry session_verbs source tables tell traps"),

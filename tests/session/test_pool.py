@@ -183,6 +183,19 @@ def test_only_what_is_declared_is_computed() -> None:
     torch.testing.assert_close(view.labelled("embedding"), rows[view.labelled_ids])
 
 
+def test_vectors_are_seen_as_they_came() -> None:
+    rng = np.random.default_rng(2)
+    rows = Split(rng.standard_normal((30, 4)).astype(np.float32), np.arange(30) % 3)
+    made = Task.of("v", ("a", "b", "c"), rows, rows, Augment())
+    session = Case(METHODS["random"]).session(made, network={"name": "mlp"})
+    session.tell({int(i): int(i) % 3 for i in session.ask(6).ids})
+    session.fit()
+    view = seen(session, {"inputs"})
+    assert sorted(view._candidates) == ["inputs", "logits"]
+    assert torch.equal(view.candidates("inputs"), torch.from_numpy(rows.inputs[view.candidate_ids]))
+    assert torch.equal(view.labelled("inputs"), torch.from_numpy(rows.inputs[view.labelled_ids]))
+
+
 def test_stochastic_passes_are_there_with_dropout_alone() -> None:
     assert seen(fitted(), {"logits"}).passes is None
     session = fitted(network={"dropout": 0.3})
@@ -202,6 +215,9 @@ def test_what_a_session_provides_follows_network_and_data() -> None:
     nothing = Split(np.empty((0, 8, 8, 1), np.uint8), np.empty(0, np.int64))
     bare = Task("none", ("a",), nothing, nothing, Augment(), (0.0,), (1.0,), "0")
     assert provided(plain, bare) == standard
+    rows = Split(np.zeros((2, 4), np.float32), np.zeros(2, np.int64))
+    vectors = Task.of("v", ("a",), rows, rows, Augment())
+    assert provided(plain, vectors) == standard | {"embedding", "inputs"}
 
 
 def test_a_view_tells_rounds_and_what_was_rejected() -> None:
