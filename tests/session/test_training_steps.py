@@ -32,13 +32,13 @@ from labelgap.learn import predict as predicting
 from labelgap.learn.checkpoint import Checkpoint, identity
 from labelgap.learn.inputs import Endless, Inputs
 from labelgap.learn.learner import Learner, snapshot
+from labelgap.learn.optimiser import Descent
 from labelgap.learn.predict import evaluation_mode
 from labelgap.learn.stage import (
     StageRunner,
     descend,
     learning_rate,
     set_rate,
-    torch_optimiser,
 )
 from labelgap.learn.supervised import cross_entropy, supervised_loss, supervised_stage
 from labelgap.networks.mlp import MLP
@@ -321,7 +321,7 @@ def test_each_optimiser_has_the_rate_of_the_step() -> None:
     rates = []
     for step in range(4):
         run.step(step)
-        rates.append([o.param_groups[0]["lr"] for o in run.optimisers])
+        rates.append([o.lr for o in run.optimisers])
     assert rates == [
         [0.01, 0.1],
         [0.01, 0.1],
@@ -390,32 +390,13 @@ def test_state_is_all_that_a_step_depends_on() -> None:
 # ---------------------------------------------------------------------- optimisers and rates
 
 
-def test_optimisers_are_those_of_torch_with_what_is_said() -> None:
-    params = [nn.Parameter(torch.ones(2))]
-    spec = Optimiser("adam", lr=0.3, betas=(0.5, 0.6), weight_decay=0.7)
-    for fused in (True, False):
-        adam = torch_optimiser(spec, params, fused)
-        assert type(adam) is torch.optim.Adam
-        assert {k: adam.defaults[k] for k in ("lr", "betas", "weight_decay", "fused")} == {
-            "lr": 0.3, "betas": (0.5, 0.6), "weight_decay": 0.7, "fused": fused,
-        }  # fmt: skip
-        sgd = torch_optimiser(
-            Optimiser("sgd", lr=0.3, momentum=0.4, weight_decay=0.7, nesterov=True), params, fused
-        )
-        assert type(sgd) is torch.optim.SGD
-        names = ("lr", "momentum", "weight_decay", "nesterov", "fused")
-        assert {k: sgd.defaults[k] for k in names} == {
-            "lr": 0.3, "momentum": 0.4, "weight_decay": 0.7, "nesterov": True, "fused": fused,
-        }  # fmt: skip
-
-
 def test_kernels_are_fused_where_torch_has_them() -> None:
     run = runner()
     (phase,) = run.stage.phases
-    assert run.optimisers[0].defaults["fused"] is True
+    assert run.optimisers[0].fused is True
     for kind, fused in (("cpu", True), ("cuda", True), ("mps", False)):
         run.training.device = torch.device(kind)
-        assert run._optimiser(phase).defaults["fused"] is fused
+        assert run._optimiser(phase).fused is fused
 
 
 def test_a_phase_takes_no_longer_step_than_its_clip() -> None:
@@ -431,13 +412,12 @@ def test_a_phase_takes_no_longer_step_than_its_clip() -> None:
     assert 0.5e-3 < float((after - before).norm()) < 1.01e-3
 
 
-def test_all_groups_take_the_rate() -> None:
-    one, two = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
-    sgd = torch.optim.SGD([{"params": [one]}, {"params": [two], "lr": 9.0}], lr=1.0)
+def test_the_optimiser_takes_the_rate_of_the_step() -> None:
     spec = Optimiser(lr=0.5, milestones=(0.2, 0.6), gamma=0.5)
+    made = Descent(spec, [nn.Parameter(torch.ones(1))], fused=False)
     for step, rate in ((0, 0.5), (1, 0.5), (2, 0.25), (5, 0.25), (6, 0.125), (9, 0.125)):
-        set_rate(sgd, spec, step, 10)
-        assert [group["lr"] for group in sgd.param_groups] == [rate, rate]
+        set_rate(made, spec, step, 10)
+        assert made.lr == rate
         assert learning_rate(spec, step, 10) == rate
 
 
@@ -445,7 +425,7 @@ def test_a_step_descends_the_gradient_of_this_loss_alone_and_no_longer_than_its_
     for clip, length in ((None, 10.0), (2.5, 2.5), (100.0, 10.0)):
         w = nn.Parameter(torch.tensor([1.0, 2.0]))
         w.grad = torch.tensor([50.0, 50.0])  # of before
-        sgd = torch.optim.SGD([w], lr=1.0)
+        sgd = Descent(Optimiser(lr=1.0, momentum=0.0, weight_decay=0.0), [w], fused=False)
         descend(sgd, (w * torch.tensor([6.0, 8.0])).sum(), [w], clip)
         moved = torch.tensor([1.0, 2.0]) - w.detach()
         torch.testing.assert_close(moved, length * torch.tensor([0.6, 0.8]))
