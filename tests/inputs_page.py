@@ -92,6 +92,35 @@ def file_name(what: str, files: Any, name: str, found: Any) -> Row:
     )
 
 
+def changed_data(task: Any, said: str) -> Row:
+    from labelgap.data.difference import difference
+    from labelgap.data.identity import record_of
+
+    identity = import_module("test_identity")
+    found = difference(record_of(identity.task(identity.BASE)), record_of(task))
+    assert str(found) == said
+    happens = "told, and goes on with `--extend`" if found.only_grew else "refused, and told so"
+    return escaped(said), "", happens
+
+
+def full_disk(number: int, said: str) -> Row:
+    import errno
+
+    return (
+        f"a write that fails by {errno.errorcode[number]}",
+        "",
+        f"told with file and cure: {said}",
+    )
+
+
+def wide_pixels(kind: str, _: bytes, low: float, high: float) -> Row:
+    return (
+        f"{kind} pixels over the range of their type",
+        f"{low:,} to {high:,}",
+        "0 to 255; the data's own range in place of the type's where they fill less than a quarter",
+    )
+
+
 def left_out(name: str, contents: bytes, kind: str | None) -> Row:
     happens = f"left out and counted: {kind}" if kind else "left out, not worth a line"
     return code(name), shown(contents), happens
@@ -176,7 +205,7 @@ PAGE: dict[str, tuple[str, list[Part]]] = {
     "Pictures": (
         "A picture that cannot be used is quarantined: it is named with its reason, and the rest "
         "goes on.",
-        [Part(INPUTS, "IMAGES", quarantined)],
+        [Part(INPUTS, "IMAGES", quarantined), Part("data/test_scales.py", "CASES", wide_pixels)],
     ),
     "Arrays": (
         "What `Task.from_arrays` and `Task.from_dataset` refuse, when the task is made.",
@@ -186,9 +215,16 @@ PAGE: dict[str, tuple[str, list[Part]]] = {
             Part(FACE, "WRONG_DATASETS", no_item),
         ],
     ),
-    "Data that changed": ("What a folder says to other data than it began with.", []),
-    "Disks": ("What is told when nothing can be written.", []),
-    "Terminals": ("What a console that cannot show all characters gets.", []),
+    "Data that changed": (
+        "A run's or session's folder knows its data by content. The same under another path goes "
+        "on; other data are refused with what differs, and what only grew goes on with `--extend`.",
+        [Part("data/test_identity.py", "SAID", changed_data)],
+    ),
+    "Disks": (
+        "A disk that refuses is told as such, never as damage. Nothing acknowledged is lost; with "
+        "room the same command goes on.",
+        [Part("session/test_disk.py", "NUMBERS", full_disk)],
+    ),
     "Your own method": (
         "What `labelgap check FILE` says of a file; each ends with status 1.",
         [

@@ -242,5 +242,5 @@ class TestDownload:
         import sys
 
         monkeypatch.setitem(sys.modules, "torchvision", None)
-        with pytest.raises(DataError, match=r"labelgap\[vision\]"):
+        with pytest.raises(DataError, match=r"torchvision.*brings it"):
             load("svhn", root=tmp_path, download=True)

@@ -125,7 +125,7 @@ def test_proposals_of_one_round_are_drawn_anew():
 
 
 def test_the_same_view_gives_the_same_query_and_another_seed_another():
-    made = acquire("refine", members=("random", "badge"), batches=4, depth=2)
+    made = acquire("refine", members=("random", "badge"), final="badge", batches=4, depth=2)
     first, again, other = (made.select(view_at(1, seed=s), 9).ids.tolist() for s in (0, 0, 1))
     assert first == again
     assert first != other
