@@ -39,6 +39,6 @@ def test_the_first_question_finds_the_features_of_init(folder, monkeypatch):
 
 
 def test_a_project_that_trains_on_images_has_none(folder):
-    with begin(folder, classes=CLASSES, image_size=8).project as project:
+    with begin(folder, classes=CLASSES, image_size=8, network="small").project as project:
         assert not compute_features(project, "cpu")
         assert not (project.home / "cache" / "features").exists()

@@ -69,8 +69,9 @@ def test_refusals_do_not_wait_for_torch(folder):
 
 def test_beginning_a_project_does_not_wait_for_torch(tmp_path):
     make_images(tmp_path, 3)
+    commands = ["init . --classes a,b --network small", "add", "export"]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(["init . --classes a,b", "add", "export"])],
+        [sys.executable, "-c", SCRIPT, json.dumps(commands)],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     for words, (status, text, torch) in json.loads(done.stdout).items():

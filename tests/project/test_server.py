@@ -228,6 +228,7 @@ def test_opening_it_to_others_warns_and_prints_a_link_that_works(asked, monkeypa
     text = said.getvalue()
     assert ("warning: other machines can reach this page" in text) is warns
     base, _, token = text.split("label at ")[-1].split(" ")[0].partition("/#token=")
+    token = token.partition("&")[0]  # then the login name
     assert base.startswith(f"http://{own_address() if warns else host}:")
     client = TestClient(served[0], base_url=base)
     assert client.get("/api/state").status_code == 401  # the token is needed all the same

@@ -172,9 +172,10 @@ def test_cold_start_is_diverse(tmp_path):
 
 
 def test_methods_with_unlabelled_data_work_in_a_project(tmp_path, truth):
-    """daal, the default: alignment sees unlabelled images, never held-out ones."""
+    """daal: alignment sees unlabelled images, never held-out ones."""
     make_images(tmp_path / "images")
-    with begin(tmp_path / "images", classes=CLASSES, config=QUICK).project as project:
+    made = begin(tmp_path / "images", classes=CLASSES, config=QUICK, method="daal")
+    with made.project as project:
         work = Work(project)
         work.ask(15)
         answer_all(project, truth)

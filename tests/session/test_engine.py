@@ -74,7 +74,7 @@ def test_auto_is_openvino_on_a_cpu_where_it_is_installed(monkeypatch: pytest.Mon
     assert engine_of("auto", torch.device("cpu")) == TORCH
     with pytest.raises(ConfigError, match="not installed") as error:
         engine_of(OPENVINO, torch.device("cpu"))
-    assert "pip install openvino" in str(error.value)
+    assert "install openvino" in str(error.value)
 
 
 def test_openvino_on_another_device_is_refused() -> None:

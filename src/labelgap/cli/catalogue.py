@@ -122,7 +122,7 @@ def config(
     for row in rows:
         value: Any = values
         for part in row["key"].split("."):
-            value = value[part]
+            value = value.get(part, row["default"])  # some defaults are left out
         table.add_row(f"[bold]{row['key']}[/]", f"[cyan]{escape(str(value))}[/]")
         for name in ("description", "source", "evidence"):
             if row[name]:

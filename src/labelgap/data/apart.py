@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -33,17 +34,23 @@ def decode_apart(
     if isinstance(item[1], np.ndarray):  # nothing to decode
         return decode(item, channels, shape, image_size, scales)
     try:
-        return shared().run(decode, item, channels, shape, image_size, scales)
+        return shared().run(decode, found(item), channels, shape, image_size, scales)
     except Lost as error:
         raise DataError(
             f"{item[0]}: not a readable image ({error}).", "Replace it or remove it."
         ) from error
 
 
+def found(item: Item) -> Item:
+    """The item by its whole path: a process keeps the folder that it was started in."""
+    name, data = item
+    return (name, data.absolute()) if isinstance(data, Path) else item
+
+
 def sampled_apart(item: Item) -> tuple[str, Values] | None:
     """What `sampled` gives; None too where the decoder ends."""
     try:
-        return shared().run(sampled, item)
+        return shared().run(sampled, found(item))
     except Lost:
         return None
 
@@ -98,7 +105,9 @@ def _block(
 ) -> Block:
     if not any(isinstance(data, np.ndarray) for _, data in chunk):
         try:
-            return shared().run(stacked, chunk, channels, shape, image_size, scales)
+            return shared().run(
+                stacked, [found(i) for i in chunk], channels, shape, image_size, scales
+            )
         except Lost:
             pass  # one of them ended the process: which one shows when they come singly
     return np.stack([decode_apart(item, channels, shape, image_size, scales) for item in chunk])

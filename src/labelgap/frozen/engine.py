@@ -11,6 +11,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from labelgap.core.errors import ConfigError
+from labelgap.core.installing import command_for
 from labelgap.networks.timm import Backbone, prepare
 
 TORCH, OPENVINO = "torch", "openvino"
@@ -37,7 +38,7 @@ def engine_of(wanted: str, device: torch.device) -> str:
         if not there:
             raise ConfigError(
                 'network.engine = "openvino", and OpenVINO is not installed.',
-                "Install it with `pip install openvino`, or leave the key out.",
+                f"{command_for('openvino')} brings it; or leave the key out.",
             )
     return wanted
 
