@@ -14,7 +14,7 @@ from PIL import Image
 
 from labelgap.core.terminal import console, is_plain, plain_characters, use_plain_streams
 
-ENCODINGS = ("cp1252", "ascii")
+ENCODINGS = ("cp1252", pytest.param("ascii", marks=pytest.mark.slow))
 TINY = ["--set", "training.steps=4", "--set", "loop.rounds=1", "--set", "loop.initial=20",
         "--set", "loop.budget=10", "--threads", "1"]  # fmt: skip
 
