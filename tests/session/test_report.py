@@ -462,6 +462,10 @@ def test_explanations_are_sentences():
     assert explain({"margin": -0.04}, 10) == "the two likeliest classes are 4.00 points apart"
     assert "34.0\u00a0%" in explain({"least-confidence": 0.66}, 10)
     assert explain({"gradient_norm": 3.0, "gone": None}, 10) == "gradient norm 3.00"
+    assert explain({"coverage": 0.0123, "uncertainty": 0.5, "rarity": 0.25}, 10) == (
+        "unlike what is labelled: adds 1.23\u00a0% of coverage; "
+        "the network's doubt is 50.0\u00a0%; rarity of its likely classes 0.250 (1: no label yet)"
+    )
     assert explain({}, 10) == ""
 
 

@@ -20,6 +20,8 @@ GLOSSARY = {
     "likelihood_gap": "The likelihood gap is the log-likelihood under the mixture of the "
     "unlabelled features minus that under the mixture of the labelled ones.",
     "critic": "The critic is higher for what looks more like the unlabelled set.",
+    "coverage": "Coverage is how similar all images are to the nearest labelled one, on average; "
+    "an image that the network is sure of counts less.",
 }
 """What a part's number means, for parts whose name does not say it."""
 
@@ -55,4 +57,10 @@ def _say(name: str, value: float | int, classes: int) -> str:
         return f"the two likeliest classes are {number(100 * abs(value))} points apart"
     if key == "least_confidence":
         return f"the likeliest class has only {number(100 * (1 - value))}\u00a0%"
+    if key == "coverage":
+        return f"unlike what is labelled: adds {number(100 * value)}\u00a0% of coverage"
+    if key == "uncertainty":
+        return f"the network's doubt is {number(100 * value)}\u00a0%"
+    if key == "rarity":
+        return f"rarity of its likely classes {number(value)} (1: no label yet)"
     return f"{name.replace('_', ' ').replace('-', ' ')} {number(value)}"
