@@ -92,19 +92,6 @@ def test_the_own_range_of_data_that_use_little_of_the_type(values: np.ndarray, f
     assert got.max() == 255
 
 
-def test_the_files_of_the_issue() -> None:
-    folder = Path(__file__).parents[3] / "shared" / "cases"
-    for name in ("float01.tif", "u12.png"):
-        if not (folder / name).is_file():
-            pytest.skip("the project's shared cases are not here")
-        got = decode((name, folder / name), 1, None, None)
-        with Image.open(folder / name) as image:
-            values = np.asarray(image).astype(np.float64)
-        assert np.corrcoef(got.ravel(), values.ravel())[0, 1] > 0.9999
-        assert got.min() < 3
-        assert got.max() > 252
-
-
 def test_white_is_zero() -> None:
     values = (SHARES * 65535).astype(np.uint16)
     black, white = (decode(("x", tiff(values, 1, p)), 1, None, None) for p in (1, 0))
