@@ -1,5 +1,6 @@
 """What the page asks of the project, as plain data: no HTTP in here."""
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ MOST = 200
 """Items on lease for one person at a time at most."""
 _SIDES = {"full": LONGEST, "large": ZOOMED, "small": THUMBNAIL}
 VIEWS = (*_SIDES, "trained")
+_BULK = re.compile(r"([0-9a-f]{32})\.[0-9a-f]{32}")
 _KEPT = 96  # encoded images in memory
 
 
@@ -96,7 +98,7 @@ class Desk:
             "verdict": s.verdict.sentence,
             "unanswered": s.nonresponse.total,
             "unanswered_sentence": s.nonresponse.sentence(s.accuracy),
-            "history": [self._past(e) for e in ledger.history(limit=20, person=person)],
+            "history": [self._past(e) for e in ledger.history(limit=40, person=person)],
             "conflicts": [
                 {"id": id, "answers": [self._past(e) for e in events]}
                 for id, events in list(conflicts.items())[:20]
@@ -132,6 +134,8 @@ class Desk:
             "what": what,
             "person": event.person,
             "time": event.time,
+            # Answers given at once have a first part of their requests in common.
+            "bulk": bulk.group(1) if (bulk := _BULK.fullmatch(event.request or "")) else None,
             "item": None if event.id is None else self._shown(event.id),
         }
 
