@@ -49,7 +49,8 @@ def seen(browser):
 def open_page(browser, base, token, person="anna"):
     browser.get("about:blank")
     browser.get(f"{base}/#token={token}&person={person}")
-    until(lambda: browser.find_elements(By.CSS_SELECTOR, "#classes button"))
+    shown = "#single:not([hidden]), #empty:not([hidden])"
+    until(lambda: browser.find_elements(By.CSS_SELECTOR, shown))
     until(seen(browser))
 
 
@@ -102,7 +103,8 @@ def look(browser, name):
                 in_light(browser, scheme)
                 of_size(browser, width, height)
                 until(seen(browser))
-                assert findings(browser) == [], (name, scheme, width)
+                found = findings(browser)
+                assert not found, (name, scheme, width, found)
                 wide = "return document.documentElement.scrollWidth - innerWidth"
                 assert browser.execute_script(wide) <= 0, (name, scheme, width)
                 if SHOTS:

@@ -105,7 +105,7 @@ def test_waiting_says_what_goes_on_in_plain_words(browser, tmp_path):
         answer(browser, "123" * 8 + "12")
         until(all_saved(browser))
         until(lambda: browser.find_element(By.ID, "empty").is_displayed())
-        assert text(browser, "empty-title") == "The next images are being chosen"
+        until(lambda: text(browser, "empty-title") == "The next images are being chosen")
         until(lambda: "learning from the labels" in text(browser, "empty-text"))
         until(lambda: "%, about" in text(browser, "empty-text"))
         look(browser, "waiting")

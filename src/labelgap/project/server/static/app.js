@@ -18,6 +18,7 @@ const PREFETCHED = 5;
 const RENEW = 240000; // well before a lease of ten minutes ends
 
 function rename() {
+  find("keys").close();
   askName(person(), (name) => {
     localStorage.setItem("labelgap/person", name);
     location.reload();
@@ -57,7 +58,9 @@ function show() {
   find("grid").hidden = single || item === null;
   page.single.show(single ? item : null);
   if (!single) page.grid.show();
-  if (page.state) showEmpty(page.state, item === null);
+  // Without an image it waits for a state that knows the last answers.
+  if (item !== null) find("empty").hidden = true;
+  else refresh();
   for (const next of page.items.slice(1, 1 + PREFETCHED)) new Image().src = imageUrl(next);
 }
 
@@ -194,7 +197,7 @@ function arrived(state) {
   if (page.asked !== null && state.asked > page.asked) more();
   page.asked = state.asked;
   page.state = state;
-  showEmpty(state, !page.items.length && page.looked);
+  showEmpty(state, !page.items.length && page.looked && !page.queue.length);
   if (state.asking.running) refresh(WATCH);
   else if (!page.items.length) refresh(IDLE);
   showState(state);
@@ -222,7 +225,7 @@ function keydown(event) {
 async function start() {
   await login();
   find("person").textContent = person();
-  find("person").addEventListener("click", rename);
+  for (const id of ["person", "rename"]) find(id).addEventListener("click", rename);
   const first = await firstState();
   page.classes = first.classes;
   page.classesSeq = first.classes_seq;

@@ -49,7 +49,7 @@ export function showEmpty(state, shown) {
   find("outcome").hidden = !points.length;
   if (points.length) {
     find("outcome-accuracy").textContent = `Accuracy on images it never learned: ${state.accuracy.sentence}.`;
-    find("outcome-verdict").textContent = state.verdict;
+    find("outcome-verdict").textContent = `${state.verdict.charAt(0).toUpperCase()}${state.verdict.slice(1)}.`;
     find("curve").replaceChildren(...(points.length > 1 ? [curve(points)] : []));
   }
   find("cost").textContent = cost(state);

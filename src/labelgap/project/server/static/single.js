@@ -36,8 +36,8 @@ export class Single {
   makeButtons() {
     const longest = Math.max(...this.classes.map((name) => name.length));
     const box = find("classes");
-    box.style.setProperty("--choice", `${Math.min(20, Math.max(7.5, 0.52 * longest + 4.2))}rem`);
-    box.classList.toggle("many", this.keys.typing);
+    box.style.setProperty("--choice", `${Math.min(20, Math.max(8.5, 0.52 * longest + 6.6))}rem`);
+    document.querySelector(".side").classList.toggle("many", this.keys.typing);
     this.buttons = this.classes.map((name, k) =>
       make(
         "button",
