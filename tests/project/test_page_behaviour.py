@@ -16,9 +16,9 @@ from page_driver import (
     text,
 )
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from small_project import CLASSES, QUICK, make_images, running_server
 from test_page_views import with_network
 from waiting import until
@@ -164,7 +164,9 @@ def test_buttons_and_digits_never_move_and_own_keys_choose(browser, tmp_path):
         assert text(browser, "no-class") == "No such class."
         press(browser, Keys.BACKSPACE)
         press(browser, "c")
-        assert [b.text for b in find(browser, "#classes button") if b.is_displayed()] == ["kind c\n3"]
+        assert [b.text for b in find(browser, "#classes button") if b.is_displayed()] == [
+            "kind c\n3"
+        ]
         press(browser, Keys.ENTER)
         until(lambda: text(browser, "counts") == "4 of 6 answered")
     labels, _, _ = stored(folder)

@@ -93,6 +93,14 @@ def test_the_end_says_how_good_it_is_and_what_the_next_costs(browser, tmp_path):
         assert "Accuracy on images it never learned" in text(browser, "outcome")
         assert browser.find_element(By.LINK_TEXT, "Review the answers").is_displayed()
         look(browser, "end")
+        browser.find_element(By.ID, "more-go").click()
+        until(lambda: browser.find_element(By.ID, "single").is_displayed())
+        answer(browser, "123" * 5 + "1")
+        until(lambda: text(browser, "empty-title") == "Every image has an answer")
+        drawn = until(lambda: browser.find_elements(By.CSS_SELECTOR, "#curve svg"))
+        assert drawn[0].get_attribute("aria-label").startswith("Accuracy by labels: ")
+        assert len(browser.find_elements(By.CSS_SELECTOR, "#curve circle")) == 2
+        look(browser, "finished")
 
 
 def test_waiting_says_what_goes_on_in_plain_words(browser, tmp_path):

@@ -10,7 +10,6 @@ from labelgap.ledger.classes import changed
 from labelgap.ledger.ledger import Ledger
 from labelgap.project.keep.settings import NONE_LABEL, normal
 
-
 _FORMS = {"--key": "CLASS=KEY", "--merge": "A,B=C"}
 
 
@@ -116,7 +115,9 @@ def _sides(text: str, known: Sequence[str], flag: str) -> tuple[str, str]:
     """The two sides of "A=B". Names may have a "=" themselves: the left side is what is known."""
     ends = [place for place, letter in enumerate(text) if letter == "="]
     if not ends:
-        raise ConfigError(f"{flag} {text!r} has no “=”.", f"Write it as {flag} {_FORMS.get(flag, 'OLD=NEW')}.")
+        raise ConfigError(
+            f"{flag} {text!r} has no “=”.", f"Write it as {flag} {_FORMS.get(flag, 'OLD=NEW')}."
+        )
     for end in reversed(ends):
         try:
             _named(text[:end], known, flag)

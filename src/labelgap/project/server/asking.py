@@ -83,8 +83,8 @@ class Asking:
 
     def state(self) -> dict[str, Any]:
         """running, with n, stage, step and steps, and for people what it is doing, the per cent
-        and the time left of that; afterwards `error`, or `added` and `answered` (left out, since they were
-        answered before they could be asked)."""
+        and the time left of that; afterwards `error`, or `added` and `answered` (left out, since
+        they were answered before they could be asked)."""
         return self._state
 
     def stop(self) -> None:

@@ -191,7 +191,8 @@ class Desk:
     def image(self, id: int, view: str, version: str = "") -> Picture:
         """An item's image, encoded anew.
 
-        view: "full" (up to 1,280 pixels), "large" (4,096), "small", or "trained": the square the network sees.
+        view: "full" (up to 1,280 pixels), "large" (4,096), "small", or "trained": the square the
+            network sees.
         version: that of `version_of`, where the page knows it.
 
         Raises `DataError`: no such item, or one of another version (a page of another project).
