@@ -93,7 +93,9 @@ def test_the_percentages_are_calibrated_once_a_round(project, truth):
     notes = project.ledger.notes(NOTE)
     assert len(project.ledger.notes(TRAINED)) == len(notes) == 1
     temperature = notes[0].data["temperature"]
-    assert calibrated_rounds(project.ledger)[asked.items[0].round or 0] == notes[0].data["items"] > 0
+    assert (
+        calibrated_rounds(project.ledger)[asked.items[0].round or 0] == notes[0].data["items"] > 0
+    )
     chosen = [item for item in asked.items if item.probability is not None]
     ids = np.array([item.id for item in chosen])
     out = work.session.learner.predict(work.session.training.network, ids, {"logits"})

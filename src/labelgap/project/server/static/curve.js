@@ -1,7 +1,7 @@
 // The learning curve as a drawing: accuracy by labels, each point with its interval.
 
 const SPACE = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [420, 170, 40, 24, 10, 14];
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [420, 170, 48, 24, 10, 14];
 
 function draw(tag, attributes, text) {
   const node = document.createElementNS(SPACE, tag);

@@ -22,6 +22,7 @@ function text(state) {
     const left = asking.left ? `, about ${asking.left} left` : "";
     return `The network is ${asking.doing}${far}${left}. They come by themselves.`;
   }
+  if (!state.untouched && state.done >= state.asked) return "Look at them again, or put more images into the folder.";
   const rest = state.untouched ? ` ${state.untouched} images were never asked.` : "";
   return `Everything that was asked for has an answer, or is with somebody else.${rest}`;
 }

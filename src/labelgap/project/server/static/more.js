@@ -52,8 +52,7 @@ export class More {
     if (this.watched) {
       this.watched = false;
       const late = asking.answered ? ` ${asking.answered} were answered meanwhile.` : "";
-      find("more-state").textContent =
-        asking.error ?? `${asking.added} more images are here.${late}`;
+      find("more-state").textContent = asking.error ?? late.trim();
       line.textContent = asking.error ? "The next images could not be chosen" : `${asking.added} more images are here`;
       line.title = asking.error ?? "";
     } else if (asking.error) {
