@@ -23,7 +23,7 @@ from labelgap.project.quality.forecast import forecast, measure
 from labelgap.project.quality.linear import logits_of
 
 SIDES = {"grocery": 96, "plankton": 64}
-CASES = ((100, 50, 100), (200, 50, 200), (200, 200, 200), (400, 100, 400))
+CASES = ((100, 50, 100), (200, 50, 200), (200, 200, 200), (400, 100, 400), (400, 400, 200))
 """Labels, held-out labels, and more labels to come."""
 
 
