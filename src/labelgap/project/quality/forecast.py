@@ -83,8 +83,8 @@ def forecast(
     """Follow the curve to `more` labels than the largest size has.
 
     Refused, with the reason in words: with fewer than 40 labels or 30 held-out ones, to more than
-    three times the labels, where the band is wider than 10 points, and where the parts do not get
-    better with their size.
+    three times the labels, where the band is wider than 10 points, where the parts do not get
+    better with their size, and where c is at its bound: the curve is then of another law.
     """
     n, now = int(sizes[-1]), float(right[:, -1].mean())
     draws, _, held = right.shape
@@ -103,11 +103,15 @@ def forecast(
         return refuse(
             f"all {n} labels are no better than a quarter of them on the {held} held-out images"
         )
+    _, (exponent,) = follow(sizes, values[None], n + more)
+    if exponent in (EXPONENTS[0], EXPONENTS[-1]):
+        bend = "has not bent yet" if exponent == EXPONENTS[0] else "ends too soon"
+        return refuse(f"the curve through quarters of the labels {bend} for the law that it needs")
     counts = rng.multinomial(draws, np.full(draws, 1 / draws), RESAMPLES) / draws
     images = rng.multinomial(held, np.full(held, 1 / held), RESAMPLES) / held
     each = np.tensordot(images, right.astype(np.float64), axes=(1, 2))  # [b, draws, s]
     curves = (counts[:, :, None] * each).sum(axis=1)
-    ends = follow(sizes, curves, n + more)
+    ends, _ = follow(sizes, curves, n + more)
     tail = (1 - BAND) / 2
     low, median, high = (float(q) for q in np.quantile(ends, [tail, 0.5, 1 - tail]))
     if high - low > WIDEST:
@@ -120,13 +124,13 @@ def forecast(
 
 def follow(
     sizes: Int64[np.ndarray, " s"], curves: Float[np.ndarray, "b s"], at: int
-) -> Float[np.ndarray, " b"]:
-    """Each curve's value at `at` labels by a − b · n^(−c), least squares, b ≥ 0, c of 0.1 … 1.
+) -> tuple[Float[np.ndarray, " b"], Float[np.ndarray, " b"]]:
+    """Each curve's value at `at` labels by a − b · n^(−c), least squares, b ≥ 0, and its c.
 
-    Values are kept within 0..1.
+    c is one of `EXPONENTS`, and values are kept within 0..1.
     """
     best = np.full(len(curves), np.inf)
-    ends = curves[:, -1].copy()
+    ends, exponents = curves[:, -1].copy(), np.zeros(len(curves))
     mean = curves.mean(axis=1, keepdims=True)
     for c in EXPONENTS:
         x = -(sizes.astype(np.float64) ** -c)
@@ -136,6 +140,6 @@ def follow(
         loss = ((curves - fitted) ** 2).sum(axis=1)
         end = mean[:, 0] + slope * (-(float(at) ** -c) - x.mean())
         ends = np.where(loss < best, end, ends)
+        exponents = np.where(loss < best, c, exponents)
         best = np.minimum(best, loss)
-    kept: Float[np.ndarray, " b"] = np.clip(ends, 0.0, 1.0)
-    return kept
+    return np.clip(ends, 0.0, 1.0), exponents
