@@ -9,7 +9,7 @@ correction and an undo are events too. The state in memory is a replay of the ev
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 from labelgap.core.errors import LedgerError, UnknownName
 from labelgap.core.types import Answer, QueryItem
@@ -29,6 +29,8 @@ from labelgap.ledger.state import BAD_IMAGE
 
 LEDGER = "ledger.sqlite"
 """Its name in the folder of a run or a project."""
+TESTED = "test-batch"
+"""Kind of the note about items that were asked to measure accuracy, drawn with unequal chances."""
 SKIP_REASONS = ("skip", "unsure", BAD_IMAGE)
 
 
@@ -42,7 +44,12 @@ class Ledger(Classes, Copies):
     """
 
     def asked(
-        self, round: int, items: Sequence[QueryItem], *, unless_answered: bool = False
+        self,
+        round: int,
+        items: Sequence[QueryItem],
+        *,
+        unless_answered: bool = False,
+        to_test: Mapping[str, Any] | None = None,
     ) -> list[QueryItem]:
         """Record a query, all of it or nothing, in rank order; returns it with round and rank.
 
@@ -52,6 +59,8 @@ class Ledger(Classes, Copies):
 
         unless_answered: leave out the items that were labelled or skipped before (by people who
             answer while a query is made), instead of refusing the whole query.
+        to_test: the items are held out, and these facts noted of them (kind `TESTED`, with their
+            ids), in the same transaction: no crash leaves a test item that could be trained on.
         """
         round = whole(round, "round")
         stored: list[QueryItem] = []
@@ -81,6 +90,11 @@ class Ledger(Classes, Copies):
                     data["probability"] = finite(item.probability, "probability", id)
                 self._append(database, "asked", id=id, round=round, data=data)
                 stored.append(replace(item, round=round, rank=rank))
+                if to_test is not None and id not in state.held_out:
+                    self._append(database, "held-out", id=id, round=round)
+            if to_test is not None:
+                facts = {**to_test, "ids": [item.id for item in stored]}
+                self._append(database, TESTED, round=round, data=facts)
         return stored
 
     def _refuse_asking(self, id: int, new: Collection[int]) -> None:
