@@ -67,7 +67,8 @@ class Comparison:
     def pool_counts(self) -> Int64[np.ndarray, " k"] | None:
         """Items of each class in the pool; None where some seed's result does not know it. The
         mean over seeds, which may simulate pools of their own."""
-        found = [row.pool_counts for row in self.cells[0] if row.pool_counts is not None]
+        all_cells = (cell for row in self.cells for cell in row)
+        found = [cell.pool_counts for cell in all_cells if cell.pool_counts is not None]
         if len(found) < len(self.cells[0]):
             return None
         mean: Int64[np.ndarray, " k"] = np.rint(np.mean(found, axis=0)).astype(np.int64)
