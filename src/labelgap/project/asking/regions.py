@@ -14,9 +14,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labelgap.core.types import Ids
-from labelgap.gap.em import fit
-from labelgap.gap.mixture import Mixture
-from labelgap.gap.statistics import class_responsibilities
+from labelgap.mixtures.em import fit
+from labelgap.mixtures.mixture import Mixture
+from labelgap.mixtures.statistics import class_responsibilities
 from labelgap.select.kmeans import kmeans
 
 COMPONENTS = 40
