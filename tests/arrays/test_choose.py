@@ -25,6 +25,15 @@ SIZE = 5
 METHOD_NAMES = sorted(name for name, cls in ACQUISITIONS.items() if not cls.upper_line)
 
 
+QUICK: dict[str, dict[str, Any]] = {
+    "daal": {"critic_steps": 5},
+    "coregcn": {"steps": 5},
+    "uncertain-gcn": {"steps": 5},
+    "refine": {"depth": 1, "batches": 1},
+}
+"""Less of what takes time, and decides nothing here."""
+
+
 def more(name: str) -> dict[str, Any]:
     """What an acquisition needs beside features and predictions."""
     rng = np.random.default_rng(1)
@@ -57,6 +66,7 @@ def test_every_acquisition_works_by_arrays_or_says_what_is_missing(name: str) ->
                 return
             assert "head=" in said.value.cure
             arguments["head"] = (np.eye(CLASSES, WIDTH), np.zeros(CLASSES))
+    arguments["options"] = QUICK.get(name)
     choice = labelgap.choose(SIZE, **arguments, method=name)
     assert isinstance(choice, labelgap.Query)
     assert len(set(choice.ids.tolist())) == SIZE
