@@ -82,7 +82,7 @@ def choose(
     """The n items to label next, from arrays alone; the training stays yours.
 
     All arrays have a row for each item, labelled ones included, in one order. They may be of
-    numpy (memory maps are read row by row, not loaded whole), torch or jax on the processor,
+    numpy (of a memory map the rows asked about are copied), torch or jax on the processor,
     pandas, or of any library with `__array__` or DLPack. Nothing of yours is changed.
 
     Parameters
