@@ -64,6 +64,9 @@ def run(
     extend: bool = typer.Option(
         False, "--extend", help="The folder's data grew: go on, new items behind the old ones."
     ),
+    track: list[str] = typer.Option(
+        [], "--track", help="tensorboard | mlflow | wandb (offline): told each round; repeatable."
+    ),
     config: Path | None = typer.Option(None, help="TOML file of settings."),
     set_: list[str] = typer.Option(
         [], "--set", help="key=value for any key of `labelgap config`; repeatable."
@@ -109,7 +112,7 @@ def run(
     if isinstance(named, dict) and isinstance(named.get("name"), str):
         named["name"] = one_name(named["name"])
     settings = resolve(values, preset=chosen, where=where)
-    _run(settings, device, threads, out, data_root, download, extend)
+    _run(settings, device, threads, out, data_root, download, extend, track)
 
 
 def _run(
@@ -120,6 +123,7 @@ def _run(
     data_root: Path | None,
     download: bool,
     extend: bool,
+    track: list[str],
 ) -> None:
     from labelgap.cli.screen import Screen
     from labelgap.core.device import machine as machine_of
@@ -130,8 +134,11 @@ def _run(
     from labelgap.loop import run as runs
     from labelgap.loop.early import refuse_early
     from labelgap.loop.result import RESULT
+    from labelgap.report.track import check_trackers, tracking
     from labelgap.session.claim import DATA, as_begun, prepare
 
+    if track:
+        check_trackers(track)
     machine, used = machine_of(device, config.precision), set_threads(threads)
     folder = out or runs.default_folder(config)
     data = load(
@@ -156,16 +163,16 @@ def _run(
         screen.begin(shown, warnings)
     if not (folder / LEDGER).exists():
         screen.cost(*_costs(config, task, machine))
-    with screen.live():
+    with tracking(track, folder, config) as tracked, screen.live():
+
+        def listen(kind: str, facts: Mapping[str, Any]) -> None:
+            screen.listen(kind, facts)
+            tracked.listen(kind, facts)
+
         result = runs.run(
-            config,
-            task,
-            folder,
-            machine,
-            progress=screen.progress,
-            listen=screen.listen,
-            data=data,
+            config, task, folder, machine, progress=screen.progress, listen=listen, data=data
         )
+        tracked.finish(result)
     if finished:
         screen.finished(result)
         return

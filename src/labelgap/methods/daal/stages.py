@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.core.types import Ids
-from labelgap.gap.characteristic import Characteristic, critic_input
-from labelgap.gap.critic import distance
-from labelgap.gap.mixture import Mixture
-from labelgap.gap.statistics import class_responsibilities
 from labelgap.learn.supervised import cross_entropy
 from labelgap.methods.daal.settings import DaalOptions
+from labelgap.mixtures.characteristic import Characteristic, critic_input
+from labelgap.mixtures.critic import distance
+from labelgap.mixtures.mixture import Mixture
+from labelgap.mixtures.statistics import class_responsibilities
 
 if TYPE_CHECKING:
     from labelgap.axes.training import Training
