@@ -104,7 +104,7 @@ class Session:
             ledger = Ledger.open(":memory:" if self.folder is None else self.folder / LEDGER)
         self.ledger = ledger
         subset = self.config.loop.pool_subset
-        self.pool = Pool(task, ledger, self.streams, frozenset(without), subset)
+        self.pool: Pool = Pool(task, ledger, self.streams, frozenset(without), subset)
         if (strange := self.pool.strange()) is not None:
             warnings.warn(str(strange), stacklevel=2)
         if not ledger.classes:
@@ -114,7 +114,7 @@ class Session:
                 self.close()  # nobody else could release its lock
                 raise
         continues = self.config.training.start == "continue"
-        self.trained = Trained(
+        self.trained: Trained = Trained(
             self.learner,
             self.objective,
             self.pool,

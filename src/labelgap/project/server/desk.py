@@ -57,7 +57,7 @@ class Desk:
         self._images: OrderedDict[tuple[int, str], Picture] = OrderedDict()
         self._status: tuple[Any, Any] = (None, None)
         self._near: tuple[int, dict[int, list[int]]] = (-1, {})
-        self.asking = Asking(project)
+        self.asking: Asking = Asking(project)
 
     # ----------------------------------------------------------------------------- reading
 
