@@ -44,7 +44,9 @@ class WaalCritic(nn.Module):
     def __init__(self, inputs: int, width: int, sigmoid: bool = False) -> None:
         super().__init__()
         self.sigmoid = sigmoid
-        self.layers = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, 1))
+        self.layers: nn.Sequential = nn.Sequential(
+            nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, 1)
+        )
         self.register_buffer("centre", torch.zeros(()))
 
     def forward(self, z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
