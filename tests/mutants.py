@@ -72,7 +72,8 @@ TESTS = {
         "select_arrays select_scores select_sampling select_kcenter balance_refusals score_corners "
         "distance_ladder near_pairs_in_pieces coverage_terms "
         "draws_by_distance kcenter_steps kmeans_steps linear_solvers mixing_terms "
-        "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust"
+        "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust badge bait composed "
+        "dcom distinct drop_query herding lcmd line power"
     ),
     "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("tables")],
     "learn": [
