@@ -1,0 +1,86 @@
+"""A figure for every method whose choice can be drawn: what it asks for on one small flat set.
+
+    uv run python tools/method_figures.py            # writes docs/methods/figures/*.png
+
+All figures have the same 600 items in the plane, in six groups of which two are small, the same 12
+labels and the same logistic regression. So they can be laid side by side. A page of a method gets
+its figure behind the first paragraph. Methods that need a network have none.
+"""
+
+import io
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+
+import labelgap
+from labelgap.arrays.supply import by_arrays
+
+PAGES = Path(__file__).parents[1] / "docs" / "methods"
+FIGURES = PAGES / "figures"
+CENTRES = np.array([[0, 0], [3, 0.4], [1.4, 2.6], [4.6, 2.6], [-1.2, 2.9], [5.2, 0.2]])
+SIZES = (190, 170, 130, 60, 30, 20)
+COLOURS = np.array(["#4c78a8", "#f58518", "#54a24b", "#b279a2", "#9d755d", "#e45756"])
+LABELS, PICKS = 12, 10
+
+
+def world() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Items, classes, which are labelled, the classes that these have, and all probabilities."""
+    rng = np.random.default_rng(4)
+    y = np.repeat(np.arange(len(SIZES)), SIZES)
+    x = CENTRES[y] + rng.normal(scale=0.62, size=(len(y), 2))
+    ids = np.sort(rng.choice(len(y), LABELS, replace=False))
+    model = LogisticRegression(C=3.0).fit(x[ids], y[ids])
+    return x, y, ids, model.classes_, model.predict_proba(x)
+
+
+def draw(method: str) -> bytes:
+    """The figure as a PNG of few colours."""
+    x, y, ids, classes, p = world()
+    asked = labelgap.choose(
+        PICKS, x, probabilities=p, labelled=ids, labels=y[ids], classes=classes, method=method
+    ).rows
+    figure, axes = plt.subplots(figsize=(5.2, 3.1), dpi=110, layout="constrained")
+    axes.scatter(*x.T, s=12, c=COLOURS[classes[p.argmax(1)]], alpha=0.55, linewidths=0)
+    axes.scatter(
+        *x[ids].T, s=46, marker="s", c=COLOURS[y[ids]], edgecolors="black", label="labelled"
+    )
+    axes.scatter(*x[asked].T, s=90, facecolors="none", edgecolors="black", linewidths=1.8,
+                 label=f"asked for by {method}")  # fmt: skip
+    axes.set(xticks=[], yticks=[])
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncol=2, frameon=False, fontsize=9)
+    axes.spines[:].set_color("#cccccc")
+    made = io.BytesIO()
+    figure.savefig(made, format="png")
+    plt.close(figure)
+    small = io.BytesIO()
+    Image.open(made).convert("RGB").quantize(64).save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def link(page: Path, method: str) -> None:
+    """The figure behind the page's first paragraph, once."""
+    said = f"![Ten items that {method} asks for, of 600 in the plane](figures/{method}.png)"
+    text = page.read_text("utf-8")
+    if said not in text:
+        title, first, rest = text.split("\n\n", 2)
+        page.write_text(f"{title}\n\n{first}\n\n{said}\n\n{rest}", "utf-8")
+
+
+def main() -> None:
+    FIGURES.mkdir(exist_ok=True)
+    for method in by_arrays():
+        page = PAGES / f"{method}.md"
+        if page.exists():
+            (FIGURES / f"{method}.png").write_bytes(draw(method))
+            link(page, method)
+            print(method, flush=True)
+
+
+if __name__ == "__main__":
+    main()
