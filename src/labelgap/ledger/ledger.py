@@ -147,17 +147,17 @@ class Ledger(Classes, Copies):
                 for id, label in labels.items()
             ]
 
-    def tell(self, answers: Iterable[Answer]) -> list[Event]:
+    def tell(self, answers: Iterable[Answer], *, as_of: int | None = None) -> list[Event]:
         """Store labels and skips, all of them or none, each with its person and request.
 
-        Raises as `answer` and `skip`.
+        as_of: as for `answer`. Raises as `answer` and `skip`.
         """
         given = list(answers)
         with self._writing() as database:
             return [
                 self._skip(database, a.id, a.skipped or "skip", a.person, a.request, None)
                 if a.label is None
-                else self._answer(database, a.id, a.label, a.person, a.request, None)
+                else self._answer(database, a.id, a.label, a.person, a.request, None, as_of)
                 for a in given
             ]
 
@@ -260,15 +260,44 @@ class Ledger(Classes, Copies):
             if stored is not None:
                 return stored
             target = self._undoable(database, item, seq, person)
-            return self._append(
-                database,
-                "undone",
-                id=target.id,
-                round=target.round,
-                person=person,
-                request=request,
-                data={"undoes": target.seq},
-            )
+            return self._undo(database, target, person, request)
+
+    def undo_all(self, requests: Mapping[str, str], *, person: str = "") -> list[Event]:
+        """Revert several answers, all of them or none: {the answer's request: the undo's own}.
+
+        What was undone already is passed over, and a retry returns the same events. Raises
+        `LedgerError` for a request that stored no answer of this person.
+        """
+        person, query = text(person, "person"), f"SELECT {COLUMNS} FROM events WHERE request = ?"
+        undone = []
+        with self._writing() as database:
+            for answer, request in requests.items():
+                stored = self._repeated(database, request, kind="undone", person=person)
+                target = next(map(event_of, database.execute(query, (answer,)).fetchall()), None)
+                if target is None or target.id is None or target.person != person:
+                    raise LedgerError(
+                        f"Request {answer!r} stored no answer by {person!r}: nothing is undone.",
+                        "The history shows what stands.",
+                    )
+                standing = self._state.opinions.get(target.id, ())
+                if stored is None and any(target.seq == opinion[0] for opinion in standing):
+                    stored = self._undo(database, target, person, request)
+                if stored is not None:
+                    undone.append(stored)
+        return undone
+
+    def _undo(
+        self, database: sqlite3.Connection, target: Event, person: str, request: str | None
+    ) -> Event:
+        return self._append(
+            database,
+            "undone",
+            id=target.id,
+            round=target.round,
+            person=person,
+            request=request,
+            data={"undoes": target.seq},
+        )
 
     def _undoable(
         self, database: sqlite3.Connection, id: int | None, seq: int | None, person: str
