@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,21 +17,22 @@ from labelgap.core.errors import DataError, LabelgapError, StorageError
 from labelgap.project.server.desk import Desk, Refused
 from labelgap.project.server.security import Guard
 
-STATIC = {
-    "app.js": "text/javascript",
-    "page.js": "text/javascript",
-    "calls.js": "text/javascript",
-    "progress.js": "text/javascript",
-    "queue.js": "text/javascript",
-    "keys.js": "text/javascript",
-    "single.js": "text/javascript",
-    "grid.js": "text/javascript",
-    "more.js": "text/javascript",
-    "dom.js": "text/javascript",
-    "style.css": "text/css",
-    "icon.svg": "image/svg+xml",
-}
-"""The only files that are served, by name."""
+KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+def _names(folder: Traversable, before: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in folder.iterdir():
+        if file.is_dir():
+            found |= _names(file, f"{before}{file.name}/")
+        elif (kind := KINDS.get(Path(file.name).suffix)) is not None:
+            found[before + file.name] = kind
+    return found
+
+
+STATIC = _names(files(__package__).joinpath("static"))
+"""The only files that are served, by name, and what each is: scripts, styles and pictures of the
+folder `static`. A page of HTML has an address of its own."""
 _PERSON = 60
 _MOST = 500  # answers in one request
 _MOST_ASKED = 1000  # images in one question
@@ -110,7 +113,7 @@ def make_app(desk: Desk, token: str, hosts: list[str], port: int) -> Guard:
 
     routes = [
         Route("/", page, methods=["GET"]),
-        Route("/static/{name}", static, methods=["GET"]),
+        Route("/static/{name:path}", static, methods=["GET"]),
         Route("/api/session", session, methods=["POST"]),
         Route("/api/state", state, methods=["GET"]),
         Route("/api/batch", batch, methods=["GET"]),
