@@ -5,6 +5,7 @@ map. Each is there as soon as it is made, and all are kept by content: a restart
 """
 
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ DOING = {
     "map": "drawing the map",
 }
 """What is going on, for people, beside what training has."""
+
+
+REST = 4.0
+"""How many times as long as it took it rests before it begins again by itself: people change one
+label after the other, and each changes the content."""
 
 
 class _Stopped(Exception):
@@ -56,6 +62,7 @@ class Reviewing:
         self._state: dict[str, Any] = {"running": False}
         self._pace = Pace()
         self._of: tuple[Any, ...] = ()
+        self._next = 0.0  # when it may begin again
 
     def state(self) -> dict[str, Any]:
         """running, with for people what it is doing, the share that is done and the time left of
@@ -66,11 +73,12 @@ class Reviewing:
         """Start where labels, classes or images have changed since; False where there is nothing
         to do or it is going on already.
 
-        again: also where the last attempt failed.
+        again: also where the last attempt failed, and without a rest.
         """
         with self._mutex:
             now = self._content()
-            if self._stopping or self._state["running"] or (now == self._of and not again):
+            waits = now == self._of or time.monotonic() < self._next
+            if self._stopping or self._state["running"] or (waits and not again):
                 return False
             self._of, self._pace = now, Pace()
             self._state = {"running": True, "doing": STAGES["features"], "share": 0.0, "left": ""}
@@ -97,6 +105,7 @@ class Reviewing:
 
     def _run(self) -> None:
         end: dict[str, Any] = {"error": "It failed: the terminal of `labelgap label` says why."}
+        began = time.monotonic()
         try:
             self._make()
             end = {}
@@ -105,6 +114,8 @@ class Reviewing:
         except _Stopped:
             end = {"error": "The server ended."}
         finally:
+            now = time.monotonic()
+            self._next = now + REST * (now - began)
             self._state = {"running": False, **end}
 
     def _make(self) -> None:
