@@ -16,7 +16,7 @@ def planted_project(folder, labelled=120, free=30, wrong=4, seed=0):
     rng = np.random.default_rng(seed)
     for i in range(labelled + free):
         image_of(i % 3, rng, SIDE).save(folder / f"im{i:04d}.png")
-    for i in (labelled, labelled + 1):  # saved again, a touch brighter
+    for i in range(labelled, labelled + min(free, 2)):  # saved again, a touch brighter
         pixels = np.asarray(Image.open(folder / f"im{i:04d}.png")).astype(int)
         twin = Image.fromarray((pixels + 2).clip(0, 255).astype(np.uint8))
         twin.save(folder / f"twin{i:04d}.png")

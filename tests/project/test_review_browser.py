@@ -63,6 +63,7 @@ def emulate(browser, width, height, mode):
 def review(browser, base, token, part="browse"):
     """Log in by the link, then the review view, once the server has computed everything."""
     browser.get("about:blank")
+    browser.get_log("browser")  # of the page before, whose server has ended
     browser.get(f"{base}/#token={token}&person=berta")
     until(lambda: browser.execute_async_script(
         "const done = arguments[0]; fetch('/api/state').then((r) => done(r.ok))"

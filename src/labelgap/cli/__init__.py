@@ -53,6 +53,7 @@ def with_commands() -> typer.Typer:
         "label",
         "classes",
         "labels",
+        "errors",
         "care",
         "label_studio",
     ):

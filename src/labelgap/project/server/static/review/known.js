@@ -33,7 +33,7 @@ export function colourOf(label, dark) {
 
 export function picture(item, view = "small") {
   const image = make("img", {
-    src: imageUrl(item, view), alt: item.name, loading: "lazy", decoding: "async",
+    src: imageUrl(item, view), alt: item.name, loading: view === "small" ? "lazy" : "eager", decoding: "async",
   });
   sharp(image, item);
   return image;
