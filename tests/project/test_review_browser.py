@@ -24,6 +24,13 @@ LOOKS = [(width, height, mode) for width, height in ((1280, 860), (390, 800))
          for mode in ("light", "dark")]  # fmt: skip
 
 
+LOADED = """
+  const seen = [...document.images].filter((i) => i.src && i.checkVisibility() && i.offsetWidth &&
+    i.getBoundingClientRect().top < innerHeight && i.getBoundingClientRect().left < innerWidth);
+  return seen.every((i) => i.complete && i.naturalWidth);
+"""
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     options = webdriver.ChromeOptions()
@@ -44,6 +51,7 @@ def shots(browser, name):
     Path(SHOTS).mkdir(parents=True, exist_ok=True)
     for width, height, mode in LOOKS:
         emulate(browser, width, height, mode)
+        until(lambda: browser.execute_script(LOADED))
         browser.save_screenshot(str(Path(SHOTS, f"{name}-{width}-{mode}.png")))
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

@@ -17,13 +17,20 @@ from labelgap.project.quality.near import LEAST, near_duplicates
 Told = Callable[[int, int], None]
 
 
-def duplicates(
-    project: Project, seen: Seen, least: float = LEAST, progress: Told | None = None
-) -> list[list[int]]:
-    """Groups of near-duplicates by their items' ids; see `near_duplicates`."""
+LEAST_OF_THUMBNAILS = 0.998
+"""Cosine of two thumbnails' principal components from which they are near-duplicates: these tell
+far less than a backbone's features, so that only images that are all but equal are meant."""
+
+
+def duplicates(project: Project, seen: Seen, progress: Told | None = None) -> list[list[int]]:
+    """Groups of near-duplicates by their items' ids (`near_duplicates`): by the features of a
+    backbone, else by thumbnails."""
+    features, least = seen.features, LEAST
+    if seen.plain is not None:
+        features, least = seen.plain, LEAST_OF_THUMBNAILS
 
     def make() -> Arrays:
-        groups = near_duplicates(seen.features, least, progress)
+        groups = near_duplicates(features, least, progress)
         rows = np.array([row for group in groups for row in group], dtype=np.int64)
         return {"ids": seen.ids[rows], "sizes": np.array([len(g) for g in groups], dtype=np.int64)}
 

@@ -27,12 +27,15 @@ class Seen:
     key: hash of what they depend on: equal keys mean equal features.
     learned: they come of a network that learned from the labels, so that what is said of these
         labels by them is milder than it should be.
+    plain: thumbnails, where no pretrained backbone compares the images: a network that learned
+        from labels sees all images of a class as nearly the same, so it cannot tell duplicates.
     """
 
     ids: Ids
     features: Float32[np.ndarray, "n d"]
     key: str
     learned: bool = False
+    plain: Float32[np.ndarray, "n p"] | None = None
 
 
 def see(project: Project, device: str = "auto", progress: Progress | None = None) -> Seen:
@@ -53,12 +56,13 @@ def see(project: Project, device: str = "auto", progress: Progress | None = None
         facts = {"items": hashes, "network": config.network.model_dump(mode="json")}
         return Seen(ids, np.asarray(features[ids], dtype=np.float32), config_hash(facts))
     work = Work(project, device=device, progress=progress)
+    small = thumbnails(np.asarray(work.images.train.inputs)).numpy()[ids]
     if work.restore():
         out = work.session.learner.predict(
             work.session.training.network, ids, {"features"}, progress=progress
         )
         trained = last_training(project.ledger)
         facts = {"items": hashes, "network": [trained["labels_sha256"], trained["config"]]}
-        return Seen(ids, out["features"].float().cpu().numpy(), config_hash(facts), learned=True)
-    small = thumbnails(np.asarray(work.images.train.inputs)).numpy()
-    return Seen(ids, small[ids], config_hash({"items": hashes, "network": "thumbnails"}))
+        features = out["features"].float().cpu().numpy()
+        return Seen(ids, features, config_hash(facts), learned=True, plain=small)
+    return Seen(ids, small, config_hash({"items": hashes, "network": "thumbnails"}), plain=small)

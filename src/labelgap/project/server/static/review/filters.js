@@ -55,6 +55,8 @@ export function watchFilters(changed) {
     due = setTimeout(changed, 150);
   });
   find("filters").addEventListener("submit", (event) => event.preventDefault());
+  // On a phone they would fill the screen before the first image.
+  find("filter-box").open = matchMedia("(min-width: 761px)").matches;
   find("f-clear").addEventListener("click", () => {
     clearFilters();
     changed();
