@@ -32,17 +32,20 @@ class Doubts:
     score: of each how well it fits, 1 well, 0 not at all (cleanlab's self-confidence, adjusted
         by how sure the classifier usually is of the class).
     doubted: whether confident learning takes it for an error.
+    differs: whether another class is the most probable one.
     suggested: the class that the others speak for, other than the given one.
     """
 
     rows: Int64[np.ndarray, " m"]
     score: Float[np.ndarray, " m"]
     doubted: Bool[np.ndarray, " m"]
+    differs: Bool[np.ndarray, " m"]
     suggested: Int64[np.ndarray, " m"]
 
     def queue(self) -> Int64[np.ndarray, " m"]:
-        """Places in `rows`: the doubted ones first, in each part the worst fit first."""
-        return np.lexsort((self.score, ~self.doubted)).astype(np.int64)
+        """Places in `rows`: the doubted ones first, then others that differ from what is most
+        probable, then those that fit; in each part the worst fit first."""
+        return np.lexsort((self.score, ~self.differs, ~self.doubted)).astype(np.int64)
 
 
 def principal(features: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n q"]:
@@ -135,6 +138,7 @@ def doubts(
     # One process: the work takes milliseconds, and a fork of a server is no place to be.
     doubted = find_label_issues(labels, p, filter_by="confident_learning", n_jobs=1)
     score = get_label_quality_scores(labels, p, adjust_pred_probs=True)
+    differs = p.argmax(axis=1) != labels
     others = p.copy()
     others[np.arange(len(labels)), labels] = -1.0
-    return Doubts(rows, score, np.asarray(doubted, dtype=bool), others.argmax(axis=1))
+    return Doubts(rows, score, np.asarray(doubted, dtype=bool), differs, others.argmax(axis=1))

@@ -33,10 +33,7 @@ export class Errors {
     if (!told.ready) return this.say("Looking", "Each label is being judged by the others.");
     if (!item)
       return this.say("Nothing left to look at", `${told.judged} labels were judged by the others. ${told.note}`);
-    const likely = this.items.filter((i) => i.likely).length;
-    const head = likely
-      ? `${likely} ${likely === 1 ? "label is" : "labels are"} probably wrong`
-      : "No other label looks wrong; from here on the least certain ones";
+    const head = heading(this.items);
     this.box.replaceChildren(
       make("h1", {}, head),
       make("p", { className: "muted" },
@@ -84,6 +81,15 @@ export class Errors {
     }
     return true;
   }
+}
+
+// How bad the first one is, and how many of its kind are left.
+function heading(items) {
+  const likely = items.filter((item) => item.likely).length;
+  const differ = items.filter((item) => item.disagrees).length;
+  if (items[0].likely) return likely === 1 ? "1 label is probably wrong" : `${likely} labels are probably wrong`;
+  if (items[0].disagrees) return `${differ} more ${differ === 1 ? "differs" : "differ"} from what the others say, less surely`;
+  return "The other labels fit; the least sure ones first";
 }
 
 function others(item, give) {

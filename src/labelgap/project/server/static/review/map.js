@@ -16,7 +16,10 @@ export class Map2 {
     this.rope = null; // corners of what is being drawn
     this.canvas = find("canvas");
     this.dark = matchMedia("(prefers-color-scheme: dark)");
-    this.dark.addEventListener("change", () => this.draw());
+    this.dark.addEventListener("change", () => {
+      this.legend();
+      this.draw();
+    });
     new ResizeObserver(() => this.draw()).observe(find("map-box"));
     this.canvas.addEventListener("pointerdown", (event) => this.down(event));
     this.canvas.addEventListener("pointermove", (event) => this.move(event));
