@@ -6,6 +6,7 @@ import sys
 import pytest
 
 COMMANDS = {
+    "errors",
     "run", "bench", "tune", "report", "methods", "config", "check", "init", "add", "classes", "ask",
     "train", "status", "label", "predict", "import", "export", "undo", "backup", "doctor",
     "label-studio", "restore",

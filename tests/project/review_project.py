@@ -9,9 +9,10 @@ from labelgap.project.exchange.begin import begin
 SIDE = 24
 
 
-def planted_project(folder, labelled=120, free=30, wrong=4, seed=0):
+def planted_project(folder, labelled=120, free=30, wrong=4, seed=0, **settings):
     """`labelled` images with their label but for `wrong` of them, `free` ones without; returns
-    item -> true class of the wrong ones, all by their ids."""
+    item -> true class of the wrong ones, all by their ids. settings: of the project, by default a
+    small network from scratch."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for i in range(labelled + free):
@@ -20,7 +21,8 @@ def planted_project(folder, labelled=120, free=30, wrong=4, seed=0):
         pixels = np.asarray(Image.open(folder / f"im{i:04d}.png")).astype(int)
         twin = Image.fromarray((pixels + 2).clip(0, 255).astype(np.uint8))
         twin.save(folder / f"twin{i:04d}.png")
-    with begin(folder, classes=CLASSES, method="margin", config=QUICK).project as project:
+    settings = settings or {"config": QUICK}
+    with begin(folder, classes=CLASSES, method="margin", **settings).project as project:
         at = {path: item for path, item in project.items.paths().items()}
         planted = rng.choice(labelled, wrong, replace=False).tolist()
         labels = {at[f"im{i:04d}.png"]: (i + (i in planted)) % 3 for i in range(labelled)}

@@ -15,6 +15,9 @@ from small_project import CLASSES, running_server
 from starlette.testclient import TestClient
 from waiting import PATIENCE, until
 
+from labelgap.project.asking.alike import duplicates
+from labelgap.project.asking.judged import judge, suspects
+from labelgap.project.asking.seen import see
 from labelgap.project.keep.kept import in_force, kept_answers
 from labelgap.project.keep.store import Project
 from labelgap.project.server.app import make_app
@@ -272,6 +275,26 @@ def test_what_is_made_and_every_filter(tmp_path):
         left = {item["id"] for item in client.get("/api/review/doubts").json()["items"]}
         assert not left & {one["id"], two["id"]}
         reviews.reviewing.stop()
+
+
+def test_a_pretrained_backbone_sees_errors_and_twins(tmp_path):
+    """What a new project has: features computed once, no training needed."""
+    truth = planted_project(tmp_path / "images", holdout=0.2)
+    with Project.open(tmp_path / "images") as project:
+        seen = see(project, "cpu")
+        assert seen.plain is None
+        assert see(project, "cpu").key == seen.key
+        judged = judge(project, seen)
+        first = [s.id for s in suspects(project, judged)[:10]]
+        assert set(truth) <= set(first)
+        at = project.items.paths()
+        groups = duplicates(project, seen)
+        assert any({at["im0120.png"], at["twin0120.png"]} <= set(group) for group in groups)
+        # From the cache, and anew once a label is another one.
+        assert judge(project, seen).key == judged.key
+        project.ledger.answer(first[0], truth.get(first[0], 0), person="bert")
+        assert judge(project, seen).key != judged.key
+        assert first[0] not in [s.id for s in suspects(project, judge(project, seen))[:10]]
 
 
 def test_too_few_labels_are_said(client, project):
