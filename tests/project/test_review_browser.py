@@ -71,17 +71,21 @@ def emulate(browser, width, height, mode):
 def review(browser, base, token, part="browse"):
     """Log in by the link, then the review view, once the server has computed everything."""
     browser.get("about:blank")
-    browser.get_log("browser")  # of the page before, whose server has ended
     browser.get(f"{base}/#token={token}&person=berta")
     until(lambda: browser.execute_async_script(
         "const done = arguments[0]; fetch('/api/state').then((r) => done(r.ok))"
     ))  # fmt: skip
+    # Of the page before, whose server has ended, and of asking before the login was through.
+    browser.get_log("browser")
     browser.get(f"{base}/review#{part}")
     until(lambda: shown(browser, "head"))
     until(lambda: browser.execute_async_script(
         "const done = arguments[0]; fetch('/api/review/state').then((r) => r.json())"
         ".then((s) => done(s.done.includes('map') && !s.making.running))"
     ))  # fmt: skip
+    # From here on nothing is drawn anew by itself while the test holds a part of the page.
+    browser.refresh()
+    until(lambda: shown(browser, "head"))
 
 
 def shown(browser, id):
