@@ -8,16 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from bench_small import made
 from scipy import stats
 
-from labelgap.bench.evidence import compare
+from labelgap.bench.evidence import across, compare
 from labelgap.bench.evidence.audit import AuditError
-from labelgap.bench.evidence.results import Result, write_results
+from labelgap.bench.evidence.results import Result, read_results, result_of, write_results
 from labelgap.bench.grid.grid import Cell
 from labelgap.bench.grid.store import Store
-from labelgap.bench.report import figures, tables
+from labelgap.bench.report import figures, part, tables
+from labelgap.bench.report.conclusion import conclusion
 from labelgap.bench.report.write import PAGE, TEXT, _is_made, write_report
 from labelgap.core.errors import FolderError
 from labelgap.report import style
@@ -85,16 +87,16 @@ def test_imbalanced_settings_are_judged_by_balanced_accuracy() -> None:
 def test_penalties_and_ranks_take_the_arms_that_all_settings_share() -> None:
     found = [*results(), *(r for r in results(data="fashion-mnist") if r.cell.arm != "daal")]
     compared = compare.comparisons(found)
-    penalties = compare.penalties(compared)
+    penalties = across.penalties(compared)
     assert penalties is not None
     assert penalties.arms == ("random", "margin")
     assert len(penalties.settings) == 2
     assert penalties.matrix[1, 0] > penalties.matrix[0, 1]
-    ranks = compare.ranks(compared)
+    ranks = across.ranks(compared)
     assert ranks is not None
     assert ranks.ranks.tolist() == [2, 1]
     assert ranks.difference is None  # two data sets are too few for a diagram
-    assert compare.ranks(compared[:1]) is None
+    assert across.ranks(compared[:1]) is None
 
 
 def test_every_mean_is_within_its_panel() -> None:
@@ -259,7 +261,7 @@ def test_many_arms_get_a_panel_each_and_six_data_sets_a_diagram() -> None:
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == len(arms) - 1
     assert shown[0].get_title(loc="left") == "daal"
-    ranks = compare.Ranks(("a", "b", "c"), np.array([1.2, 1.9, 2.9]), 6, 0.01, 1.0)
+    ranks = across.Ranks(("a", "b", "c"), np.array([1.2, 1.9, 2.9]), 6, 0.01, 1.0)
     with style.context(LIGHT):
         assert figures.critical_difference(ranks, LIGHT).axes
 
@@ -303,3 +305,66 @@ def test_what_is_not_the_papers_under_its_preset_is_said_once(tmp_path: Path) ->
     text = under("paper")
     assert text.count("Not the paper's numbers: mixture.temperature is 0, the paper's is 1") == 1
     assert "Not the paper's numbers" not in under("smoke")
+
+
+def natural(found: Result, counts: list[int]) -> Result:
+    return replace(found, pool_counts=np.array(counts))
+
+
+def test_a_naturally_imbalanced_pool_is_judged_by_balanced_accuracy_too() -> None:
+    counts = [300, 90, *[200] * 8]
+    arms = [made(arm, s) for arm in ("random", "margin") for s in (0, 1)]
+    (c,) = compare.comparisons([natural(r, counts) for r in arms])
+    assert c.imbalanced
+    assert c.name == "digits"  # nothing was simulated
+    assert c.minority.tolist() == [1]
+    assert c.minority_of_pool == pytest.approx(90 / sum(counts))
+    np.testing.assert_array_equal(c.main, c.balanced)
+    headers = [h for _, headers, _ in tables.readable(c, compare.table(c)) for h in headers]
+    assert "plain accuracy" in headers
+    (even,) = compare.comparisons([natural(r, [200] * 10) for r in arms])
+    assert not even.imbalanced
+    (unknown,) = compare.comparisons([natural(arms[0], counts), *arms[1:]])
+    assert not unknown.imbalanced  # an older result: nothing is guessed
+
+
+def test_results_keep_the_pools_counts_and_older_files_are_read(tmp_path: Path) -> None:
+    one, file = natural(made("random", 0), list(range(10))), tmp_path / "results.parquet"
+    write_results(file, [one])
+    rows = read_results(file)[one.cell.identity]
+    np.testing.assert_array_equal(result_of(one.cell, rows).pool_counts, np.arange(10))
+    write_results(file, [made("random", 0)])
+    older = pq.read_table(file).drop_columns(["pool_class_counts"])
+    pq.write_table(older, file)
+    rows = read_results(file)[one.cell.identity]
+    assert result_of(one.cell, rows).pool_counts is None
+
+
+def test_six_settings_of_one_data_set_get_a_diagram_that_says_what_it_is() -> None:
+    found = [
+        made(arm, s, variant=f"v{k}", gain=g, method="random" if arm == "random" else "margin")
+        for k in range(6)
+        for arm, g in (("random", 0.0), ("b", 0.02), ("c", 0.05))
+        for s in (0, 1)
+    ]
+    compared = compare.comparisons(found)
+    ranks = across.ranks_of_settings(compared)
+    assert ranks is not None
+    assert (ranks.settings, ranks.data_sets) == (6, 1)
+    assert ranks.arms[int(np.argmin(ranks.ranks))] == "c"
+    assert across.ranks_of_settings(compared[:5]) is None
+    (shown,) = [s for s in part.shown_across(compared) if s.name == "ranks-of-settings"]
+    assert "are not independent" in shown.caption
+    written = [t.get_text() for axes in shown.draw(LIGHT).axes for t in axes.texts]
+    assert any("6 settings of 1 data set" in text for text in written)
+
+
+def test_the_conclusion_names_what_differs_from_random() -> None:
+    found = [made(arm, s, gain=g, method="random" if arm == "random" else "margin")
+             for arm, g in (("random", 0.0), ("good", 0.1), ("bad", -0.1), ("same", 0.0))
+             for s in range(5)]  # fmt: skip
+    (c,) = compare.comparisons(found)
+    said = conclusion(c, compare.table(c))
+    assert said.startswith("good is highest, AUBC ")
+    assert "better than random (Holm p < 0.05): good; worse: bad" in said
+    assert said.endswith("no difference found for 1 other arm, of 5 seeds.")

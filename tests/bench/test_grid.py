@@ -130,6 +130,29 @@ def test_unknown_presets_name_the_nearest_and_missing_files_are_told(tmp_path: P
         file_grid(tmp_path / "none.toml")
 
 
+def test_a_data_set_may_have_variants_and_seeds_of_its_own(tmp_path: Path) -> None:
+    text = """
+        methods = ["random"]
+        seeds = 2
+        variants = [{name = "few", settings = {loop = {rounds = 2}}}, {name = "many"}]
+        [[datasets]]
+        name = "digits"
+        [[datasets]]
+        name = "fashion-mnist"
+        seeds = [1]
+        variants = [{name = "thin", settings = {data = {imbalance = 10}}}]
+        """
+    made = grid(tmp_path, text)
+    assert [(c.config.data.name, c.variant, c.config.seed, c.config.data.imbalance)
+            for c in made.cells] == [
+        ("digits", "few", 0, 1), ("digits", "few", 1, 1),
+        ("digits", "many", 0, 1), ("digits", "many", 1, 1),
+        ("fashion-mnist", "thin", 1, 10),
+    ]  # fmt: skip
+    flag = file_grid(tmp_path / "grid.toml", {"seeds": 3})
+    assert [c.config.seed for c in flag.cells] == [0, 1, 2] * 3
+
+
 def test_flags_replace_the_arms_of_a_preset() -> None:
     made = preset_grid("ablation", {"methods": ["random"], "seeds": 1, "datasets": ["digits"]})
     assert [c.arm for c in made.cells] == ["random"]

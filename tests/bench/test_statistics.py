@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from scipy import stats
 
+from labelgap.bench.evidence import imbalance
 from labelgap.bench.evidence import statistics as s
 from labelgap.core.area import area
 
@@ -244,16 +245,26 @@ def test_friedman_is_scipys() -> None:
 
 
 def test_the_minority_is_what_the_simulation_thins() -> None:
-    classes = s.minority(5)
+    classes = imbalance.minority(5)
     assert classes.tolist() == [0, 2, 4]
     counts = np.array([[1, 1, 1, 1, 0], [0, 0, 0, 0, 0]], dtype=np.int64)
-    share = s.minority_share(counts, classes)
+    share = imbalance.minority_share(counts, classes)
     assert share[0] == 0.5
     assert math.isnan(share[1])
-    recall = s.minority_recall(np.array([[0.2, 1.0, 0.4, 1.0, 0.6]]), classes)
+    recall = imbalance.minority_recall(np.array([[0.2, 1.0, 0.4, 1.0, 0.6]]), classes)
     assert recall == pytest.approx([0.4])
 
 
 def test_common_seeds() -> None:
     assert s.common_seeds([[2, 0, 1], [1, 2, 5]]) == [1, 2]
     assert s.common_seeds([]) == []
+
+
+def test_three_times_the_smallest_class_is_uneven() -> None:
+    assert imbalance.uneven(np.array([30, 10, 20]))
+    assert not imbalance.uneven(np.array([29, 10, 20]))
+    assert not imbalance.uneven(np.array([30, 0, 30]))  # a class that the pool does not have
+    assert not imbalance.uneven(None)
+    assert not imbalance.uneven(np.array([5]))
+    assert imbalance.below_median(np.array([30, 10, 20, 20])).tolist() == [1]
+    assert imbalance.below_median(np.array([7, 7, 7])).tolist() == []

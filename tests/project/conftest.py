@@ -1,6 +1,8 @@
 import shutil
 
 import pytest
+from page_driver import CHROMIUM, DRIVER
+from selenium import webdriver
 from small_project import CLASSES, QUICK, make_images
 
 from labelgap.project.exchange.begin import begin
@@ -37,3 +39,16 @@ def folder(tmp_path, template):
 def project(folder):
     with Project.open(folder) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,860"):
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()

@@ -2,8 +2,6 @@
 
 import csv
 import gzip
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,8 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from page_driver import (
+    SHOTS,
+    all_saved,
+    answer,
+    asked_folder,
+    no_browser,
+    open_page,
+    press,
+    seen,
+    stored,
+    text,
+)
 from PIL import Image
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from small_project import CLASSES, QUICK, make_images, running_server
@@ -23,28 +32,8 @@ from waiting import until
 from labelgap.core.types import QueryItem
 from labelgap.project.asking.work import Work
 from labelgap.project.exchange.begin import begin
-from labelgap.project.keep.store import Project
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no Chromium with its driver is installed"
-)
-
-# Where to put screenshots for people to look at; none are made without it.
-SHOTS = os.environ.get("LABELGAP_SCREENSHOTS")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,860"):
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+pytestmark = no_browser
 
 
 def shot(browser, name):
@@ -53,66 +42,14 @@ def shot(browser, name):
         browser.save_screenshot(str(Path(SHOTS, f"{name}.png")))
 
 
-def text(browser, id):
-    return browser.find_element(By.ID, id).text
-
-
-def all_saved(browser):
-    return lambda: text(browser, "saved") == "✓ all saved"
-
-
-def open_page(browser, base, token, person="anna"):
-    browser.get("about:blank")
-    browser.get(f"{base}/#token={token}&person={person}")
-    until(lambda: browser.find_elements(By.CSS_SELECTOR, "#classes button"))
-    until(seen(browser))
-
-
-def seen(browser):
-    """Answers are taken once the image is there, or nothing is left."""
-    script = """
-      const image = document.getElementById("image");
-      return document.getElementById("single").hidden || (image.complete && image.naturalWidth > 0)
-    """
-    return lambda: browser.execute_script(script)
-
-
-def answer(browser, keys):
-    """Each key once the image it is about is seen."""
-    for key in keys:
-        until(seen(browser))
-        press(browser, key)
-
-
-def press(browser, keys):
-    browser.switch_to.active_element.send_keys(keys)
-
-
 def current(browser):
     return browser.find_element(By.ID, "image").get_attribute("alt")
-
-
-SLOW = {**QUICK, "training": {"steps": 3000, "batch_size": 16}}
-"""A training of many seconds."""
-
-
-def asked_folder(folder, n, classes=CLASSES, config=QUICK):
-    make_images(folder)
-    with begin(folder, classes=classes, method="margin", config=config).project as project:
-        asked = Work(project).ask(n)
-    return [item.id for item in asked.items]
-
-
-def stored(folder):
-    with Project.open(folder, "read") as project:
-        answers = [e for e in project.ledger.events() if e.kind in ("labelled", "corrected")]
-        return project.ledger.labels, project.ledger.skipped, answers
 
 
 def test_label_by_keyboard(browser, tmp_path):
     folder = tmp_path / "images"
     ids = asked_folder(folder, 50)
-    with running_server(folder) as (_, base, token):
+    with running_server(folder, "--no-ahead") as (_, base, token):
         open_page(browser, base, token)
         shot(browser, "single")
         assert "token" not in browser.current_url
@@ -159,38 +96,29 @@ def test_the_next_project_on_this_port_shows_its_own_images(browser, tmp_path):
         make_images(folder, 6, seed=seed)
         with begin(folder, classes=CLASSES).project as project:
             project.ledger.asked(0, [QueryItem(0), QueryItem(1)])
-        with running_server(folder, "--port", port) as (_, base, token):
+        with running_server(folder, "--no-ahead", "--port", port) as (_, base, token):
             port = base.rpartition(":")[2]
             open_page(browser, base, token)
             with Image.open(folder / "im0000.png") as image:
                 np.testing.assert_array_equal(shown_pixels(browser), np.asarray(image))
 
 
-def test_ask_for_more_on_the_page_and_go_on_labelling(browser, tmp_path):
-    """The last images of a batch are answered while the server trains for the next one."""
+def test_ask_for_more_on_the_page_when_a_batch_is_done(browser, tmp_path):
     folder = tmp_path / "images"
-    ids = asked_folder(folder, 20, config=SLOW)
-    with running_server(folder) as (_, base, token):
+    ids = asked_folder(folder, 20)
+    with running_server(folder, "--no-ahead") as (_, base, token):
         open_page(browser, base, token)
-        answer(browser, [str(1 + i % 3) for i in range(15)])
-        until(all_saved(browser))
-        until(lambda: text(browser, "counts") == "15 of 20 answered")
+        answer(browser, [str(1 + i % 3) for i in range(20)])
+        until(lambda: browser.find_element(By.ID, "more").is_displayed())
         number = browser.find_element(By.ID, "more-n")
         number.clear()
         number.send_keys("10")
-        assert text(browser, "counts") == "15 of 20 answered"  # a number typed there is no answer
+        assert text(browser, "counts") == "20 of 20 answered"  # a number typed there is no answer
         number.send_keys(Keys.ENTER)
-        until(lambda: browser.find_element(By.ID, "more-progress").is_displayed())
-        assert not browser.find_element(By.ID, "more-go").is_enabled()
-        answer(browser, "123")
-        until(lambda: text(browser, "counts") == "18 of 20 answered")
-        shot(browser, "asking")
-        assert browser.find_element(By.ID, "more-progress").is_displayed()  # it trains still
-        answer(browser, "12")
-        until(lambda: text(browser, "more-state") == "10 more images are here.")
+        until(lambda: browser.find_element(By.ID, "single").is_displayed())
         until(lambda: text(browser, "counts") == "20 of 30 answered")
         until(seen(browser))
-        until(lambda: "Why this image" in text(browser, "why"))
+        until(lambda: text(browser, "ahead-state") == "10 more images are here")
         shot(browser, "asked")
         answer(browser, "1" * 10)
         until(lambda: browser.find_element(By.ID, "empty").is_displayed())
@@ -198,14 +126,14 @@ def test_ask_for_more_on_the_page_and_go_on_labelling(browser, tmp_path):
         shot(browser, "asked-done")
         assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
     labels, _, answers = stored(folder)
-    assert [labels[i] for i in ids] == [i % 3 for i in range(15)] + [0, 1, 2, 0, 1]
+    assert [labels[i] for i in ids] == [i % 3 for i in range(20)]
     assert len(labels) == len(answers) == 30
 
 
 def test_answers_wait_for_the_server_and_arrive_once(browser, tmp_path):
     folder = tmp_path / "images"
     ids = asked_folder(folder, 20)
-    with running_server(folder) as (process, base, token):
+    with running_server(folder, "--no-ahead") as (process, base, token):
         open_page(browser, base, token)
         press(browser, "1")
         until(all_saved(browser))
@@ -216,7 +144,7 @@ def test_answers_wait_for_the_server_and_arrive_once(browser, tmp_path):
         until(lambda: "kept here" in text(browser, "banner"))
         assert "✓" not in text(browser, "history").split("\n")[0]
         shot(browser, "offline")
-    with running_server(folder) as (_, again, _):
+    with running_server(folder, "--no-ahead") as (_, again, _):
         assert again == base  # the page finds the server where it was
         until(all_saved(browser))
         assert not browser.find_element(By.ID, "banner").is_displayed()
@@ -239,7 +167,7 @@ def test_confirm_a_grid_of_one_prediction(browser, tmp_path):
         for i in range(12):
             p.ledger.answer(i, CLASSES.index(truth[p.items.get(i).path]), person="x")
         Work(p).ask(30)
-    with running_server(folder) as (_, base, token):
+    with running_server(folder, "--no-ahead") as (_, base, token):
         open_page(browser, base, token)
         assert "Why this image" in text(browser, "why")
         shot(browser, "why")
@@ -248,6 +176,9 @@ def test_confirm_a_grid_of_one_prediction(browser, tmp_path):
         chosen = browser.find_element(By.ID, "grid-class").get_attribute("value")
         loaded = "return [...document.querySelectorAll('#tiles img')].every((i) => i.naturalWidth)"
         until(lambda: browser.execute_script(loaded))
+        for tile in tiles:
+            if tile.get_attribute("aria-pressed") == "false":
+                tile.send_keys(Keys.SPACE)
         tiles[0].send_keys(Keys.SPACE)
         assert tiles[0].get_attribute("aria-pressed") == "false"
         shot(browser, "grid")
@@ -264,7 +195,7 @@ def test_two_hundred_classes_by_typing_on_a_phone(browser, tmp_path):
     folder = tmp_path / "images"
     names = [f"species {i:03d}" for i in range(200)]
     ids = asked_folder(folder, 5, names)
-    with running_server(folder) as (_, base, token):
+    with running_server(folder, "--no-ahead") as (_, base, token):
         browser.set_window_size(500, 900)
         try:
             open_page(browser, base, token)
@@ -273,7 +204,12 @@ def test_two_hundred_classes_by_typing_on_a_phone(browser, tmp_path):
             until(all_saved(browser))
             until(seen(browser))
             press(browser, "es 1")
-            until(lambda: len(browser.find_elements(By.CSS_SELECTOR, "#classes button")) < 200)
+            until(
+                lambda: (
+                    len(browser.find_elements(By.CSS_SELECTOR, "#classes button:not([hidden])"))
+                    < 200
+                )
+            )
             shot(browser, "phone")
             wide = "return document.documentElement.scrollWidth - innerWidth"
             assert browser.execute_script(wide) <= 0
@@ -282,7 +218,7 @@ def test_two_hundred_classes_by_typing_on_a_phone(browser, tmp_path):
         finally:
             browser.set_window_size(1200, 860)
     labels, _, _ = stored(folder)
-    # The list begins with the latest classes: 1 is species 000, 3 then 002, 7 then 006.
+    # The list stays as it is: 1 is species 000, 3 is 002, 7 is 006, whatever was chosen last.
     assert [names[labels[i]][-3:] for i in ids[:4]] == ["000", "002", "006", "100"]
 
 
@@ -290,7 +226,7 @@ def test_from_another_machine_over_plain_http(browser, tmp_path):
     """Not a secure context: the browser keeps some of its functions from the page."""
     folder = tmp_path / "images"
     ids = asked_folder(folder, 4)
-    with running_server(folder, "--host", "0.0.0.0") as (_, base, token):
+    with running_server(folder, "--no-ahead", "--host", "0.0.0.0") as (_, base, token):
         if "127.0.0.1" in base or base.split("//")[1].split(":")[0] == socket.gethostname():
             pytest.skip("this machine has no address but its own")
         open_page(browser, base, token)
@@ -306,7 +242,7 @@ def test_from_another_machine_over_plain_http(browser, tmp_path):
 def test_one_class(browser, tmp_path):
     folder = tmp_path / "images"
     ids = asked_folder(folder, 4, ["flower"])
-    with running_server(folder) as (_, base, token):
+    with running_server(folder, "--no-ahead") as (_, base, token):
         open_page(browser, base, token)
         answer(browser, "15n")  # 5 is no class: nothing happens
         until(all_saved(browser))
@@ -318,7 +254,7 @@ def test_one_class(browser, tmp_path):
 def test_the_login_name_gives_way_to_a_chosen_one(browser, tmp_path):
     folder = tmp_path / "images"
     asked_folder(folder, 4)
-    with running_server(folder) as (_, base, token):
+    with running_server(folder, "--no-ahead") as (_, base, token):
         for link, shown in (
             ("user=berta", "berta"),
             ("person=carla", "carla"),  # --annotator carla
@@ -332,7 +268,7 @@ def test_the_login_name_gives_way_to_a_chosen_one(browser, tmp_path):
 def test_everything_is_reached_by_tab_with_visible_focus(browser, tmp_path):
     folder = tmp_path / "images"
     asked_folder(folder, 4)
-    with running_server(folder) as (_, base, token):
+    with running_server(folder, "--no-ahead") as (_, base, token):
         open_page(browser, base, token)
         seen = set()
         for _ in range(25):
@@ -389,7 +325,7 @@ def test_from_two_thousand_images_to_an_export(browser, tmp_path, capsys):
     step("ask 50", "ask", "50", *own)
     for round in range(2):
         started = time.monotonic()
-        with running_server(folder) as (_, base, token):
+        with running_server(folder, "--no-ahead") as (_, base, token):
             open_page(browser, base, token)
             shot(browser, f"fashion-{round}")
             for _ in range(50):

@@ -1,4 +1,4 @@
-"""Which key chooses which class on the label page, by its own script in Node."""
+"""What a key means on the label page, by its own script in Node."""
 
 import json
 import shutil
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import labelgap.project.server
+from labelgap.project.keep.keys import page_keys
 
 KEYS = Path(labelgap.project.server.__file__).parent / "static" / "keys.js"
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
@@ -23,29 +24,40 @@ def node(tmp_path, expression):
     return json.loads(done.stdout)
 
 
-CLASSES = [
-    ("names", ["cat", "dog"], ["1", "2"]),
-    ("the ten digits", list("0123456789"), list("0123456789")),
-    ("two digits", ["0", "1"], ["0", "1"]),
-    ("digits that begin with 1", ["1", "2", "3"], ["1", "2", "3"]),
-    ("digits and another", ["0", "1", "other"], ["0", "1", "2"]),
-    ("ten names", [f"n{k}" for k in range(10)], list("1234567890")),
-    ("more than keys", [f"n{k}" for k in range(11)], [*"1234567890", ""]),
-    ("a number of two digits is a name", ["10", "2"], ["1", "2"]),
+FEW = page_keys(["cat", "dog"], {1: "x"})
+MANY = page_keys([f"n{k}" for k in range(12)], {11: "x"})
+PRESSED = [
+    (FEW, "1", "", False, {"choose": 0}),
+    (FEW, "X", "", False, {"choose": 1}),
+    (FEW, "2", "", False, {"choose": 1}),
+    (FEW, "3", "", False, None),
+    (FEW, "u", "", False, {"act": "unsure"}),
+    (FEW, "?", "", False, {"act": "keys"}),
+    (FEW, " ", "", False, {"act": "skip"}),
+    (FEW, "Enter", "", False, None),
+    (FEW, "Backspace", "", False, {"act": "undo"}),
+    (FEW, "toString", "", False, None),
+    (MANY, "0", "", False, {"choose": 9}),
+    (MANY, "x", "", False, {"choose": 11}),
+    (MANY, "x", "", True, None),
+    (MANY, "x", "n", False, None),
+    (MANY, "u", "", False, None),
+    (MANY, ".", "", False, {"act": "unsure"}),
+    (MANY, "1", "n", False, None),
+    (MANY, "Enter", "n", False, {"first": True}),
+    (MANY, "Backspace", "n", False, None),
 ]
 
 
-@pytest.mark.parametrize(("what", "names", "outcome"), CLASSES, ids=[case[0] for case in CLASSES])
-def test_the_key_of_a_class(tmp_path, what, names, outcome):
-    assert node(tmp_path, f"k.digits({json.dumps(names)})") == outcome
-
-
-def test_digits_type_where_names_begin_with_them(tmp_path):
-    assert node(tmp_path, 'k.meaning({key: "3"}, false, "", true)') == {"digit": "3"}
-    assert node(tmp_path, 'k.meaning({key: "3"}, true, "", false)') == {"digit": "3"}
-    assert node(tmp_path, 'k.meaning({key: "3"}, true, "", true)') is None
+@pytest.mark.parametrize(("keys", "key", "typed", "searching", "outcome"), PRESSED)
+def test_what_a_key_means(tmp_path, keys, key, typed, searching, outcome):
+    given = ", ".join(json.dumps(one) for one in ({"key": key}, keys, typed, searching))
+    assert node(tmp_path, f"k.meaning({given})") == outcome
+    held = ", ".join(json.dumps(one) for one in ({"key": key, "ctrlKey": True}, keys, typed))
+    assert node(tmp_path, f"k.meaning({held})") is None
 
 
 def test_the_class_of_just_that_name_comes_first(tmp_path):
     names = json.dumps(["10", "21", "1", "12"])
-    assert node(tmp_path, f'k.matching({names}, [0, 1, 2, 3], "1")') == [2, 0, 3, 1]
+    assert node(tmp_path, f'k.matching({names}, "1")') == [2, 0, 3, 1]
+    assert node(tmp_path, f'k.matching({names}, " ")') == [0, 1, 2, 3]

@@ -227,9 +227,9 @@ def test_draw_around_images_on_the_map_and_label_them(browser, tmp_path):
         shots(browser, "asked")
         no_trouble(browser)
     with Project.open(folder, "read") as project:
-        asked = project.ledger.outstanding()
-    assert asked
-    assert all(item.explanation == "chosen by berta on the map" for item in asked)
+        said = [item.explanation for item in project.ledger.outstanding()]
+    # The page of questions asks for others by itself meanwhile.
+    assert said.count("chosen by berta on the map") > 10
 
 
 def test_a_stranger_is_told_what_to_do(browser, tmp_path):

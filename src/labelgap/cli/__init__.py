@@ -50,6 +50,7 @@ def with_commands() -> typer.Typer:
         "bench",
         "catalogue",
         "project",
+        "evaluate",
         "label",
         "classes",
         "labels",

@@ -30,15 +30,19 @@ def classes(
     remove: str | None = typer.Option(
         None, metavar="A,B", help="Without these: their labels are kept and not used."
     ),
+    key: str | None = typer.Option(
+        None, metavar="CLASS=KEY", help="Its own key on the page; CLASS= takes it away."
+    ),
     project: Path | None = PROJECT,
 ) -> None:
-    """Show the classes, or change them. Every label stays in the log: `labelgap undo` takes the
-    last change back."""
+    """Show the classes and their keys, or change them. Every label stays in the log: `labelgap
+    undo` takes the last change back."""
     from labelgap.core.errors import ConfigError
-    from labelgap.project.keep.classes import asked
+    from labelgap.project.keep.classes import asked, key_asked
+    from labelgap.project.keep.keys import class_keys, own_keys, set_key
     from labelgap.project.keep.store import Project
 
-    given = {"add": add, "rename": rename, "merge": merge, "remove": remove}
+    given = {"add": add, "rename": rename, "merge": merge, "remove": remove, "key": key}
     changes = [(what, text) for what, text in given.items() if text is not None]
     if len(changes) > 1:
         raise ConfigError(
@@ -48,10 +52,18 @@ def classes(
     with Project.open(project, "write" if changes else "read") as p:
         console = _console()
         for what, text in changes:
-            _change(console, p, *asked(p.ledger, what, text))
+            if what != "key":
+                _change(console, p, *asked(p.ledger, what, text))
+            elif not set_key(p.ledger, *key_asked(p.ledger, text)):
+                console.print("that is its key already: nothing to do")
         console.print(
             f"{counted(len(p.classes), 'class', 'classes')}: {_plain(', '.join(p.classes))}"
         )
+        own = own_keys(p.ledger)
+        if own:
+            keys = class_keys(p.classes, own)
+            said = ", ".join(f"{name} {k[0]}" for name, k in zip(p.classes, keys, strict=True) if k)
+            console.print(f"keys on the page: {_plain(said)}")
 
 
 def _change(console: Any, p: "Project", what: str, names: list[str], to: str | None) -> None:

@@ -43,6 +43,9 @@ def label(
     host: str = typer.Option("127.0.0.1", help="Other addresses let other machines in."),
     annotator: str = typer.Option("", help="Your name, kept with each answer."),
     browser: bool = typer.Option(True, "--browser/--no-browser", help="Open the page."),
+    ahead: bool = typer.Option(
+        True, "--ahead/--no-ahead", help="Choose the next images while some are left to label."
+    ),
     device: str = DEVICE,
     threads: int | None = THREADS,
     project: Path | None = PROJECT,
@@ -62,7 +65,7 @@ def label(
                 f"Say which: `labelgap label PHOTOS {given[0]} …`.",
             )
         with Project.open(project) as p:
-            serve(p, host, port, annotator, browser, console)
+            serve(p, host, port, annotator, browser, console, ahead=ahead)
         return
     if project is not None:
         raise ConfigError(
@@ -82,7 +85,7 @@ def label(
         tell_begun(console, begun, False)
         _ask(console, p, n, device, threads)
         console.print(f"3 of 3: the page, after {time.monotonic() - started:.0f} s")
-        serve(p, host, port, annotator, browser, console)
+        serve(p, host, port, annotator, browser, console, ahead=ahead)
 
 
 def _ask(console: Any, p: "Project", n: int, device: str, threads: int | None) -> None:

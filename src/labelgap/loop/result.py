@@ -68,6 +68,7 @@ def make_result(session: Session, task: Task, machine: Machine) -> dict[str, Any
         "schema": SCHEMA,
         "dataset": config.data.name,
         "classes": list(task.classes),
+        "pool_class_counts": pool_counts(task),
         "method": config.method,
         "objective": config.objective_name,
         "acquisition": config.acquisition_name,
@@ -89,6 +90,14 @@ def make_result(session: Session, task: Task, machine: Machine) -> dict[str, Any
         "versions": versions(),
         "source": source(),
     }
+
+
+def pool_counts(task: Task) -> list[int]:
+    """Items of each class in the pool, for judging a benchmark afterwards; of an open-set pool
+    without what belongs to none of the classes."""
+    labels = task.train.labels[task.pool]
+    counts = np.bincount(labels[labels >= 0], minlength=task.num_classes)
+    return [int(count) for count in counts]
 
 
 def schedule(loop: LoopSettings, num_classes: int) -> Int64[np.ndarray, " r"]:

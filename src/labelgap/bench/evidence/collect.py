@@ -239,6 +239,9 @@ def _result(
         },
         begun_elsewhere=begun_elsewhere,
         peak_memory=cost.get("peak_memory"),
+        pool_counts=None
+        if result.get("pool_class_counts") is None
+        else np.array(result["pool_class_counts"], dtype=np.int64),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 
+from labelgap.bench.evidence import imbalance
 from labelgap.bench.evidence import statistics as st
 from labelgap.bench.evidence.results import Result
 from labelgap.bench.evidence.statistics import Difference, Interval, Saved
@@ -39,8 +40,8 @@ class Comparison:
     @property
     def name(self) -> str:
         words = [Path(self.data).name, self.variant]
-        if self.imbalanced and not self.variant:
-            words[1] = f"imbalance {self.cells[0][0].cell.config.data.imbalance:g}"
+        if self.thinned > 1 and not self.variant:
+            words[1] = f"imbalance {self.thinned:g}"
         return ", ".join(word for word in words if word)
 
     @property
@@ -49,11 +50,46 @@ class Comparison:
 
     @property
     def imbalanced(self) -> bool:
-        return bool(self.cells[0][0].cell.config.data.imbalance > 1)
+        """Whether arms are judged by balanced accuracy: thinned by `--imbalance`, or by nature.
+
+        By nature where the pool's largest class has three times the items of its smallest or more
+        (`imbalance.UNEVEN`). Results of versions that did not record the pool's counts are judged
+        as then, by `--imbalance` alone.
+        """
+        return self.thinned > 1 or imbalance.uneven(self.pool_counts)
+
+    @property
+    def thinned(self) -> float:
+        """The ratio of `--imbalance`; 1 for none."""
+        return float(self.cells[0][0].cell.config.data.imbalance)
+
+    @property
+    def pool_counts(self) -> Int64[np.ndarray, " k"] | None:
+        """Items of each class in the pool; None where some seed's result does not know it. The
+        mean over seeds, which may simulate pools of their own."""
+        all_cells = (cell for row in self.cells for cell in row)
+        found = [cell.pool_counts for cell in all_cells if cell.pool_counts is not None]
+        if len(found) < len(self.cells[0]):
+            return None
+        mean: Int64[np.ndarray, " k"] = np.rint(np.mean(found, axis=0)).astype(np.int64)
+        return mean
 
     @property
     def minority(self) -> Int64[np.ndarray, " k"]:
-        return st.minority(len(self.cells[0][0].classes))
+        """The classes that were thinned; by nature those below the median count."""
+        counts = self.pool_counts
+        if self.thinned > 1 or counts is None:
+            return imbalance.minority(len(self.cells[0][0].classes))
+        return imbalance.below_median(counts)
+
+    @property
+    def minority_of_pool(self) -> float:
+        """The minority classes' share of the pool."""
+        counts, thinned = self.pool_counts, len(self.minority)
+        if self.thinned > 1 or counts is None:
+            left = thinned / self.thinned
+            return left / (left + len(self.cells[0][0].classes) - thinned)
+        return float(counts[self.minority].sum() / counts.sum())
 
     def _stack(self, of: str) -> Float[np.ndarray, "m s r"]:
         return np.array([[getattr(r, of) for r in row] for row in self.cells])
@@ -69,12 +105,16 @@ class Comparison:
     @property
     def minority_recall(self) -> Float[np.ndarray, "m s r"]:
         k = self.minority
-        return np.array([[st.minority_recall(r.per_class, k) for r in row] for row in self.cells])
+        return np.array(
+            [[imbalance.minority_recall(r.per_class, k) for r in row] for row in self.cells]
+        )
 
     @property
     def minority_share(self) -> Float[np.ndarray, "m s r"]:
         k = self.minority
-        return np.array([[st.minority_share(r.counts, k) for r in row] for row in self.cells])
+        return np.array(
+            [[imbalance.minority_share(r.counts, k) for r in row] for row in self.cells]
+        )
 
     @property
     def main(self) -> Float[np.ndarray, "m s r"]:
@@ -269,62 +309,3 @@ def table(c: Comparison) -> list[Row]:
             )
         )
     return rows
-
-
-@dataclass(frozen=True, eq=False)
-class Penalties:
-    """BADGE's matrix, summed over the named settings, those with two seeds or more."""
-
-    arms: tuple[str, ...]
-    matrix: Float[np.ndarray, "m m"]
-    settings: tuple[str, ...]
-
-
-def penalties(compared: Sequence[Comparison]) -> Penalties | None:
-    """Over the arms that all settings share; None with one seed or fewer than two arms."""
-    usable = [c for c in compared if len(c.seeds) > 1]
-    arms = _shared_arms(usable)
-    if len(arms) < 2:
-        return None
-    total = np.zeros((len(arms), len(arms)))
-    for c in usable:
-        places = [c.arms.index(arm) for arm in arms]
-        total += st.penalties(c.main[places])
-    return Penalties(arms, total, tuple(c.name for c in usable))
-
-
-@dataclass(frozen=True, eq=False)
-class Ranks:
-    """Mean ranks over data sets; the critical difference only with enough of them."""
-
-    arms: tuple[str, ...]
-    ranks: Float[np.ndarray, " m"]
-    data_sets: int
-    p: float | None
-    difference: float | None
-
-
-def ranks(compared: Sequence[Comparison]) -> Ranks | None:
-    """Over the arms that all data sets share; variants of one data set are averaged first."""
-    arms = _shared_arms(compared)
-    by_data: dict[str, list[Float[np.ndarray, " m"]]] = {}
-    for c in compared:
-        places = [c.arms.index(arm) for arm in arms]
-        by_data.setdefault(c.data, []).append(c.areas(c.main[places])[:, :, 0].mean(axis=1))
-    if len(arms) < 2 or len(by_data) < 2:
-        return None
-    scores = np.array([np.mean(rows, axis=0) for rows in by_data.values()])
-    enough = len(scores) >= st.FEWEST_DATA_SETS and len(arms) > 2
-    return Ranks(
-        arms,
-        st.average_ranks(scores),
-        len(scores),
-        st.friedman(scores) if enough else None,
-        st.critical_difference(len(arms), len(scores)) if enough else None,
-    )
-
-
-def _shared_arms(compared: Sequence[Comparison]) -> tuple[str, ...]:
-    if not compared:
-        return ()
-    return tuple(arm for arm in compared[0].arms if all(arm in c.arms for c in compared))

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -62,6 +63,7 @@ class Row:
     classes: list[str]
     config: str
     machine: str
+    pool_class_counts: list[Count] | None
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -75,6 +77,8 @@ def _arrow(hint: Any) -> pa.DataType:
     known = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     if hint in known:
         return known[hint]
+    if get_origin(hint) is UnionType:
+        return _arrow(get_args(hint)[0])
     if get_origin(hint) is Annotated:
         return get_args(hint)[1]
     first = get_args(hint)[0]
@@ -105,6 +109,7 @@ class Result:
     machine: Mapping[str, Any]
     begun_elsewhere: bool
     peak_memory: int | None
+    pool_counts: Int64[np.ndarray, " k"] | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -151,6 +156,7 @@ def rows_of(result: Result) -> list[Row]:
             classes=list(result.classes),
             config=canonical(config),
             machine=canonical(result.machine),
+            pool_class_counts=None if result.pool_counts is None else result.pool_counts.tolist(),
         )
         for r in range(len(result.labels))
     ]
@@ -176,6 +182,9 @@ def result_of(cell: Cell, rows: Sequence[Row]) -> Result:
         machine=json.loads(first.machine),
         begun_elsewhere=first.begun_elsewhere,
         peak_memory=first.peak_memory,
+        pool_counts=None
+        if first.pool_class_counts is None
+        else np.array(first.pool_class_counts, dtype=np.int64),
     )
 
 
@@ -206,6 +215,10 @@ def read_results(path: Path) -> dict[str, list[Row]]:
     except (pa.ArrowException, OSError) as error:
         not_the_disk(error, path)
         raise DataError(f"{path} cannot be read: {error}.", cure) from error
+    if table.schema.names == _SCHEMA.names[:-1]:
+        # Of a version that did not record the pool's classes; nothing is guessed in their place.
+        nothing = pa.nulls(len(table), _SCHEMA.types[-1])
+        table = table.append_column(_SCHEMA.field(len(_SCHEMA) - 1), nothing)
     if table.schema.names != _SCHEMA.names:
         raise DataError(f"{path} has other columns than this version writes.", cure)
     grouped: dict[str, list[Row]] = {}

@@ -308,28 +308,6 @@ def cliques(ranks: Float[np.ndarray, " m"], difference: float | int) -> list[tup
     return found
 
 
-# ---------------------------------------------------------------------- imbalance
-
-
-def minority(num_classes: int) -> Int64[np.ndarray, " k"]:
-    """The classes that `simulate.imbalance` thins: 0, 2, 4, …"""
-    return np.arange(0, num_classes, 2, dtype=np.int64)
-
-
-def minority_share(counts: Int64[np.ndarray, "r k"], classes: Int64[np.ndarray, " m"]) -> Curve:
-    """Share of each round's labels that are of the given classes; NaN where none was answered."""
-    total = counts.sum(axis=1)
-    share = np.full(len(counts), np.nan)
-    np.divide(counts[:, classes].sum(axis=1), total, out=share, where=total > 0)
-    return share
-
-
-def minority_recall(per_class: Float[np.ndarray, "r k"], classes: Int64[np.ndarray, " m"]) -> Curve:
-    """Mean recall of the given classes at each round."""
-    recall: Curve = per_class[:, classes].mean(axis=1)
-    return recall
-
-
 def common_seeds(seeds: Sequence[Sequence[int]]) -> list[int]:
     """Seeds that every arm has, ascending: what can be paired."""
     shared = set(seeds[0]).intersection(*map(set, seeds[1:])) if seeds else set()

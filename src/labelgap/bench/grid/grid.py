@@ -5,7 +5,8 @@ acquisition with options. A *variant* is a named change of settings that every a
 imbalance, another budget). A grid's file:
 
     base = "cpu"                          # the preset of `labelgap run` that cells start from
-    datasets = ["fashion-mnist"]          # or {name = "cifar10", settings = {...}}
+    datasets = ["fashion-mnist"]          # or {name = "cifar10", settings = {...}}; `variants` and
+                                          # `seeds` in such a table are this data set's own
     methods = ["random", "daal", "cross-entropy+margin", "./mine.py",
                {name = "no DA", method = "daal", objective = {align = false}},
                {name = "spherical", method = "daal", mixture = {covariance = "spherical"}}]
@@ -207,6 +208,10 @@ def grid_of(
         for key in ("methods", "objectives", "acquisitions"):
             if key not in (overrides or {}):
                 tree.pop(key, None)
+    if "seeds" in (overrides or {}):  # a flag is for every data set
+        for entry in tree.get("datasets", []):
+            if isinstance(entry, dict):
+                entry.pop("seeds", None)
     try:
         return Grid(name, tuple(_cells(tree, source)))
     except LabelgapError as error:
@@ -225,16 +230,15 @@ def _cells(tree: Tree, source: Source) -> Iterator[Cell]:
     if tree.get("cross", CROSSES[0]) not in CROSSES:
         raise UnknownName("cross", str(tree["cross"]), CROSSES)
     common = _settings(tree, "settings")
-    datasets = [_data_set(entry) for entry in list_at(tree, "datasets", ["digits"])]
-    variants = [_variant(entry) for entry in list_at(tree, "variants", [""])]
+    datasets = [_data_set(entry, tree) for entry in list_at(tree, "datasets", ["digits"])]
     arms = list(arms_of(tree, source.folder))
     seen: dict[str, Cell] = {}
-    for data, data_settings in datasets:
-        for variant in variants:
+    for data in datasets:
+        for variant in data.variants:
             for arm, values in arms:
-                for seed in _seeds(tree.get("seeds", 1)):
-                    whole = merge(merge(common, data_settings), variant["settings"])
-                    whole = merge(merge(whole, values), {"data": {"name": data}, "seed": seed})
+                for seed in data.seeds:
+                    whole = merge(merge(common, data.settings), variant["settings"])
+                    whole = merge(merge(whole, values), {"data": {"name": data.name}, "seed": seed})
                     config = resolve(whole, preset=base, where="settings")
                     _carries_its_file(config, arm)
                     cell = Cell(config, arm, variant["name"])
@@ -280,12 +284,24 @@ def _seeds(value: Any) -> Sequence[int]:
     )
 
 
-def _data_set(entry: Any) -> tuple[str, Tree]:
-    made = named_entry(entry, "data set", ("name", "settings"))
+@dataclass(frozen=True)
+class _DataSet:
+    name: str
+    settings: Tree
+    variants: Sequence[Tree]
+    seeds: Sequence[int]
+
+
+def _data_set(entry: Any, grid: Tree) -> _DataSet:
+    """A data set with the grid's variants and seeds, or those of its own entry."""
+    made = named_entry(entry, "data set", ("name", "settings", "variants", "seeds"))
     name = made["name"]
     if name not in data_names() and not (name and Path(name).expanduser().is_dir()):
         raise UnknownName("data set (nor is there such a folder)", name, data_names())
-    return one_name(name), _settings(made, "settings", f"data set {name!r}")
+    variants = list_at({**grid, **made}, "variants", [""])
+    seeds = made.get("seeds", grid.get("seeds", 1))
+    settings = _settings(made, "settings", f"data set {name!r}")
+    return _DataSet(one_name(name), settings, [_variant(v) for v in variants], _seeds(seeds))
 
 
 def _variant(entry: Any) -> Tree:

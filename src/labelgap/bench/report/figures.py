@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from labelgap.bench.evidence import statistics as st
-from labelgap.bench.evidence.compare import Comparison, Penalties, Ranks, Row
+from labelgap.bench.evidence.across import Penalties, Ranks
+from labelgap.bench.evidence.compare import Comparison, Row
 from labelgap.bench.report.forest import CONFIDENCE, KINDS, look_of, seeds_said
 from labelgap.report import style
 from labelgap.report.style import Theme
@@ -127,9 +128,7 @@ def minority(c: Comparison, rows: Sequence[Row], theme: Theme) -> Figure:
     shares = [row.minority_share.mean if row.minority_share else math.nan for row in rows]
     heights = "of all queries", shares
     figure = curves(c, c.minority_share, "minority (dotted: pool)", theme, heights)
-    thinned, classes = len(c.minority), len(c.cells[0][0].classes)
-    left = thinned / c.cells[0][0].cell.config.data.imbalance
-    pool = left / (left + classes - thinned)
+    pool = c.minority_of_pool
     for axes in figure.axes:
         axes.set_ylim(-0.22, 1.02)  # room for the words below random's line
         axes.axhline(pool, color=theme.muted, linewidth=1.1, linestyle=":", zorder=1)
@@ -277,6 +276,8 @@ def critical_difference(r: Ranks, theme: Theme) -> Figure:
             ha="left" if best else "right",
         )  # fmt: skip
     axes.set_axis_off()
-    said = f"{r.data_sets} data sets · critical difference {r.difference:.2f} (Nemenyi, 0.05)"
+    over = f"{r.settings} settings of {r.data_sets}" if r.settings else f"{r.data_sets}"
+    sets = "data set" if r.data_sets == 1 else "data sets"
+    said = f"{over} {sets} · critical difference {r.difference:.2f} (Nemenyi, 0.05)"
     style.title(axes, "Mean ranks", said)
     return figure

@@ -9,7 +9,8 @@ from labelgap.bench.evidence.compare import Comparison
 from labelgap.bench.evidence.results import Result
 from labelgap.bench.grid.store import Store
 from labelgap.bench.report import tables
-from labelgap.bench.report.part import Part, Shown
+from labelgap.bench.report.conclusion import conclusion
+from labelgap.bench.report.part import Part, Shown, slug
 from labelgap.bench.report.text import HOW, audit_line, range_said, state_lines
 from labelgap.core.wording import counted, duration
 from labelgap.report import page
@@ -59,6 +60,8 @@ def _setting(part: Part) -> dict[str, Any]:
     first, *others = part.figures
     return {
         "name": c.name,
+        "id": f"setting-{slug(c.name)}",
+        "conclusion": conclusion(c, part.rows),
         "lead": lead,
         "curves": _picture(first),
         "tables": [

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from labelgap.bench.evidence import compare, contrasts
+from labelgap.bench.evidence import across, compare, contrasts
 from labelgap.bench.evidence.collect import Collection
 from labelgap.bench.evidence.compare import Comparison, Row
 from labelgap.bench.evidence.contrasts import Contrast
@@ -17,6 +17,7 @@ from labelgap.bench.grid.store import Store
 from labelgap.bench.report import figures, tables
 from labelgap.bench.report.forest import differences, one_change
 from labelgap.bench.report.tables import Table
+from labelgap.core.wording import counted
 from labelgap.report.scatter import embedding_figure, panels
 from labelgap.report.style import Theme
 
@@ -27,7 +28,7 @@ OF_A_SETTING = (
     "-curves", "-minority", "-differences", "-one-change", "-time", "-embedding"
 )  # fmt: skip
 """Every figure that a setting may have: how the names of its files end."""
-ACROSS = PENALTIES, RANKS = "penalties", "ranks"
+ACROSS = PENALTIES, RANKS, RANKS_OF_SETTINGS = "penalties", "ranks", "ranks-of-settings"
 """Every figure over all settings, by the name of its files."""
 
 
@@ -66,7 +67,7 @@ class Part:
 def part_of(store: Store, c: Comparison) -> Part:
     rows, pairs = compare.table(c), contrasts.every(c)
     parts = contrasts.of_one_change(c, pairs)
-    name, best = _slug(c.name), max(rows, key=lambda row: row.aubc.mean)
+    name, best = slug(c.name), max(rows, key=lambda row: row.aubc.mean)
     what = tables.measure(c)
     said = f"Highest area under the curve: {best.arm}, {tables.spread(best.aubc)} %."
     shown = [
@@ -142,7 +143,7 @@ def _embedding(store: Store, c: Comparison) -> Shown | None:
     DAAL's before all others. Only the machine of its run has these: elsewhere the picture that
     is there already stays, and so does what the text says of it.
     """
-    name = _slug(c.name) + EMBEDDING
+    name = slug(c.name) + EMBEDDING
     said = (
         "t-SNE does not keep distances; the figure under each panel is measured in the full "
         "feature space."
@@ -185,7 +186,7 @@ def _words(picture: Path) -> tuple[str, str] | None:
 
 def shown_across(compared: Sequence[Comparison]) -> list[Shown]:
     shown = []
-    penalties, ranks = compare.penalties(compared), compare.ranks(compared)
+    penalties, ranks = across.penalties(compared), across.ranks(compared)
     if penalties:
         shown.append(
             Shown(
@@ -207,6 +208,20 @@ def shown_across(compared: Sequence[Comparison]) -> list[Shown]:
                 f"Friedman p {tables.probability(ranks.p or 0.0)}.",
             )
         )
+    by_setting = across.ranks_of_settings(compared)
+    if by_setting is not None:
+        shown.append(
+            Shown(
+                RANKS_OF_SETTINGS,
+                lambda theme: figures.critical_difference(by_setting, theme),
+                "Critical-difference diagram of mean ranks over settings.",
+                f"Friedman p {tables.probability(by_setting.p or 0.0)}. Settings of one data set "
+                f"share its images, so these {by_setting.settings} settings of "
+                f"{counted(by_setting.data_sets, 'data set')} are not independent: the critical "
+                "difference and p are smaller than they should be. Read it as a summary, not as "
+                "a test.",
+            )
+        )
     return shown
 
 
@@ -218,7 +233,7 @@ def tables_of(
     made = [tables.cells(collection.finished, compared), _joined(summaries), *_by_headers(rounds)]
     paired = [tables.contrasts(p.comparison, p.pairs) for p in parts]
     made.append(_joined(paired))
-    penalties, ranks = compare.penalties(compared), compare.ranks(compared)
+    penalties, ranks = across.penalties(compared), across.ranks(compared)
     made += [tables.penalties(penalties)] if penalties else []
     made += [tables.ranks(ranks)] if ranks else []
     return made
@@ -239,5 +254,6 @@ def _by_headers(found: Sequence[Table]) -> list[Table]:
     return made
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """A name for files and for places of the page."""
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()

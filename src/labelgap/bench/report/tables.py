@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from labelgap.bench.evidence import statistics as st
-from labelgap.bench.evidence.compare import Comparison, Penalties, Ranks, Row
+from labelgap.bench.evidence.across import Penalties, Ranks
+from labelgap.bench.evidence.compare import Comparison, Row
 from labelgap.bench.evidence.contrasts import MEASURES, Contrast
 from labelgap.bench.evidence.results import Result
 from labelgap.bench.evidence.statistics import Difference, Interval, Saved

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from labelgap.report.explain import explain, number
 
 HELD_OUT = "drawn at random to measure accuracy; never trained on"
+TESTED = "chosen to measure accuracy, where the network may err; never trained on"
 
 
 def why(

@@ -20,13 +20,12 @@ from labelgap.core.errors import BudgetError
 from labelgap.core.types import Ids, Progress, Query, QueryItem
 from labelgap.networks.packaged import DEFAULT_BACKBONE
 from labelgap.project.asking.cold import thumbnails, typical
-from labelgap.project.asking.explain import why
+from labelgap.project.asking.explained import explained
 from labelgap.project.asking.quick import FROZEN, threads_for
 from labelgap.project.asking.ready import need_images, need_labels, unusable
 from labelgap.project.asking.regions import uncovered
 from labelgap.project.asking.reserve import holdout_draws, interleave, reserve_of
 from labelgap.project.asking.task import BLOCK, frozen_task, image_task, with_pool
-from labelgap.project.asking.work_notes import WHY
 from labelgap.project.keep.network import SMALL
 from labelgap.project.keep.settings import ProjectSettings
 from labelgap.project.keep.store import Project
@@ -248,7 +247,8 @@ class Work:
                     query: Query | None = self._typical(wanted, candidates, round)
                 else:
                     query = session.choose(left, round) if left else None
-            chosen = [] if query is None else self._explained(query, round)
+                if query is not None:
+                    chosen = explained(session, self.project, query, round)
         items = interleave(chosen, held, session.streams.numpy("held-out places", round))
         self.project.snapshot(f"before-round-{round:05d}")
         done = ledger.labels.keys() | ledger.skipped.keys()
@@ -295,43 +295,6 @@ class Work:
         labelled = self._packed(self.project.ledger.labelled_ids("all"))
         normalise = not session.task.train.is_images
         return typical(self.embedding(), candidates, labelled, n, session.streams, round, normalise)
-
-    def _explained(self, query: Query, round: int) -> list[QueryItem]:
-        """The query with a sentence for each item, and its labelled neighbours kept as a note."""
-        session, classes = self.session, self.project.classes
-        probabilities: Float[np.ndarray, "n k"] | None = None
-        near: dict[int, list[int]] = {}
-        ids = np.asarray(query.ids)
-        labelled, labels = session.labelled()
-        if session.fitted_round >= 0 and len(labelled):
-            both = np.concatenate([ids, labelled])
-            network = session.training.network
-            out = session.learner.predict(network, both, {"features", "logits"})
-            probabilities = out["logits"][: len(ids)].softmax(dim=1).numpy()
-            z = out["features"]
-            distance = torch.cdist(z[: len(ids)], z[len(ids) :])
-            order = distance.topk(min(3, len(labelled)), largest=False).indices.numpy()
-            near = {int(i): labelled[row].tolist() for i, row in zip(ids, order, strict=True)}
-        if near:
-            data = {"neighbours": {str(k): v for k, v in near.items()}}
-            self.project.ledger.note(WHY, data, round=round)
-        known = {int(i): classes[int(y)] for i, y in zip(labelled, labels, strict=True)}
-        items = []
-        for row, id in enumerate(ids.tolist()):
-            parts = {name: float(values[row]) for name, values in query.parts.items()}
-            p = None if probabilities is None else probabilities[row]
-            neighbours = [known[i] for i in near.get(id, [])]
-            items.append(
-                QueryItem(
-                    id,
-                    None if query.score is None else float(query.score[row]),
-                    parts,
-                    None if p is None else int(p.argmax()),
-                    why(parts, p, classes, neighbours),
-                    probability=None if p is None else float(p.max()),
-                )
-            )
-        return items
 
     # -------------------------------------------------------------------------- predicting
 

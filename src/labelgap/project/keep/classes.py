@@ -10,6 +10,8 @@ from labelgap.ledger.classes import changed
 from labelgap.ledger.ledger import Ledger
 from labelgap.project.keep.settings import NONE_LABEL, normal
 
+_FORMS = {"--key": "CLASS=KEY", "--merge": "A,B=C"}
+
 
 def agreed(
     ledger: Ledger, names: tuple[str, ...], file: Path, mode: Literal["write", "read"]
@@ -77,6 +79,19 @@ def asked(ledger: Ledger, what: str, text: str) -> tuple[str, list[str], str | N
     return what, names if repeated(ledger, what, names, to) else _named(text, known, flag), to
 
 
+def key_asked(ledger: Ledger, text: str) -> tuple[str, str]:
+    """A key as it is typed, "CLASS=KEY" -> (class, key); the key is "" to take it away.
+
+    Raises `ConfigError` without a "=" or a name, `UnknownName` for what is no class.
+    """
+    known = ledger.meaning().names or ()
+    left, key = _sides(text, known, "--key")
+    names = _named(left, known, "--key")
+    if len(names) > 1:
+        raise ConfigError(f"--key {text!r} names {len(names)} classes.", "Name one.")
+    return names[0], key
+
+
 def _named(text: str, known: Sequence[str], flag: str) -> list[str]:
     """Classes in a list with commas, where a name may have commas itself."""
     parts = [part for part in text.split(",") if part.strip()]
@@ -100,7 +115,9 @@ def _sides(text: str, known: Sequence[str], flag: str) -> tuple[str, str]:
     """The two sides of "A=B". Names may have a "=" themselves: the left side is what is known."""
     ends = [place for place, letter in enumerate(text) if letter == "="]
     if not ends:
-        raise ConfigError(f"{flag} {text!r} has no “=”.", f"Write it as {flag} OLD=NEW.")
+        raise ConfigError(
+            f"{flag} {text!r} has no “=”.", f"Write it as {flag} {_FORMS.get(flag, 'OLD=NEW')}."
+        )
     for end in reversed(ends):
         try:
             _named(text[:end], known, flag)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from labelgap.core.types import NONE_OF_THESE
 from labelgap.core.wording import counted
 from labelgap.ledger.ledger import Ledger
+from labelgap.project.quality.batches import apart
 from labelgap.project.quality.quality import Share
 
 
@@ -61,7 +62,7 @@ class NonResponse:
 
 def nonresponse(ledger: Ledger) -> NonResponse:
     """Counted anew from the ledger: an answer that comes later takes an image out."""
-    held, labels = ledger.held_out, ledger.labels
+    held, labels = ledger.held_out - apart(ledger), ledger.labels
     return NonResponse(
         skipped=len(held & ledger.skipped.keys()),
         none_of_these=sum(labels.get(i) == NONE_OF_THESE for i in held),

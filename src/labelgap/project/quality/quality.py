@@ -17,6 +17,7 @@ from jaxtyping import Int64
 from labelgap.core.types import NONE_OF_THESE
 from labelgap.ledger.events import Event
 from labelgap.ledger.ledger import Ledger
+from labelgap.project.quality.batches import apart
 
 TRAINED = "project-trained"
 LEVEL = 0.95
@@ -122,11 +123,12 @@ class Gain:
 
 
 def held_out_labels(ledger: Ledger) -> dict[int, int]:
-    """Held-out item -> label; those that are none of the classes are left out."""
-    labels = ledger.labels
+    """Held-out item -> label, of a uniform sample; those that are none of the classes are left
+    out, and so are the items of an active test whose turn has not come (`apart`)."""
+    labels, other = ledger.labels, apart(ledger)
     # People label meanwhile: what came after the labels were read waits for the next call.
     known = {i: labels.get(i, NONE_OF_THESE) for i in ledger.labelled_ids("held-out").tolist()}
-    return {i: label for i, label in known.items() if label != NONE_OF_THESE}
+    return {i: y for i, y in known.items() if y != NONE_OF_THESE and i not in other}
 
 
 def curve(ledger: Ledger) -> list[Point]:

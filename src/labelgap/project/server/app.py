@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from labelgap.core.errors import DataError, LabelgapError, StorageError
-from labelgap.project.server.desk import Desk, Refused
+from labelgap.project.server.desk import VIEWS, Desk, Refused
 from labelgap.project.server.review_routes import review_routes
 from labelgap.project.server.reviews import Reviews
 from labelgap.project.server.security import Guard
@@ -98,8 +98,8 @@ def make_app(
 
     async def image(request: Request) -> Response:
         view = request.query_params.get("view", "full")
-        if view not in ("full", "small", "trained"):
-            return _error(400, "view is full, small or trained.")
+        if view not in VIEWS:
+            return _error(400, f"view is one of {', '.join(VIEWS)}.")
         version = request.query_params.get("v", "")
         try:
             made = await run_in_threadpool(desk.image, request.path_params["id"], view, version)

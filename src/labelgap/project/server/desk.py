@@ -1,5 +1,6 @@
 """What the page asks of the project, as plain data: no HTTP in here."""
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -11,21 +12,29 @@ from labelgap.core.errors import DataError, LabelgapError, LedgerError, StorageE
 from labelgap.core.types import QueryItem
 from labelgap.ledger.events import Event
 from labelgap.ledger.ledger import SKIP_REASONS
-from labelgap.project.asking.work_notes import neighbours_of
+from labelgap.project.asking.in_words import in_words
+from labelgap.project.asking.work_notes import calibrated_rounds, neighbours_of
 from labelgap.project.exchange.exchange import name_of
 from labelgap.project.exchange.shown import original, packed
 from labelgap.project.images.items import Item
+from labelgap.project.keep.keys import own_keys, page_keys
 from labelgap.project.keep.store import Project
 from labelgap.project.quality.nonresponse import nonresponse
 from labelgap.project.quality.quality import TRAINED, held_out_labels
 from labelgap.project.quality.status import status
 from labelgap.project.server.asking import Asking
+from labelgap.project.server.outlook import cost, drawn
 
 LONGEST = 1280
+ZOOMED = 4096
+"""Longest side of an image that somebody zooms into: one to one for most cameras' photographs."""
 THUMBNAIL = 240
 LEASE_SECONDS = 600.0
 MOST = 200
 """Items on lease for one person at a time at most."""
+_SIDES = {"full": LONGEST, "large": ZOOMED, "small": THUMBNAIL}
+VIEWS = (*_SIDES, "trained")
+_BULK = re.compile(r"([0-9a-f]{32})\.[0-9a-f]{32}")
 _KEPT = 96  # encoded images in memory
 
 
@@ -49,15 +58,19 @@ def version_of(item: Item) -> str:
 
 
 class Desk:
-    """One project on the desk of one or more persons; safe to use from several threads."""
+    """One project on the desk of one or more persons; safe to use from several threads.
 
-    def __init__(self, project: Project, id: str = "") -> None:
+    ahead: the next images are asked for while a person has some left.
+    """
+
+    def __init__(self, project: Project, id: str = "", *, ahead: bool = False) -> None:
         self.project, self.id = project, id
         self._mutex = threading.Lock()
         self._images: OrderedDict[tuple[int, str], Picture] = OrderedDict()
         self._status: tuple[Any, Any] = (None, None)
         self._near: tuple[int, dict[int, list[int]]] = (-1, {})
-        self.asking = Asking(project)
+        self._calibrated: dict[int, int] = {}
+        self.asking = Asking(project, ahead)
 
     # ----------------------------------------------------------------------------- reading
 
@@ -85,13 +98,18 @@ class Desk:
             "verdict": s.verdict.sentence,
             "unanswered": s.nonresponse.total,
             "unanswered_sentence": s.nonresponse.sentence(s.accuracy),
-            "history": [self._past(e) for e in ledger.history(limit=20, person=person)],
+            "history": [self._past(e) for e in ledger.history(limit=40, person=person)],
             "conflicts": [
                 {"id": id, "answers": [self._past(e) for e in events]}
                 for id, events in list(conflicts.items())[:20]
             ],
             "conflict_count": len(conflicts),
             "asking": self.asking.state(),
+            "ahead": self.asking.ahead,
+            "untouched": self.asking.untouched(),
+            "curve": drawn(s.curve),
+            "cost": cost(project, self.asking, person),
+            "keys": page_keys(project.classes, own_keys(ledger)),
         }  # fmt: skip
 
     def _quality(self) -> Any:
@@ -116,6 +134,9 @@ class Desk:
             "what": what,
             "person": event.person,
             "time": event.time,
+            # Answers given at once have a first part of their requests in common.
+            "bulk": bulk.group(1) if (bulk := _BULK.fullmatch(event.request or "")) else None,
+            "item": None if event.id is None else self._shown(event.id),
         }
 
     def batch(self, person: str, n: int) -> list[dict[str, Any]]:
@@ -127,24 +148,36 @@ class Desk:
         asked = len(ledger.asked_ids())
         if self._near[0] != asked:
             self._near = (asked, neighbours_of(ledger))
+            self._calibrated = calibrated_rounds(ledger)
+        self.asking.keep_ahead(len(items) if len(items) < n else MOST)
         return [self._item(item) for item in items]
 
-    def _item(self, item: QueryItem) -> dict[str, Any]:
-        place = self.project.items.get(item.id)
-        classes, pseudo = self.project.classes, item.pseudo_label
-        labels = self.project.ledger.labels
-        near = [i for i in self._near[1].get(item.id, ()) if i in labels]
+    def _shown(self, id: int) -> dict[str, Any]:
+        """What the page needs to show an image again."""
+        place = self.project.items.get(id)
         return {
-            "id": item.id,
+            "id": id,
             "version": version_of(place),
             "name": place.path,
             "width": place.width,
             "height": place.height,
+        }
+
+    def _item(self, item: QueryItem) -> dict[str, Any]:
+        classes, pseudo = self.project.classes, item.pseudo_label
+        labels = self.project.ledger.labels
+        near = [i for i in self._near[1].get(item.id, ()) if i in labels]
+        guess = pseudo if pseudo is not None and pseudo < len(classes) else None
+        name = None if guess is None else classes[guess]
+        return {
+            **self._shown(item.id),
             "rank": item.rank,
             "round": item.round,
-            "predicted": pseudo if pseudo is not None and pseudo < len(classes) else None,
+            "predicted": guess,
             "probability": item.probability,
-            "why": item.explanation,
+            "calibrated": self._calibrated.get(item.round or 0, 0) > 0,
+            "why": in_words(item.parts, item.explanation, name, item.probability),
+            "numbers": item.explanation,
             "neighbours": [
                 {
                     "id": i,
@@ -158,7 +191,8 @@ class Desk:
     def image(self, id: int, view: str, version: str = "") -> Picture:
         """An item's image, encoded anew.
 
-        view: "full" (up to 1,280 pixels), "small", or "trained": the square the network sees.
+        view: "full" (up to 1,280 pixels), "large" (4,096), "small", or "trained": the square the
+            network sees.
         version: that of `version_of`, where the page knows it.
 
         Raises `DataError`: no such item, or one of another version (a page of another project).
@@ -181,7 +215,7 @@ class Desk:
     def _encode(self, item: Item, view: str) -> Picture:
         image = None
         if view != "trained":
-            image = original(self.project, item, THUMBNAIL if view == "small" else LONGEST)
+            image = original(self.project, item, _SIDES[view])
         lasting = image is not None
         if image is None:
             image = packed(self.project, item)

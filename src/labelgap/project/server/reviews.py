@@ -11,6 +11,7 @@ from labelgap.core.errors import DataError, LedgerError, StorageError
 from labelgap.core.types import Answer, QueryItem
 from labelgap.ledger.ledger import SKIP_REASONS
 from labelgap.project.keep import kept
+from labelgap.project.keep.keys import class_keys, own_keys
 from labelgap.project.keep.store import Project
 from labelgap.project.server.desk import Refused
 from labelgap.project.server.filters import Filter, Row, rows_of
@@ -39,6 +40,7 @@ class Reviews:
         people = sorted({who for row in rows for who in row.people})
         return {
             "classes": list(project.classes),
+            "keys": class_keys(project.classes, own_keys(project.ledger)),
             "classes_seq": project.ledger.class_versions()[-1][0],
             "items": len(rows),
             "labelled": sum(row.state == "labelled" for row in rows),

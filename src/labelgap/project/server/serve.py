@@ -25,8 +25,19 @@ KEPT = "server.json"
 WILDCARDS = ("0.0.0.0", "::")
 
 
-def serve(project: Project, host: str, port: int, person: str, browser: bool, console: Any) -> None:
+def serve(
+    project: Project,
+    host: str,
+    port: int,
+    person: str,
+    browser: bool,
+    console: Any,
+    *,
+    ahead: bool = False,
+) -> None:
     """Serve until Ctrl-C. Every answer that was acknowledged is on the disk by then.
+
+    ahead: ask for the next images while some are left to label, so that nobody waits.
 
     Raises `ConfigError` for an address that cannot be listened on.
     """
@@ -35,7 +46,7 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
     port = int(listener.getsockname()[1])
     token, id = str(kept["token"]), str(kept["id"])
     remember(project.home, {**kept, "port": port})
-    desk = Desk(project, id)
+    desk = Desk(project, id, ahead=ahead)
     reviews = Reviews(project)
     app = make_app(desk, token, allowed_hosts(host, port), port, reviews)
     anywhere = host in WILDCARDS
@@ -49,11 +60,8 @@ def serve(project: Project, host: str, port: int, person: str, browser: bool, co
             "the only key, and it travels unencrypted. Use a trusted network, or an SSH tunnel."
         )
     waiting = len(project.waiting())
-    what = (
-        f"{counted(waiting, 'image')} to label"
-        if waiting
-        else "nothing to label yet; ask for images"
-    )
+    nothing = "the first images are chosen" if ahead else "nothing to label yet; ask for images"
+    what = f"{counted(waiting, 'image')} to label" if waiting else nothing
     console.print(f"{what} at [bold]{link}[/]  (Ctrl-C ends)")
     if browser:
         webbrowser.open(link)
@@ -91,7 +99,8 @@ def quiet_server(app: Any) -> uvicorn.Server:
             server_header=False,
             lifespan="off",
             ws="none",
-            timeout_graceful_shutdown=3,
+            # Ctrl-C is answered within a second; what is being stored is stored by then.
+            timeout_graceful_shutdown=1,
         )
     )
 

@@ -1,5 +1,6 @@
 // The server: login, questions to it, and what is said while it is away.
 
+import { find } from "./dom.js";
 import { banner, page } from "./page.js";
 
 export class LoggedOut extends Error {}
@@ -32,9 +33,20 @@ export async function login() {
   });
 }
 
+// Without the secret nothing here works, so nothing is shown but what to do.
+export function locked() {
+  banner(null);
+  for (const id of ["head", "work", "past"]) find(id).hidden = true;
+  find("locked").hidden = false;
+  const waiting = page.queue ? page.queue.length : 0;
+  find("locked-kept").textContent = waiting
+    ? `${waiting} answers are kept in this browser and sent once the link is open.`
+    : "";
+}
+
 export function away(error) {
   if (error === null) return banner(null);
-  if (error instanceof LoggedOut) return banner("Open the link that `labelgap label` printed.");
+  if (error instanceof LoggedOut) return locked();
   const waiting = page.queue ? page.queue.length : 0;
   const kept = waiting ? ` ${waiting} answers are kept here and sent when it returns.` : "";
   banner(`${error.message ?? error}${kept}`);

@@ -25,7 +25,7 @@ export const imageUrl = ({ id, version }, view = "full") =>
 
 // How sure the network is: "87 %", or nothing where it is not known.
 export const sure = (item) =>
-  item.probability === null ? "" : `${Math.round(100 * item.probability)} %`;
+  item.probability === null ? "" : `${Math.min(99, Math.round(100 * item.probability))} %`;
 
 // Small pictures are shown with their pixels, not blurred.
 export function sharp(image, item) {

@@ -1,42 +1,40 @@
-// From a key to what it means. With more than ten classes letters type a class's name.
+// From a key to what it means. Which keys there are is the server's to say (project/keep/keys.py).
 
-const ACTS = { " ": "skip", "?": "unsure", "!": "bad", "-": "none", "=": "trained", g: "grid" };
-const LETTERS = { u: "unsure", b: "bad", n: "none", s: "skip", v: "trained" };
-
-// event: KeyboardEvent; typing: whether letters type; text: what is typed so far; numbers: whether
-// digits type too, since names begin with them.
-// Returns {act}, {digit: "0" … "9"}, {first: true}, or null.
-export function meaning(event, typing, text, numbers = false) {
+// event: KeyboardEvent; keys: {typing, acts, classes}; text: what is typed so far; searching:
+// whether somebody went to the search field by its key, so that letters are text there.
+// Returns {act}, {choose: class}, {first: true}, or null.
+export function meaning(event, keys, text, searching = false) {
   if (event.ctrlKey || event.metaKey || event.altKey) return null;
-  const key = event.key;
-  if (key === "Backspace") return text ? null : { act: "undo" };
-  if (typing && key === "Enter") return { first: true };
-  if (typing && text) return null; // names may have digits and signs in them
-  if (/^[0-9]$/.test(key)) return typing && numbers ? null : { digit: key };
-  if (key in ACTS && !(typing && key === "g")) return { act: ACTS[key] };
-  if (!typing && key in LETTERS) return { act: LETTERS[key] };
-  return null;
+  if (event.key === "Backspace") return text ? null : { act: "undo" };
+  if (keys.typing && event.key === "Enter") return { first: true };
+  if (keys.typing && (text || searching)) return null; // names may have digits and signs in them
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (Object.hasOwn(keys.acts, key)) return { act: keys.acts[key] };
+  const chosen = keys.classes.findIndex((own) => own.includes(key));
+  return chosen < 0 ? null : { choose: chosen };
 }
 
-// The key of each name of a list, "" where none is left: a name that is a digit has that key, the
-// others take the rest in order, 1 … 9, 0.
-export function digits(names) {
-  const own = names.filter((name) => /^[0-9]$/.test(name));
-  const rest = [..."1234567890"].filter((key) => !own.includes(key));
-  return names.map((name) => (own.includes(name) ? name : rest.shift() ?? ""));
+// The key that is shown for what something does: a letter before a sign.
+export function shown(keys, act) {
+  const all = Object.keys(keys.acts).filter((key) => keys.acts[key] === act);
+  const key = all.find((one) => /^[a-z]$/.test(one)) ?? all[0] ?? "";
+  return named(act === "skip" && all.includes(" ") ? " " : key);
 }
+
+export const named = (key) => (key === " " ? "Space" : key);
 
 // The classes that match what was typed: the one of that name, those that begin with it, then
 // those that contain it.
-export function matching(names, order, text) {
+export function matching(names, text) {
+  const order = names.map((_, k) => k);
   const wanted = text.trim().toLowerCase();
   if (!wanted) return order;
-  const named = (test) => order.filter((k) => test(names[k].toLowerCase()));
+  const those = (test) => order.filter((k) => test(names[k].toLowerCase()));
   return [
     ...new Set([
-      ...named((name) => name === wanted),
-      ...named((name) => name.startsWith(wanted)),
-      ...named((name) => name.includes(wanted)),
+      ...those((name) => name === wanted),
+      ...those((name) => name.startsWith(wanted)),
+      ...those((name) => name.includes(wanted)),
     ]),
   ];
 }

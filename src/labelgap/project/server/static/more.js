@@ -1,11 +1,11 @@
-// Asking for more images: the server trains and chooses while one goes on labelling.
+// Asking for more images: the server trains and chooses, by itself or because somebody asks.
 
 import { find } from "./dom.js";
 
 export class More {
   // begun(): called once the server has taken the question; away(error): it has not.
   constructor(begun, away) {
-    this.asked = false; // by this page, so that the end is told once
+    this.watched = false; // so that the end is told once
     find("more").addEventListener("submit", async (event) => {
       event.preventDefault();
       document.activeElement.blur(); // the keys are the images' again
@@ -31,29 +31,34 @@ export class More {
     }
     // 409: somebody else asks already, and these images come to all.
     if (!response.ok && response.status !== 409) throw new Error((await response.json()).error);
-    this.asked = true;
-    find("more-state").textContent = "Learning from the answers so far. Go on labelling meanwhile.";
+    find("more-state").textContent = "";
   }
 
   show(asking) {
     find("more-go").disabled = asking.running;
     const bar = find("more-progress");
     bar.hidden = !asking.running;
+    const line = find("ahead-state");
     if (asking.running) {
-      bar.max = Math.max(asking.steps, 1);
-      bar.value = asking.step;
-      bar.title = asking.doing;
-      if (asking.doing) {
-        const left = asking.left ? `, about ${asking.left} left` : "";
-        find("more-state").textContent =
-          `It is ${asking.doing}: ${asking.step} of ${asking.steps}${left}. ` +
-          "Go on labelling meanwhile.";
-      }
-    } else if (this.asked) {
-      this.asked = false;
+      this.watched = true;
+      if (asking.percent === null) bar.removeAttribute("value");
+      else [bar.max, bar.value] = [100, asking.percent];
+      const far = asking.percent === null ? "" : ` ${asking.percent} %`;
+      const left = asking.left ? `, ${asking.left} left` : "";
+      line.textContent = `Next images: ${asking.doing}${far}${left}`;
+      find("more-state").textContent = "";
+      return;
+    }
+    if (this.watched) {
+      this.watched = false;
       const late = asking.answered ? ` ${asking.answered} were answered meanwhile.` : "";
-      find("more-state").textContent =
-        asking.error ?? `${asking.added} more images are here.${late}`;
+      find("more-state").textContent = asking.error ?? late.trim();
+      line.textContent = asking.error ? "The next images could not be chosen" : `${asking.added} more images are here`;
+      line.title = asking.error ?? "";
+    } else if (asking.error) {
+      find("more-state").textContent = asking.error;
+      line.textContent = "The next images could not be chosen";
+      line.title = asking.error;
     }
   }
 }

@@ -12,6 +12,10 @@ export const page = {
   gone: new Set(), // answered here: a batch that was on its way may still hold them
   past: [], // this person's answers, newest first: {key, id, what, state, item}
   queue: null,
+  keys: null, // what each key does
+  state: null, // the last one of the server
+  looked: false, // whether the server was asked for images: until then nothing is missing
+  again: null, // shows an old answer's image once more
   single: null,
   grid: null,
   more: null,

@@ -1,7 +1,9 @@
 // How far the labelling is: counts, accuracy, disagreements, and this person's last answers.
 
-import { find, make } from "./dom.js";
+import { find, imageUrl, make, sharp } from "./dom.js";
 import { banner, page } from "./page.js";
+
+const SHOWN = 24;
 
 function words(entry) {
   if (entry.kind === "skip") return entry.reason;
@@ -13,7 +15,8 @@ export function changed(entry, state, reason) {
   if (entry.kind !== "undo") {
     let known = page.past.find((past) => past.key === entry.key);
     if (!known) {
-      known = { key: entry.key, id: entry.id, what: words(entry), item: entry.item };
+      const { key, id, item, bulk } = entry;
+      known = { key, id, what: words(entry), item, bulk };
       page.past.unshift(known);
     }
     known.state = state;
@@ -33,27 +36,33 @@ export function recall(state) {
     }
     const times = undone.get(event.id) ?? 0;
     if (times) undone.set(event.id, times - 1);
-    page.past.push({ id: event.id, what: event.what, state: "stored", undone: times > 0 });
+    const { id, what, bulk, item } = event;
+    page.past.push({ id, what, bulk, old: item, state: "stored", undone: times > 0 });
   }
 }
 
 export function showHistory() {
   const marks = { pending: "…", stored: "✓", refused: "✗" };
   find("history").replaceChildren(
-    ...page.past.slice(0, 12).map((past) =>
-      make(
-        "li",
-        { className: past.state },
+    ...page.past.slice(0, SHOWN).map((past) => {
+      const item = past.item ?? past.old;
+      const picture = item ? [make("img", { src: imageUrl(item, "small"), alt: "", loading: "lazy" })] : [];
+      if (item) sharp(picture[0], item);
+      const button = make(
+        "button",
+        { type: "button", disabled: !item, title: `${past.what}: ${item?.name ?? past.id}. Click to answer again.`, onclick: () => page.again(past) },
+        ...picture,
         make("span", { className: "mark" }, marks[past.state]),
-        make("span", { className: past.undone ? "undone" : "" }, past.what),
-        make("span", { className: "muted" }, `#${past.id}`),
-      ),
-    ),
+        make("span", { className: past.undone ? "what undone" : "what" }, past.what),
+      );
+      return make("li", { className: past.state }, button);
+    }),
   );
   const waiting = page.queue.length;
   const saved = find("saved");
   saved.className = waiting ? "waiting" : "";
-  saved.textContent = waiting ? `${waiting} not saved yet` : "✓ all saved";
+  const [mark, word] = waiting ? [String(waiting), "not saved yet"] : ["✓", "all saved"];
+  saved.replaceChildren(mark, make("span", { className: "word" }, ` ${word}`));
 }
 
 export function showState(state) {
@@ -62,7 +71,9 @@ export function showState(state) {
   document.title = `${state.done}/${state.asked} · ${state.project}`;
   find("progress").max = Math.max(state.asked, 1);
   find("progress").value = state.done;
-  find("counts").textContent = `${state.done} of ${state.asked} answered`;
+  find("counts").replaceChildren(
+    `${state.done} of ${state.asked}`, make("span", { className: "word" }, " answered"),
+  );
   const a = state.accuracy;
   find("accuracy").textContent = a
     ? `accuracy ${a.sentence}` +
@@ -77,6 +88,7 @@ export function showState(state) {
         "li",
         {},
         make("span", { className: "muted" }, `#${conflict.id}`),
+        " ",
         conflict.answers.map((one) => `${one.person}: ${one.what}`).join("; "),
       ),
     ),

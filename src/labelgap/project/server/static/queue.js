@@ -39,7 +39,8 @@ export class Queue {
 
   // Throws where the browser cannot keep it: then nothing was answered.
   push(answer) {
-    const request = randomId();
+    // Those that are given at once are known by the first part, also after a reload.
+    const request = answer.bulk ? `${answer.bulk}.${randomId()}` : randomId();
     const order = `${String(Date.now()).padStart(15, "0")}-${String(this.count++).padStart(6, "0")}`;
     const entry = { ...answer, request, person: this.person() };
     const key = `${this.prefix}${order}-${request}`;
@@ -82,7 +83,7 @@ export class Queue {
         body: JSON.stringify({
           project: this.project,
           person: batch[0].person,
-          answers: batch.map(({ key, person, item, ...answer }) => answer),
+          answers: batch.map(({ key, person, item, bulk, ...answer }) => answer),
         }),
       });
     } catch {

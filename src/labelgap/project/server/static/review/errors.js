@@ -76,7 +76,7 @@ export class Errors {
     if (event.key === "k" || event.key === "c") this.act(event.key);
     else {
       const at = known.keys.indexOf(event.key);
-      if (at < 0 || !/^[0-9]$/.test(event.key)) return false;
+      if (at < 0) return false;
       this.act("label", at);
     }
     return true;

@@ -7,7 +7,7 @@ export const NONE = -1; // none of the classes
 export const known = {
   state: null, // the server's last word
   classes: [],
-  keys: [], // of each class the digit that gives it, "" where none is left
+  keys: [], // of each class the key that gives it, "" where none is left
   chosen: new Set(), // ids
   writes: null,
 };
@@ -17,12 +17,8 @@ export const nameOf = (label) =>
 
 export const percent = (p) => `${Math.min(99, Math.round(100 * p))} %`;
 
-// A name that is a digit has that key, the others take the rest in order.
-export function keysOf(names) {
-  const own = names.filter((name) => /^[0-9]$/.test(name));
-  const rest = [..."1234567890"].filter((key) => !own.includes(key));
-  return names.map((name) => (own.includes(name) ? name : rest.shift() ?? ""));
-}
+// The key of each class here: the first of its keys that does nothing else in this view.
+export const keysOf = (keys) => keys.map((own) => own.find((key) => !"ckoz-".includes(key)) ?? "");
 
 // A colour for each class, apart from its neighbours' by the golden angle; told by name too.
 export function colourOf(label, dark) {

@@ -136,10 +136,9 @@ function keydown(event) {
   else if (event.key === "Backspace" || event.key === "z") undo();
   else if (view === "errors" && parts.errors.key(event)) event.preventDefault();
   else if (view !== "errors" && known.chosen.size && event.key === "-") give(NONE);
-  else if (view !== "errors" && known.chosen.size && /^[0-9]$/.test(event.key)) {
-    const k = known.keys.indexOf(event.key);
-    if (k >= 0) give(k);
-  } else return;
+  else if (view !== "errors" && known.chosen.size && known.keys.includes(event.key))
+    give(known.keys.indexOf(event.key));
+  else return;
   event.preventDefault();
 }
 
@@ -147,7 +146,7 @@ async function start() {
   const state = await call("/api/review/state");
   known.state = state;
   known.classes = state.classes;
-  known.keys = keysOf(state.classes);
+  known.keys = keysOf(state.keys);
   find("head").hidden = false;
   known.writes = new Writes(state.id, told, waiting);
   parts.browse = new Browse(chosen, away);
