@@ -67,7 +67,7 @@ def _session(names: str) -> list[str]:
 
 # Tests that work with each package at first hand; others reach it, but are slow to say so.
 TESTS = {
-    "gap": _numeric("mixture mixture_terms alignment critic_terms set_statistics"),
+    "mixtures": _numeric("mixture mixture_terms alignment critic_terms set_statistics"),
     "select": _numeric(
         "select_arrays select_scores select_sampling select_kcenter balance_refusals score_corners "
         "distance_ladder near_pairs_in_pieces coverage_terms "

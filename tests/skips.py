@@ -21,6 +21,11 @@ ALLOWED = {
     "dataset-fashion-mnist": ("the real Fashion-MNIST", "apt-get install dataset-fashion-mnist"),
     "forbids mounting": ("a disk that is full", "run as root where mounting is allowed"),
     "no address but its own": ("the page from another machine", "a network"),
+    "SKACTIVEML_SOURCE": (
+        "scikit-activeml's own template tests",
+        "see tests/snippets/test_skactive.py",
+    ),
+    "no MongoDB": ("FiftyOne's fields", "a MongoDB that FiftyOne can start or reach"),
     "on this system": ("what only Linux has", "a machine with Linux"),
 }
 """Part of a skip's reason: the part that is not tested, and what brings it. CI may lack these."""

@@ -26,9 +26,9 @@ import threadpoolctl
 import torch
 from sklearn.mixture import GaussianMixture
 
-from labelgap.gap import em as mixture
-from labelgap.gap.mixture import Mixture
-from labelgap.gap.statistics import statistics
+from labelgap.mixtures import em as mixture
+from labelgap.mixtures.mixture import Mixture
+from labelgap.mixtures.statistics import statistics
 
 NAMES = {"diagonal": "diag", "spherical": "spherical"}
 

@@ -16,8 +16,8 @@ import torch
 from labelgap import Oracle, Session, load
 from labelgap.core.device import machine, set_threads
 from labelgap.frozen.freeze import load_task_for
-from labelgap.gap.statistics import class_responsibilities
 from labelgap.methods.daal.settings import MixtureSettings
+from labelgap.mixtures.statistics import class_responsibilities
 from labelgap.session.presets import resolve
 
 NARROW = {"width": 8, "stem_stride": 2}

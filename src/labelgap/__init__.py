@@ -14,7 +14,7 @@ _lazy, __dir__, __all__ = attach_stub(__name__, __file__)
 
 _INSIDE = {
     "Ledger": "labelgap.ledger",
-    "Mixture": "labelgap.gap.mixture",
+    "Mixture": "labelgap.mixtures.mixture",
     "RunConfig": "labelgap.core.config",
 }
 

@@ -2,6 +2,8 @@
 
 from . import methods as methods
 from ._version import __version__ as __version__
+from .arrays.choose import choose as choose
+from .arrays.difference import gap as gap
 from .axes.acquisition import Acquisition as Acquisition
 from .axes.objective import Objective as Objective
 from .core.errors import LabelgapError as LabelgapError

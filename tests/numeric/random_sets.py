@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labelgap.gap.mixture import Mixture
+from labelgap.mixtures.mixture import Mixture
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

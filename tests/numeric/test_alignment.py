@@ -9,12 +9,12 @@ from labelgap.core.device import machine
 from labelgap.core.errors import ConfigError
 from labelgap.core.streams import Streams
 from labelgap.data.types import Augment, Split, Task
-from labelgap.gap.characteristic import Characteristic, critic_input
-from labelgap.gap.critic import Critic, distance, gradient_penalty
-from labelgap.gap.mixture import Mixture
-from labelgap.gap.wasserstein import sliced_wasserstein
 from labelgap.loop.oracle import Oracle
 from labelgap.methods.daal import CriticSettings, fit_critic
+from labelgap.mixtures.characteristic import Characteristic, critic_input
+from labelgap.mixtures.critic import Critic, distance, gradient_penalty
+from labelgap.mixtures.mixture import Mixture
+from labelgap.mixtures.wasserstein import sliced_wasserstein
 from labelgap.session.session import Session
 
 STREAMS = Streams(3)

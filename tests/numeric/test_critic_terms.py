@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labelgap.gap.critic import Critic, critic_loss, distance, gradient_penalty
 from labelgap.methods.daal import CriticSettings, fit_critic
+from labelgap.mixtures.critic import Critic, critic_loss, distance, gradient_penalty
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -10,10 +10,10 @@ from views import acquire, array_view, normal
 
 from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
-from labelgap.gap.mixture import Mixture
 from labelgap.learn.supervised import cross_entropy
 from labelgap.methods.daal.objective import Daal
 from labelgap.methods.daal.stages import Parts
+from labelgap.mixtures.mixture import Mixture
 
 
 def parts(steps: int, **objective: object) -> tuple[Parts, Training]:

@@ -13,9 +13,6 @@ from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.check.case import Case
 from labelgap.core.errors import LabelgapError, NumericalError
-from labelgap.gap import em
-from labelgap.gap.characteristic import Characteristic, critic_input
-from labelgap.gap.critic import gradient_penalty
 from labelgap.learn.stage import StageRunner, learning_rate
 from labelgap.learn.supervised import cross_entropy
 from labelgap.methods import METHODS
@@ -26,6 +23,9 @@ from labelgap.methods.daal.fit import fit_critic
 from labelgap.methods.daal.objective import Daal
 from labelgap.methods.daal.settings import CriticSettings, MixtureSettings
 from labelgap.methods.daal.stages import Parts, critic_input_of
+from labelgap.mixtures import em
+from labelgap.mixtures.characteristic import Characteristic, critic_input
+from labelgap.mixtures.critic import gradient_penalty
 from labelgap.select.balance import balanced_candidates
 from labelgap.select.kmeans import representatives
 from labelgap.select.top import standardise, top

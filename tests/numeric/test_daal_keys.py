@@ -14,13 +14,13 @@ from labelgap.axes.training import Training
 from labelgap.axes.view import PoolView
 from labelgap.core.errors import LabelgapError, NumericalError
 from labelgap.core.types import Query
-from labelgap.gap.critic import distance, gradient_penalty
 from labelgap.learn.stage import StageRunner, learning_rate
 from labelgap.methods.daal import acquisition as module
 from labelgap.methods.daal.acquisition import DaalAcquisition
 from labelgap.methods.daal.objective import Daal
 from labelgap.methods.daal.settings import CriticSettings
 from labelgap.methods.daal.stages import Parts, _Both
+from labelgap.mixtures.critic import distance, gradient_penalty
 
 N, K, D = 200, 3, 6
 

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from labelgap.core import linalg
 from labelgap.core.errors import ConfigError, DataError, NumericalError, UnknownName
-from labelgap.gap import products
-from labelgap.gap.em import fit
-from labelgap.gap.mixture import COVARIANCES, Mixture
-from labelgap.gap.statistics import (
+from labelgap.mixtures import products
+from labelgap.mixtures.em import fit
+from labelgap.mixtures.mixture import COVARIANCES, Mixture
+from labelgap.mixtures.statistics import (
     MINIMUM_MASS,
     Statistics,
     class_responsibilities,

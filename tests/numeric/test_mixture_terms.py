@@ -9,10 +9,10 @@ from random_sets import mixture, normal
 from torch import Tensor
 
 from labelgap.core.errors import ConfigError, DataError, NumericalError, UnknownName
-from labelgap.gap import products
-from labelgap.gap.em import fit
-from labelgap.gap.mixture import Mixture, quadratic_terms
-from labelgap.gap.products import (
+from labelgap.mixtures import products
+from labelgap.mixtures.em import fit
+from labelgap.mixtures.mixture import Mixture, quadratic_terms
+from labelgap.mixtures.products import (
     compute_dtype,
     is_constant,
     padded_columns,
@@ -20,7 +20,7 @@ from labelgap.gap.products import (
     wide_device,
     wide_sum,
 )
-from labelgap.gap.statistics import (
+from labelgap.mixtures.statistics import (
     MINIMUM_MASS,
     Statistics,
     class_responsibilities,
@@ -29,7 +29,7 @@ from labelgap.gap.statistics import (
     pooled_of,
     statistics,
 )
-from labelgap.gap.wasserstein import quantile_steps, sliced_wasserstein
+from labelgap.mixtures.wasserstein import quantile_steps, sliced_wasserstein
 
 
 def shares(n: int, k: int, seed: int = 1) -> Tensor:

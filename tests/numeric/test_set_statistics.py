@@ -5,8 +5,8 @@ import torch
 from random_sets import mixture, normal
 from torch import Tensor
 
-from labelgap.gap.characteristic import Characteristic, critic_input, statistics_width
-from labelgap.gap.mixture import Mixture
+from labelgap.mixtures.characteristic import Characteristic, critic_input, statistics_width
+from labelgap.mixtures.mixture import Mixture
 
 
 def player(psi: Mixture, reference: Tensor) -> Characteristic:

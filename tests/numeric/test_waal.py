@@ -9,8 +9,8 @@ from tolerance import assert_rounded, through
 from torch import nn
 
 from labelgap.axes.training import Training
-from labelgap.gap.critic import critic_loss
 from labelgap.methods.waal import Waal, WaalCritic, published_critic_loss, uncertainty
+from labelgap.mixtures.critic import critic_loss
 
 
 class Linear(nn.Module):

@@ -106,7 +106,7 @@ def test_a_saved_data_set_is_not_written_over(tables):
 
 def test_the_suffix_says_the_format():
     made = {"l.csv": "csv", "l.JSONL": "jsonl", "l.parquet": "parquet", "l.json": "coco",
-            "m.onnx": "onnx"}  # fmt: skip
+            "l.xml": "cvat", "m.onnx": "onnx"}  # fmt: skip
     for name, format in made.items():
         assert format_of(Path(name)) == format_of(Path(name), format) == format
     assert format_of(None) == "csv"

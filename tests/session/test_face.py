@@ -27,7 +27,7 @@ from labelgap.session.presets import resolve
 
 PUBLIC = {
     "Acquisition", "Answer", "LabelgapError", "Objective", "Oracle", "Query", "Session", "Task",
-    "__version__", "load", "methods", "run",
+    "__version__", "choose", "gap", "load", "methods", "run",
 }  # fmt: skip
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(0, 256, (12, 8, 8, 1), dtype=np.uint8)

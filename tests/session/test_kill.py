@@ -31,7 +31,7 @@ main()
 """
 FLAGS = (
     "--steps 25 --rounds 2 --initial 30 --budget 20 --threads 1"
-    " --precision float32 --device cpu --set network.width=4"
+    " --precision float32 --device cpu --set network.width=4 --no-baseline"
 ).split()
 
 

@@ -29,7 +29,7 @@ from tolerance import assert_rounded
 from labelgap.core.errors import DataError, FolderError, NumericalError
 from labelgap.core.values import parse_value
 from labelgap.data.types import Augment, Split, Task
-from labelgap.gap.wasserstein import sliced_wasserstein
+from labelgap.mixtures.wasserstein import sliced_wasserstein
 from labelgap.report import style
 from labelgap.report.command import command
 from labelgap.report.curve import curve, curve_figure

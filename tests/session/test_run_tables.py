@@ -14,11 +14,11 @@ from labelgap.core.config import RunConfig
 from labelgap.core.device import machine
 from labelgap.core.errors import ConfigError, UnknownName
 from labelgap.core.streams import Streams
-from labelgap.gap.critic import Critic, critic_loss
 from labelgap.loop.oracle import Oracle
 from labelgap.loop.round0 import deciding
 from labelgap.methods import METHODS
 from labelgap.methods.daal import CriticSettings, fit_critic
+from labelgap.mixtures.critic import Critic, critic_loss
 from labelgap.session.claim import CONFIG, prepare, read_config
 from labelgap.session.presets import pair_of, resolve
 

@@ -24,6 +24,7 @@ class Acquisition(ABC):
     kind: "score" (each item has a value of its own), "cover" or "batch".
     deterministic: the same view gives the same ids whatever the stream (ties by id).
     needs_network: a view of arrays alone is refused.
+    needs_head: of the network its last layer is enough.
     portion: a benchmark asks for at most so many at a time and answers them before it asks for
         the rest of the round (`PoolView.later`), with the same network; None for all at once.
     upper_line: no method but a bound: it reads the truth (`PoolView.judge`), which a benchmark's
@@ -40,6 +41,7 @@ class Acquisition(ABC):
     kind: str = "score"
     deterministic: bool = True
     needs_network: bool = False
+    needs_head: bool = False
     portion: int | None = None
     upper_line: ClassVar[bool] = False
 

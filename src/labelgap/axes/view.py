@@ -63,15 +63,22 @@ class PoolView:
         later: int = 0,
         judge: Callable[[Ids], float] | None = None,
     ) -> None:
-        self.later, self.judge = later, judge
+        self.later: int = later
+        self.judge: Callable[[Ids], float] | None = judge
         self._calibrate = calibrate
-        self.memory = memory or {}
-        self.round, self.num_classes, self.preset = round, num_classes, preset
-        self.labelled_ids, self.labels, self.candidate_ids = labelled_ids, labels, candidate_ids
-        self.rejected_ids = np.empty(0, np.int64) if rejected_ids is None else rejected_ids
+        self.memory: Mapping[int, Mapping[str, NDArray[Any]]] = memory or {}
+        self.round: int = round
+        self.num_classes: int = num_classes
+        self.preset: str = preset
+        self.labelled_ids: Ids = labelled_ids
+        self.labels: Int64[np.ndarray, " l"] = labels
+        self.candidate_ids: Ids = candidate_ids
+        self.rejected_ids: Ids = np.empty(0, np.int64) if rejected_ids is None else rejected_ids
         self._labelled, self._candidates, self._streams = labelled, candidates, streams
-        self.network, self.inputs, self.passes = network, inputs, passes
-        self.history = history or {}
+        self.network: Network | None = network
+        self.inputs: Callable[[Ids], Tensor] | None = inputs
+        self.passes: Callable[[Ids, int], Tensor] | None = passes
+        self.history: Mapping[int, Ids] = history or {}
         self._checked: set[tuple[str, str]] = set()
 
     def has(self, name: str) -> bool:

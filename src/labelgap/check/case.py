@@ -101,11 +101,13 @@ class failing_at:
     EVENTS = ("asked", "answer", "note")
 
     def __init__(self, event: int, stride: int = 5) -> None:
-        self.event, self.stride, self.seen = event, stride, 0
+        self.event: int = event
+        self.stride: int = stride
+        self.seen: int = 0
         self.struck: list[int] = []
 
     def __enter__(self) -> list[int]:
-        self.originals = {name: getattr(Ledger, name) for name in self.EVENTS}
+        self.originals: dict[str, Any] = {name: getattr(Ledger, name) for name in self.EVENTS}
         for name, original in self.originals.items():
             setattr(Ledger, name, self._counted(original))
         return self.struck

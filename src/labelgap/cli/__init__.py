@@ -14,7 +14,8 @@ app = typer.Typer(
     name="labelgap",
     help="Which images should I label next? Distribution-aware active learning.",
     no_args_is_help=True,
-    add_completion=False,
+    epilog="Exit status: 0 done; 1 a check found something or cells failed; 2 a mistake that can "
+    "be put right, told with its cure; 130 Ctrl-C. NO_COLOR=1 leaves colours out.",
     pretty_exceptions_enable=False,
     # Rich would take "[default: …]" in a help text for markup and half a second to load.
     rich_markup_mode=None,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from labelgap.cli import app
+from labelgap.cli.scripts import tell_system
 from labelgap.cli.telling import tell_copies, tell_restored
 from labelgap.cli.values import PROJECT
-from labelgap.core.errors import FolderError
+from labelgap.core.errors import ConfigError, FolderError
 from labelgap.core.terminal import console as _console
 from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
@@ -73,9 +74,18 @@ def doctor(
         "--set-aside",
         help="Take answers about items that do not exist out first; the log keeps them.",
     ),
+    system: bool = typer.Option(
+        False, "--system", help="Only versions, devices, threads, BLAS and disk; needs no project."
+    ),
+    json_: bool = typer.Option(False, "--json", help="With --system: as JSON, for scripts."),
     project: Path | None = PROJECT,
 ) -> None:
     """Check that everything is whole; exit status 1 where it is not."""
+    if system:
+        tell_system(project or Path.cwd(), json_)
+        return
+    if json_:
+        raise ConfigError("--json goes with --system.", "Say `labelgap doctor --system --json`.")
     from labelgap.project.keep.doctor import examine
     from labelgap.project.keep.doctor import repack as pack_anew
     from labelgap.project.keep.store import Project, find_root, is_project

@@ -1,35 +1,22 @@
 """`labelgap methods` and `labelgap config`: what there is, with sources."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from labelgap.cli import app
+from labelgap.cli.scripts import JSON, method_facts, needs_of, print_json
 from labelgap.cli.values import PRESETS
 from labelgap.core.terminal import console
 
-if TYPE_CHECKING:
-    from labelgap.methods import Method
-
-
-def _needs(method: "Method") -> list[str]:
-    """What must be there: outputs, the network beside its outputs, images rather than vectors."""
-    from labelgap.methods import ACQUISITIONS, OBJECTIVES
-
-    cls = ACQUISITIONS[method.acquisition]
-    acquisition = cls(cls.Options())  # one that is made of others needs what its parts need
-    found = sorted(acquisition.needs)
-    if acquisition.needs_network:
-        found.append("the network itself")
-    if OBJECTIVES[method.objective].needs_images:
-        found.append("images")
-    return found
-
 
 @app.command()
-def methods() -> None:
+def methods(json_: bool = JSON) -> None:
     """List methods, objectives and acquisitions."""
+    if json_:
+        print_json(method_facts())
+        return
     from rich.markup import escape
     from rich.table import Table
 
@@ -41,7 +28,7 @@ def methods() -> None:
     for m in sorted(METHODS.values(), key=lambda m: m.name):
         trains = "; trains on unlabelled items" if OBJECTIVES[m.objective].uses_unlabelled else ""
         table.add_row(f"[bold]{m.name}[/]", f"[cyan]{m.objective} × {m.acquisition}[/]")
-        table.add_row("", f"needs {', '.join(_needs(m)) or 'nothing'}{trains}")
+        table.add_row("", f"needs {', '.join(needs_of(m)) or 'nothing'}{trains}")
         table.add_row("", escape(f"training {m.training_cost}; query {m.query_cost}"))
         table.add_row("", f"[dim]{escape(m.citation)}[/]")
     screen.print(table)

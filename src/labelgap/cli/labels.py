@@ -144,9 +144,9 @@ def import_(
 def export_(
     format: str | None = typer.Option(
         None,
-        help="Labels: csv | jsonl | parquet | coco | folders. For training elsewhere: imagefolder "
-        "| yolo-cls | huggingface. The network: model (a folder that runs by itself) | onnx. "
-        "[default: by --out, else csv]",
+        help="Labels: csv | jsonl | parquet | coco | cvat | folders. For training elsewhere: "
+        "imagefolder | yolo-cls | huggingface. The network: model (a folder that runs by itself) | "
+        "onnx. [default: by --out, else csv]",
     ),
     out: Path | None = typer.Option(
         None,

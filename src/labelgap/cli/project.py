@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from labelgap.cli import app
+from labelgap.cli.scripts import JSON, print_json, status_facts
 from labelgap.cli.telling import (
     SHOWN,
     answered_meanwhile,
@@ -208,6 +209,7 @@ def train(
 def status(
     quarantine: bool = typer.Option(False, "--quarantine", help="List quarantined files."),
     conflicts: bool = typer.Option(False, "--conflicts", help="List images people disagree on."),
+    json_: bool = JSON,
     project: Path | None = PROJECT,
 ) -> None:
     """Where the project stands: counts, accuracy, learning curve, whether labelling helps."""
@@ -218,6 +220,9 @@ def status(
 
     with Project.open(project, "read") as p:
         console = _console()
+        if json_:
+            print_json(status_facts(p))
+            return
         if quarantine:
             for file in p.items.files("quarantined"):
                 console.print(f"{_plain(file.path)}: {file.reason} {_plain(file.detail)}")

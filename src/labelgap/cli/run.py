@@ -11,6 +11,7 @@ from labelgap.cli.values import FREEZE, IMAGE_SIZE, NETWORK, PRESETS, WEIGHTS, t
 
 if TYPE_CHECKING:
     from labelgap.core.config import RunConfig
+    from labelgap.core.device import Machine
     from labelgap.data.types import Task
 
 
@@ -64,6 +65,15 @@ def run(
     extend: bool = typer.Option(
         False, "--extend", help="The folder's data grew: go on, new items behind the old ones."
     ),
+    track: list[str] = typer.Option(
+        [], "--track", help="tensorboard | mlflow | wandb (offline): told each round; repeatable."
+    ),
+    baseline: bool | None = typer.Option(
+        None,
+        "--baseline/--no-baseline",
+        help="Random's curve with the same seed beside it. [default: where it takes minutes at "
+        "most, and the preset is not paper]",
+    ),
     config: Path | None = typer.Option(None, help="TOML file of settings."),
     set_: list[str] = typer.Option(
         [], "--set", help="key=value for any key of `labelgap config`; repeatable."
@@ -109,7 +119,7 @@ def run(
     if isinstance(named, dict) and isinstance(named.get("name"), str):
         named["name"] = one_name(named["name"])
     settings = resolve(values, preset=chosen, where=where)
-    _run(settings, device, threads, out, data_root, download, extend)
+    _run(settings, device, threads, out, data_root, download, extend, baseline, track)
 
 
 def _run(
@@ -120,6 +130,8 @@ def _run(
     data_root: Path | None,
     download: bool,
     extend: bool,
+    baseline: bool | None,
+    track: list[str],
 ) -> None:
     from labelgap.cli.screen import Screen
     from labelgap.core.device import machine as machine_of
@@ -127,11 +139,16 @@ def _run(
     from labelgap.data import load
     from labelgap.frozen.freeze import load_task_for
     from labelgap.ledger.ledger import LEDGER
+    from labelgap.loop import baseline as beside
     from labelgap.loop import run as runs
     from labelgap.loop.early import refuse_early
     from labelgap.loop.result import RESULT
+    from labelgap.report.names import REPORT
+    from labelgap.report.track import check_trackers, tracking
     from labelgap.session.claim import DATA, as_begun, prepare
 
+    if track:
+        check_trackers(track)
     machine, used = machine_of(device, config.precision), set_threads(threads)
     folder = out or runs.default_folder(config)
     data = load(
@@ -156,8 +173,59 @@ def _run(
         screen.begin(shown, warnings)
     if not (folder / LEDGER).exists():
         screen.cost(*_costs(config, task, machine))
-    with screen.live():
+    random = beside.config_of(config)
+    planned = beside.plan(random, folder, task, machine, baseline)
+    screen.say(planned.said)
+
+    def listen(kind: str, facts: Mapping[str, Any]) -> None:
+        if planned.drawn and random and kind == "round":  # a killed run goes on as it was planned
+            prepare(folder / beside.FOLDER, random, machine)
+        screen.listen(kind, facts)
+        tracked.listen(kind, facts)
+
+    with tracking(track, folder, config) as tracked, screen.live():
         result = runs.run(
+            config,
+            task,
+            folder,
+            machine,
+            progress=screen.progress,
+            listen=listen,
+            data=data,
+        )
+        tracked.finish(result)
+    other = None
+    if planned.drawn and random:
+        other = _baseline(random, task, folder / beside.FOLDER, machine, used, data, extend)
+    if _outdated(folder / REPORT, folder / beside.FOLDER / RESULT if other else None):
+        from labelgap.report.folder import write_report  # what draws takes seconds to load
+
+        write_report(folder, shown, other)
+    screen.finished(result, other)
+
+
+def _baseline(
+    config: "RunConfig",
+    task: "Task",
+    folder: Path,
+    machine: "Machine",
+    threads: int,
+    data: "Task",
+    extend: bool,
+) -> dict[str, Any]:
+    """Random's result: read where it is finished, else computed or continued."""
+    from labelgap.cli.screen import Screen
+    from labelgap.loop import run as runs
+    from labelgap.loop.result import RESULT
+    from labelgap.session.claim import prepare, read_json
+
+    if (folder / RESULT).exists():
+        return read_json(folder / RESULT)
+    screen = Screen(config, machine, threads, folder)
+    screen.say(f"{config.method} with the same seed, for comparison → {folder}")
+    screen.warn(prepare(folder, config, machine))
+    with screen.live():
+        return runs.run(
             config,
             task,
             folder,
@@ -165,14 +233,15 @@ def _run(
             progress=screen.progress,
             listen=screen.listen,
             data=data,
+            extend=extend,
         )
-    if finished:
-        screen.finished(result)
-        return
-    from labelgap.report.folder import write_report  # what draws takes seconds to load
 
-    write_report(folder, shown)
-    screen.finished(result)
+
+def _outdated(page: Path, other: Path | None) -> bool:
+    """Whether the page is missing, or older than Random's result that belongs on it."""
+    if not page.exists():
+        return True
+    return other is not None and page.stat().st_mtime_ns < other.stat().st_mtime_ns
 
 
 def _costs(config: "RunConfig", task: "Task", machine: Any) -> tuple[str, str | None]:

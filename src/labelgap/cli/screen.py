@@ -13,6 +13,8 @@ from labelgap.core.config import RunConfig
 from labelgap.core.device import Machine
 from labelgap.core.terminal import console
 from labelgap.data.types import Task
+from labelgap.report.beside import in_words
+from labelgap.report.names import REPORT
 from labelgap.session.presets import departing, title_of
 
 
@@ -51,6 +53,11 @@ class Screen:
     def cost(self, cost: str, cheaper: str | None) -> None:
         hint = f"; `--preset cpu` takes {cheaper}" if cheaper else ""
         self.console.print(f"about {cost} on this machine{hint}")
+
+    def say(self, text: str | None) -> None:
+        """A line, where there is one."""
+        if text:
+            self.console.print(escape(text), soft_wrap=True)
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -99,24 +106,29 @@ class Screen:
             shown = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")
             self.console.print(f"[yellow]  no label yet of: {shown}[/]")
 
-    def finished(self, result: Mapping[str, Any]) -> None:
-        """The result as a table, and where the pictures are."""
+    def finished(self, result: Mapping[str, Any], random: Mapping[str, Any] | None = None) -> None:
+        """The result as a table, Random's beside it, what was saved, and where the pictures are."""
         table = Table(title=f"{title_of(self.config)} on {result['dataset']}", title_style="bold")
-        for column in ("round", "labels", "accuracy", "balanced", "train s", "align s", "query s"):
+        others = [] if random is None else [f"{r['accuracy']:.4f}" for r in random["rounds"]]
+        columns = ["round", "labels", "accuracy", *(["random"] if others else [])]
+        for column in (*columns, "balanced", "train s", "align s", "query s"):
             table.add_column(column, justify="right")
-        for entry in result["rounds"]:
+        for k, entry in enumerate(result["rounds"]):
             s = entry["seconds"]
             table.add_row(
                 str(entry["round"]),
                 str(entry["labels"]),
                 f"{entry['accuracy']:.4f}",
+                *others[k : k + 1],
                 f"{entry['balanced_accuracy']:.4f}",
                 f"{s['train']:.1f}",
                 f"{s['align']:.1f}",
                 f"{s['score'] + s['select']:.2f}",
             )
         self.console.print(table)
+        if random is not None:
+            self.console.print(f"[bold]{escape(in_words(result, random))}[/]", soft_wrap=True)
         self.console.print(
             f"area under the budget curve [bold]{result['aubc']:.4f}[/]; look at "
-            f"{self.folder / 'report.html'}"
+            f"{self.folder / REPORT}"
         )

@@ -1,4 +1,4 @@
-"""The area under a learning curve."""
+"""Numbers of a learning curve: the area under it, and the labels at which it reaches a height."""
 
 from collections.abc import Sequence
 
@@ -35,3 +35,17 @@ def area(
     x = np.concatenate([[low], known[inner], [high]])
     y = np.interp(x, known, curve)
     return float(np.trapezoid(y, x) / (high - low))
+
+
+def labels_to_reach(
+    labels: Int64[np.ndarray, " r"], curve: Float[np.ndarray, " r"], target: float | int
+) -> float:
+    """Labels at which the curve first reaches `target`, interpolated; NaN if it never does."""
+    reached = np.flatnonzero(curve >= target)
+    if len(reached) == 0:
+        return float("nan")
+    k = int(reached[0])
+    if k == 0:
+        return float(labels[0])
+    share = (target - curve[k - 1]) / (curve[k] - curve[k - 1])
+    return float(labels[k - 1] + share * (labels[k] - labels[k - 1]))

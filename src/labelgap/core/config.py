@@ -67,7 +67,9 @@ class Settings(BaseModel):
     `presets` names defaults that a preset replaces; `moved` what keys of before are called now.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True
+    )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     moved: ClassVar[Mapping[str, str]] = {}
 

@@ -26,7 +26,7 @@ class Streams:
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed = int(seed)
+        self.seed: int = int(seed)
 
     def _key(self, purpose: str, round: int, step: int) -> int:
         text = f"{self.seed}\x1f{purpose}\x1f{round}\x1f{step}".encode()

@@ -134,7 +134,7 @@ class Decoders:
     def __init__(
         self, count: int | None = None, seconds: float = SECONDS, memory: int = MEMORY
     ) -> None:
-        self.count = count or max(2, os.cpu_count() or 1)
+        self.count: int = count or max(2, os.cpu_count() or 1)
         self._limits = seconds, memory
         self._free = threading.BoundedSemaphore(self.count)
         self._mutex = threading.Lock()

@@ -104,10 +104,11 @@ class Learned:
     """SimCLR's features, from the cache or through it; trained where the encoder is not there."""
 
     def __init__(self, task: Task, learner: Learner, recipe: simclr.Recipe | None = None) -> None:
-        self.task, self.learner = task, learner
+        self.task: Task = task
+        self.learner: Learner = learner
         self.recipe = recipe or simclr.RECIPES.get(learner.preset, simclr.RECIPES["cpu"])
-        self.key = content_hash(task, self.recipe)
-        self.folder = cache_folder() / "embeddings"
+        self.key: str = content_hash(task, self.recipe)
+        self.folder: Path = cache_folder() / "embeddings"
 
     def of_training(self) -> Float[Tensor, "n d"]:
         return self._features(self.task.train, self._file(".npy"))

@@ -22,7 +22,10 @@ class Endless:
     """
 
     def __init__(self, ids: Ids, streams: Streams, purpose: str, round: int) -> None:
-        self.ids, self.streams, self.purpose, self.round = ids, streams, purpose, round
+        self.ids: Ids = ids
+        self.streams: Streams = streams
+        self.purpose: str = purpose
+        self.round: int = round
         self._epoch, self._order = -1, ids
 
     def _pass(self, epoch: int) -> Ids:

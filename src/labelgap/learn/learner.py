@@ -41,9 +41,12 @@ class Learner:
         machine: Machine,
         preset: str = "",
     ) -> None:
-        self.task, self.settings, self.streams = task, settings, streams
-        self.machine, self.preset = machine, preset
-        self.inputs = Inputs(task, machine, settings.augment)
+        self.task: Task = task
+        self.settings: TrainingSettings = settings
+        self.streams: Streams = streams
+        self.machine: Machine = machine
+        self.preset: str = preset
+        self.inputs: Inputs = Inputs(task, machine, settings.augment)
 
     # ------------------------------------------------------------------ training
 

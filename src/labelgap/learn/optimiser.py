@@ -25,8 +25,10 @@ class Descent:
     """
 
     def __init__(self, spec: Optimiser, params: list[nn.Parameter], fused: bool) -> None:
-        self.spec, self.params, self.fused = spec, params, fused
-        self.lr = spec.lr
+        self.spec: Optimiser = spec
+        self.params: list[nn.Parameter] = params
+        self.fused: bool = fused
+        self.lr: float = spec.lr
         self._state: list[dict[str, Tensor]] = [{} for _ in params]
 
     def zero_grad(self) -> None:

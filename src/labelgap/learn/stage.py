@@ -22,19 +22,21 @@ class StageRunner:
     """One stage's optimisers and schedules; `step` is the whole of a training step."""
 
     def __init__(self, inputs: Inputs, training: Training, stage: Stage) -> None:
-        self.inputs, self.training, self.stage = inputs, training, stage
+        self.inputs: Inputs = inputs
+        self.training: Training = training
+        self.stage: Stage = stage
         self.players: dict[str, nn.Module] = {"network": training.network, **training.modules}
         purpose = f"batches/{stage.name}"
-        self.labelled = Endless(
+        self.labelled: Endless = Endless(
             np.arange(len(training.labelled_ids)), training.streams, purpose, training.round
         )
-        self.unlabelled = Endless(
+        self.unlabelled: Endless = Endless(
             training.unlabelled_ids, training.streams, f"{purpose}/unlabelled", training.round
         )
-        self.updated = {name for phase in stage.phases for name in phase.modules}
-        self.optimisers = [self._optimiser(phase) for phase in stage.phases]
+        self.updated: set[str] = {name for phase in stage.phases for name in phase.modules}
+        self.optimisers: list[Descent] = [self._optimiser(phase) for phase in stage.phases]
         self.params = [self._parameters(phase) for phase in stage.phases]
-        self.labels = torch.from_numpy(training.labels).to(training.device)
+        self.labels: Tensor = torch.from_numpy(training.labels).to(training.device)
         self.refreshing = True
         """Off when an estimate times steps and refreshes apart."""
         self._set_modes()

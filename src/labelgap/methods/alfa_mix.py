@@ -62,6 +62,7 @@ class AlfaMix(Acquisition):
     Options = AlfaMixOptions
     needs = frozenset({"features", "logits"})
     needs_network = True
+    needs_head = True
     kind = "batch"
     deterministic = False
     options: AlfaMixOptions

@@ -56,8 +56,10 @@ class Policy(nn.Module):
 
     def __init__(self, classes: int, hidden: int) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(classes, hidden, bidirectional=True, batch_first=True)
-        self.layers = nn.Sequential(nn.Linear(2 * hidden, 2 * hidden), nn.Linear(2 * hidden, 1))
+        self.lstm: nn.LSTM = nn.LSTM(classes, hidden, bidirectional=True, batch_first=True)
+        self.layers: nn.Sequential = nn.Sequential(
+            nn.Linear(2 * hidden, 2 * hidden), nn.Linear(2 * hidden, 1)
+        )
 
     def forward(self, p: Float[Tensor, "n k"], segment: int) -> Float[Tensor, " n"]:
         padded = torch.nn.functional.pad(p, (0, 0, 0, -len(p) % min(segment, len(p))))

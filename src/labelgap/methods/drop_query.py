@@ -92,6 +92,7 @@ class DropQuery(Acquisition):
     Options = DropQueryOptions
     needs = frozenset({"features", "logits"})
     needs_network = True
+    needs_head = True
     kind = "batch"
     deterministic = False
     options: DropQueryOptions

@@ -64,11 +64,13 @@ class Gcn(nn.Module):
     def __init__(self, inputs: int, hidden: int, dropout: float) -> None:
         super().__init__()
         bound = hidden**-0.5
-        self.weight = nn.Parameter(torch.empty(inputs, hidden).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(hidden).uniform_(-bound, bound))
-        self.out_weight = nn.Parameter(torch.empty(hidden, 1).uniform_(-1.0, 1.0))
-        self.out_bias = nn.Parameter(torch.empty(1).uniform_(-1.0, 1.0))
-        self.dropout = nn.Dropout(dropout)
+        self.weight: nn.Parameter = nn.Parameter(
+            torch.empty(inputs, hidden).uniform_(-bound, bound)
+        )
+        self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden).uniform_(-bound, bound))
+        self.out_weight: nn.Parameter = nn.Parameter(torch.empty(hidden, 1).uniform_(-1.0, 1.0))
+        self.out_bias: nn.Parameter = nn.Parameter(torch.empty(1).uniform_(-1.0, 1.0))
+        self.dropout: nn.Dropout = nn.Dropout(dropout)
 
     def forward(
         self, graph: Graph, ax: Float[Tensor, "n d"]

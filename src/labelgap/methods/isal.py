@@ -72,8 +72,10 @@ class Tangents:
     def __init__(self, network: Network) -> None:
         self.network = network
         named = {k: p.detach() for k, p in network.named_parameters()}
-        self.weights = {k: p for k, p in named.items() if p.ndim > 1}
-        self.rest = {k: p for k, p in named.items() if p.ndim <= 1} | dict(network.named_buffers())
+        self.weights: dict[str, Tensor] = {k: p for k, p in named.items() if p.ndim > 1}
+        self.rest: dict[str, Tensor] = {k: p for k, p in named.items() if p.ndim <= 1} | dict(
+            network.named_buffers()
+        )
 
     def flat(self, tree: Mapping[str, Tensor]) -> Float[Tensor, " w"]:
         """One vector of a value per weight."""

@@ -62,8 +62,8 @@ class LossHead(nn.Module):
 
     def __init__(self, block_dims: Sequence[int], width: int) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(nn.Linear(dim, width) for dim in block_dims)
-        self.out = nn.Linear(width * len(block_dims), 1)
+        self.branches: nn.ModuleList = nn.ModuleList(nn.Linear(dim, width) for dim in block_dims)
+        self.out: nn.Linear = nn.Linear(width * len(block_dims), 1)
 
     def forward(self, blocks: Sequence[Tensor]) -> Float[Tensor, " b"]:
         pooled = [(b.mean(dim=(2, 3)) if b.ndim == 4 else b).float() for b in blocks]

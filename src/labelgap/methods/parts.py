@@ -34,7 +34,9 @@ def take_over(whole: Acquisition, parts: Sequence[Acquisition]) -> None:
     """Give the whole what its parts need and use: its pair is refused where theirs would be."""
     whole.needs = frozenset[str]().union(*(p.needs for p in parts))
     whole.uses = frozenset[str]().union(*(p.uses for p in parts)) - whole.needs
-    whole.needs_network = any(p.needs_network for p in parts)
+    networks = [p for p in parts if p.needs_network]
+    whole.needs_network = bool(networks)
+    whole.needs_head = bool(networks) and all(p.needs_head for p in networks)
     whole.deterministic = all(p.deterministic for p in parts)
 
 

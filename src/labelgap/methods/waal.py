@@ -19,9 +19,9 @@ from labelgap.axes.registry import acquisition, method, objective
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
-from labelgap.gap.critic import critic_loss, gradient_penalty
 from labelgap.learn.supervised import cross_entropy, supervised_stage
 from labelgap.methods.uncertainty import top_query
+from labelgap.mixtures.critic import critic_loss, gradient_penalty
 from labelgap.select.arrays import wide
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ class WaalCritic(nn.Module):
     def __init__(self, inputs: int, width: int, sigmoid: bool = False) -> None:
         super().__init__()
         self.sigmoid = sigmoid
-        self.layers = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, 1))
+        self.layers: nn.Sequential = nn.Sequential(
+            nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, 1)
+        )
         self.register_buffer("centre", torch.zeros(()))
 
     def forward(self, z: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
@@ -80,7 +82,7 @@ def published_critic_loss(
 ) -> Float[Tensor, ""]:
     """−α · (E_U[D] − γ E_L[D]) − 2α · penalty: the released code, which *maximises* the penalty.
 
-    As corrected the critic descends `labelgap.gap.critic.critic_loss`.
+    As corrected the critic descends `labelgap.mixtures.critic.critic_loss`.
 
     Its penalty is the mean over points between the sets and the points of both sets themselves.
     """

@@ -23,7 +23,7 @@ class MLP(Network):
     ) -> None:
         dims = (inputs, *hidden)
         super().__init__(dims[-1], hidden or (inputs,), num_classes)
-        self.layers = nn.ModuleList(
+        self.layers: nn.ModuleList = nn.ModuleList(
             nn.Sequential(nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU(), nn.Dropout(dropout))
             for a, b in pairwise(dims)
         )

@@ -30,7 +30,7 @@ class Network(nn.Module):
         self.feature_dim = feature_dim
         self.block_dims = block_dims
         self.num_classes = num_classes
-        self.head = nn.Linear(feature_dim, num_classes)
+        self.head: nn.Linear = nn.Linear(feature_dim, num_classes)
 
     def trunk(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Features [b, d] and the outputs of the blocks."""

@@ -27,10 +27,10 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
+        self.conv1: nn.Conv2d = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1: nn.BatchNorm2d = nn.BatchNorm2d(outputs)
+        self.conv2: nn.Conv2d = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2: nn.BatchNorm2d = nn.BatchNorm2d(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
@@ -61,7 +61,7 @@ class ResNet(Network):
     ) -> None:
         dims = tuple(width * 2**i for i in range(len(blocks)))
         super().__init__(dims[-1], dims, num_classes)
-        self.stem = nn.Sequential(
+        self.stem: nn.Sequential = nn.Sequential(
             nn.Conv2d(channels, width, 3, stem_stride, 1, bias=False), nn.BatchNorm2d(width)
         )
         stages, inputs = [], width
@@ -72,8 +72,8 @@ class ResNet(Network):
             ]
             stages.append(nn.Sequential(*layers))
             inputs = dim
-        self.stages = nn.ModuleList(stages)
-        self.dropout = nn.Dropout(dropout)
+        self.stages: nn.ModuleList = nn.ModuleList(stages)
+        self.dropout: nn.Dropout = nn.Dropout(dropout)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

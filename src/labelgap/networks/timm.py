@@ -179,9 +179,11 @@ class TimmNetwork(Network):
         shape = (size, size) if size else (height, width)
         features, blocks = _probe(name, body, (in_channels, *shape), indices)
         super().__init__(features.shape[1], tuple(b.shape[1] for b in blocks), num_classes)
-        self.body, self.indices = body, indices
-        self.size, self.in_channels = size, in_channels
-        self.dropout = nn.Dropout(settings.dropout)
+        self.body: nn.Module = body
+        self.indices: list[int] | None = indices
+        self.size: int | None = size
+        self.in_channels: int = in_channels
+        self.dropout: nn.Dropout = nn.Dropout(settings.dropout)
 
     def trunk(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         if x.shape[1] != self.in_channels:

@@ -16,12 +16,14 @@ from labelgap.report.style import Theme
 _DIFFERENT = 0.005
 
 
-def curve(result: Mapping[str, Any], path: Path) -> None:
+def curve(result: Mapping[str, Any], path: Path, random: Mapping[str, Any] | None = None) -> None:
     """Write the accuracy curve of a run's result to `path` (.png) and beside it as .svg.
 
     Balanced accuracy (the mean of the classes' own accuracies) joins where it differs.
+
+    random: result of the same run by Random, for a curve beside; None draws none.
     """
-    style.save(lambda theme: curve_figure(result, theme), path)
+    style.save(lambda theme: curve_figure(result, theme, random=random), path)
 
 
 def has_balanced(result: Mapping[str, Any]) -> bool:
@@ -30,19 +32,28 @@ def has_balanced(result: Mapping[str, Any]) -> bool:
 
 
 def curve_figure(
-    result: Mapping[str, Any], theme: Theme, *, heading: bool = True, width: float | int = 6.4
+    result: Mapping[str, Any],
+    theme: Theme,
+    *,
+    heading: bool = True,
+    width: float | int = 6.4,
+    random: Mapping[str, Any] | None = None,
 ) -> Figure:
     """The figure, `width` inches wide; `heading=False` leaves the title to the page around it."""
     figure = style.figure(width, 4.0 if heading else 3.6)
     axes = figure.add_subplot()
     rounds = result["rounds"]
     labels = [r["labels"] for r in rounds]
-    lines = {"accuracy": [r["accuracy"] for r in rounds]}
+    own = "accuracy" if random is None else method_name(result)
+    lines = {own: _accuracies(result)}
+    if random is not None:
+        lines[method_name(random)] = _accuracies(random)
+    told = dict(lines)  # three ends would be written over one another
     if has_balanced(result):
         lines["balanced accuracy"] = [r["balanced_accuracy"] for r in rounds]
     for k, (name, values) in enumerate(lines.items()):
         axes.plot(labels, values, label=name, clip_on=False, zorder=3, **style.line(k, theme))
-    annotate_ends(axes, labels[-1], lines, theme)
+    annotate_ends(axes, labels[-1], told if random is not None else lines, theme)
     if len(lines) > 1:
         axes.legend(loc="lower right")
     if heading:
@@ -58,6 +69,10 @@ def curve_figure(
         axes.set_xticks(labels, [f"{n:,}" for n in labels])
     axes.margins(x=0.03, y=0.12)
     return figure
+
+
+def _accuracies(result: Mapping[str, Any]) -> list[float]:
+    return [r["accuracy"] for r in result["rounds"]]
 
 
 def annotate_ends(

@@ -11,13 +11,14 @@ from labelgap.core.files import write_text
 from labelgap.data.types import Task
 from labelgap.report import page, sections, style
 from labelgap.report.curve import curve
+from labelgap.report.names import REPORT
 from labelgap.report.query import latest_query
 from labelgap.report.scatter import Panel, embedding_figure, panels
 
-CURVE, EMBEDDING, REPORT = "curve.png", "embedding.png", "report.html"
+CURVE, EMBEDDING = "curve.png", "embedding.png"
 
 
-def write_report(folder: Path, task: Task | None) -> None:
+def write_report(folder: Path, task: Task | None, random: Mapping[str, Any] | None = None) -> None:
     """Make curve.png, embedding.png (each with an .svg beside it) and report.html of a run.
 
     Everything is read from `result.json`, `queries.jsonl` and the features in `cache/`; the
@@ -26,6 +27,7 @@ def write_report(folder: Path, task: Task | None) -> None:
     Parameters
     ----------
     task: for thumbnails and classes of the latest query's items; None leaves them out.
+    random: result of the same run by Random, whose curve is drawn beside; None: no such run.
 
     Raises
     ------
@@ -34,11 +36,11 @@ def write_report(folder: Path, task: Task | None) -> None:
     """
     result = read_result(folder)
     queries = read_queries(folder)
-    curve(result, folder / CURVE)
+    curve(result, folder / CURVE, random)
     shown = _panels(folder, result)
     if shown:
         style.save(lambda theme: embedding_figure(shown, result, theme), folder / EMBEDDING)
-    write_text(folder / REPORT, report_page(result, queries, shown, task))
+    write_text(folder / REPORT, report_page(result, queries, shown, task, random))
 
 
 def report_page(
@@ -46,14 +48,15 @@ def report_page(
     queries: list[dict[str, Any]],
     shown: list[Panel],
     task: Task | None,
+    random: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole page as text."""
     return page.render(
         "run.html",
         title=sections.title(result),
-        head=sections.headline(result, task),
+        head=sections.headline(result, task, random),
         warnings=sections.warnings(result),
-        progress=sections.progress(result),
+        progress=sections.progress(result, random),
         features=sections.features(result, shown),
         rounds=sections.rounds_table(result),
         query=latest_query(result, queries, task),

@@ -1,8 +1,10 @@
-"""What to call the method and the data set of a result."""
+"""What to call a result's method, its data set and its page."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+REPORT = "report.html"
 
 
 def method_name(result: Mapping[str, Any]) -> str:

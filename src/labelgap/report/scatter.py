@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError, NumericalError
 from labelgap.core.streams import Streams
-from labelgap.gap.wasserstein import sliced_wasserstein
+from labelgap.mixtures.wasserstein import sliced_wasserstein
 from labelgap.report import style
 from labelgap.report.names import data_name, method_name
 from labelgap.report.plane import Features, Layout, layout

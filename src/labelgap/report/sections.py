@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from labelgap.data.types import Task
+from labelgap.report import beside
 from labelgap.report.command import command, leaves
 from labelgap.report.curve import curve_figure, has_balanced
 from labelgap.report.names import data_name, method_name
@@ -23,6 +24,7 @@ MOST_ITEMS = 24
 """Items of the latest query that are shown; more would make a page of a megabyte."""
 SIMULATED = {"imbalance": 1, "open_set": 0, "label_noise": 0, "redundancy": 0}
 """Changes to the data set, and the values that mean none."""
+ONE_SEED = "One seed: another may save more or fewer."
 _UNCHANGED = 0.05  # of a distance: about what other random directions would do to it
 _SIDE_BY_SIDE = 14  # classes that fit beside the curve
 
@@ -32,8 +34,10 @@ def title(result: Mapping[str, Any]) -> str:
     return f"{method_name(result)} on {data_name(result)}"
 
 
-def headline(result: Mapping[str, Any], task: Task | None) -> Facts:
-    """Method, data, what was reached and what it cost."""
+def headline(
+    result: Mapping[str, Any], task: Task | None, random: Mapping[str, Any] | None = None
+) -> Facts:
+    """What was saved against Random, method, data, what was reached and what it cost."""
     rounds = result["rounds"]
     first, last = rounds[0], rounds[-1]
     said = f"{percent(last['accuracy'])} test accuracy with {last['labels']:,} labels"
@@ -58,7 +62,8 @@ def headline(result: Mapping[str, Any], task: Task | None) -> Facts:
         for name, nothing in SIMULATED.items()
         if data.get(name, nothing) != nothing
     ]
-    return {"kind": " · ".join(kind), "said": f"{said}.", "tiles": shown}
+    saved = None if random is None else f"{beside.in_words(result, random)} {ONE_SEED}"
+    return {"kind": " · ".join(kind), "saved": saved, "said": f"{said}.", "tiles": shown}
 
 
 def warnings(result: Mapping[str, Any]) -> list[str]:
@@ -81,14 +86,16 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def progress(result: Mapping[str, Any]) -> Facts:
-    """The curve, and what each class got and reached."""
+def progress(result: Mapping[str, Any], random: Mapping[str, Any] | None = None) -> Facts:
+    """The curve, Random's beside it, and what each class got and reached."""
     rounds = result["rounds"]
-    points = ", ".join(f"{percent(r['accuracy'])} at {r['labels']:,}" for r in rounds)
+    alt = f"Test accuracy against labels: {_points(rounds)}."
+    if random is not None:
+        alt += f" Random: {_points(random['rounds'])}."
     curve = picture(
-        lambda theme: curve_figure(result, theme, heading=False),
-        f"Test accuracy against labels: {points}.",
-        narrow=lambda theme: curve_figure(result, theme, heading=False, width=4.2),
+        lambda theme: curve_figure(result, theme, heading=False, random=random),
+        alt,
+        narrow=lambda theme: curve_figure(result, theme, heading=False, width=4.2, random=random),
     )
     number = len(result["classes"])
     return {
@@ -97,6 +104,10 @@ def progress(result: Mapping[str, Any]) -> Facts:
         "beside": number <= _SIDE_BY_SIDE,
         "many": number > 2 * _SIDE_BY_SIDE,
     }
+
+
+def _points(rounds: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{percent(r['accuracy'])} at {r['labels']:,}" for r in rounds)
 
 
 def class_table(result: Mapping[str, Any]) -> Table:

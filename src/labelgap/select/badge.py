@@ -55,7 +55,7 @@ class Outer:
 
     def __init__(self, a: Float[Tensor, "n k"], h: Float[Tensor, "n d"]) -> None:
         self.a, self.h = a.detach(), h.detach()
-        self.norms = row_norms(self.a) * row_norms(self.h)
+        self.norms: Tensor = row_norms(self.a) * row_norms(self.h)
 
     @property
     def device(self) -> torch.device:

@@ -50,10 +50,10 @@ class Euclidean:
     """
 
     def __init__(self, z: Float[Tensor, "n d"], mean: Float[Tensor, " d"] | None = None) -> None:
-        self.z = z.detach()
-        self.mean = wide_mean(self.z) if mean is None else mean
-        self.x = self.z - self.mean.to(z.dtype)
-        self.norms = row_norms(self.x)
+        self.z: Tensor = z.detach()
+        self.mean: Tensor = wide_mean(self.z) if mean is None else mean
+        self.x: Tensor = self.z - self.mean.to(z.dtype)
+        self.norms: Tensor = row_norms(self.x)
 
     @property
     def device(self) -> torch.device:
@@ -82,7 +82,7 @@ class WithCopies:
 
     def __init__(self, geometry: Geometry, found: Distinct) -> None:
         self.geometry = geometry
-        self.inverse = torch.from_numpy(found.inverse).to(geometry.device)
+        self.inverse: Tensor = torch.from_numpy(found.inverse).to(geometry.device)
 
     @property
     def device(self) -> torch.device:

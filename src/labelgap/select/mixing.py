@@ -25,8 +25,8 @@ class Head:
     """The network's last layer on the host: logits and their gradient in the features."""
 
     def __init__(self, weight: Float[Tensor, "k d"], bias: Float[Tensor, " k"]) -> None:
-        self.weight = weight.detach().float().cpu()
-        self.bias = bias.detach().float().cpu()
+        self.weight: Tensor = weight.detach().float().cpu()
+        self.bias: Tensor = bias.detach().float().cpu()
 
     def __call__(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         return matmul(z, self.weight.T) + self.bias

@@ -84,27 +84,27 @@ class Session:
         **values: Any,
     ) -> None:
         task = given_task(task)
-        self.config = configuration(config, preset, values)
-        self.folder = Path(folder) if folder is not None else None
-        self.machine = machine or default_machine(self.config)
+        self.config: RunConfig = configuration(config, preset, values)
+        self.folder: Path | None = Path(folder) if folder is not None else None
+        self.machine: Machine = machine or default_machine(self.config)
         self.progress = progress
         self.judge: Callable[[Ids], float] | None = None  # a benchmark's upper line has one
-        self.streams = Streams(self.config.seed)
+        self.streams: Streams = Streams(self.config.seed)
         self.objective, self.acquisition = pair_of(self.config)
         refuse_pair(self.objective, self.acquisition, self.config, task)
         if self.folder is not None and ledger is None:
             task = claimed(self.folder, self.config, self.machine, task, extend)
         elif extend:
             raise ConfigError("extend=True is for a session's own folder.", "Give `folder=` too.")
-        self.task = task
-        self.learner = Learner(
+        self.task: Task = task
+        self.learner: Learner = Learner(
             task, self.config.training, self.streams, self.machine, self.config.preset
         )
         if ledger is None:
             ledger = Ledger.open(":memory:" if self.folder is None else self.folder / LEDGER)
         self.ledger = ledger
         subset = self.config.loop.pool_subset
-        self.pool = Pool(task, ledger, self.streams, frozenset(without), subset)
+        self.pool: Pool = Pool(task, ledger, self.streams, frozenset(without), subset)
         if (strange := self.pool.strange()) is not None:
             warnings.warn(str(strange), stacklevel=2)
         if not ledger.classes:
@@ -114,7 +114,7 @@ class Session:
                 self.close()  # nobody else could release its lock
                 raise
         continues = self.config.training.start == "continue"
-        self.trained = Trained(
+        self.trained: Trained = Trained(
             self.learner,
             self.objective,
             self.pool,

@@ -43,8 +43,12 @@ class Trained:
         folder: Path | None,
         continues: bool,
     ) -> None:
-        self.learner, self.objective, self.pool = learner, objective, pool
-        self.build, self.folder, self.continues = build, folder, continues
+        self.learner: Learner = learner
+        self.objective: Objective = objective
+        self.pool: Pool = pool
+        self.build = build
+        self.folder: Path | None = folder
+        self.continues: bool = continues
         self._training: Training | None = None  # the latest that was completed
         self._round = -1
         self._interrupted: int | None = None  # the round of one that began here and did not end
@@ -95,7 +99,9 @@ class Trained:
         if self.folder:
             save_weights(self.folder, round, training)
         self.pool.ledger.note("fitted", facts, round=round)
-        self._training, self._round, self._interrupted = training, round, None
+        self._training = training
+        self._round = round
+        self._interrupted = None
         if self.folder:
             # Only now: until the note is stored, a killed run continues from what is deleted here.
             keep_only(self.folder, round)
@@ -164,7 +170,9 @@ class Trained:
         training = self._blank_training(max(self.pool.ledger.round, 0))
         if not load_weights(file, training, last.data["weights_sha256"]):
             return False
-        self._training, self._round, self._interrupted = training, round, None
+        self._training = training
+        self._round = round
+        self._interrupted = None
         return True
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from scipy import stats
 
-from labelgap.core.area import area
+from labelgap.core.area import area, labels_to_reach
 
 LEVEL = 0.95
 FEWEST_FOR_BOOTSTRAP = 10
@@ -74,18 +74,6 @@ def halves(labels: Int64[np.ndarray, " r"], curve: Curve) -> tuple[float, float]
     first, last = float(labels[0]), float(labels[-1])
     middle = (first + last) / 2
     return area(labels, curve, first, middle), area(labels, curve, middle, last)
-
-
-def labels_to_reach(labels: Int64[np.ndarray, " r"], curve: Curve, target: float | int) -> float:
-    """Labels at which the curve first reaches `target`, interpolated; NaN if it never does."""
-    reached = np.flatnonzero(curve >= target)
-    if len(reached) == 0:
-        return float("nan")
-    k = int(reached[0])
-    if k == 0:
-        return float(labels[0])
-    share = (target - curve[k - 1]) / (curve[k] - curve[k - 1])
-    return float(labels[k - 1] + share * (labels[k] - labels[k - 1]))
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class RayEngine:
         else:
             ray.init(address=address, log_to_driver=False)
         self.threads = threads
-        self.capacity = max(1, int(self._ray.cluster_resources().get("CPU", 1)) // threads)
+        self.capacity: int = max(1, int(self._ray.cluster_resources().get("CPU", 1)) // threads)
         self._task = ray.remote(_attempt)
         self._jobs: dict[Any, Job] = {}
         self._seen: dict[Any, int] = {}

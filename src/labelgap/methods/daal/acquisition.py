@@ -11,10 +11,10 @@ from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
-from labelgap.gap.characteristic import Characteristic, critic_input
-from labelgap.gap.mixture import Mixture
 from labelgap.methods.daal.fit import fit_critic
 from labelgap.methods.daal.settings import MOVED, OURS, TUNED, CriticSettings, MixtureSettings
+from labelgap.mixtures.characteristic import Characteristic, critic_input
+from labelgap.mixtures.mixture import Mixture
 from labelgap.select.balance import balanced_candidates
 from labelgap.select.distinct import Distinct, distinct
 from labelgap.select.kmeans import representatives

@@ -5,10 +5,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelgap.gap.critic import Critic
 from labelgap.learn.optimiser import Descent
 from labelgap.learn.stage import descend, set_rate
 from labelgap.methods.daal.settings import CriticSettings
+from labelgap.mixtures.critic import Critic
 
 
 def fit_critic(

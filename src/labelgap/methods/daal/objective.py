@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from labelgap.axes.objective import Objective, Outputs, Passed
 from labelgap.axes.registry import method, objective
 from labelgap.axes.stage import Stage
-from labelgap.gap.characteristic import Characteristic
 from labelgap.learn.supervised import supervised_stage
 from labelgap.methods.daal.settings import DaalOptions
 from labelgap.methods.daal.stages import Parts, critic_input_of
+from labelgap.mixtures.characteristic import Characteristic
 
 if TYPE_CHECKING:
     from labelgap.axes.training import Training

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from labelgap.axes.stage import Optimiser
 from labelgap.core.config import TUNING, Settings, setting
-from labelgap.gap import em as gmm
-from labelgap.gap.characteristic import statistics_width
-from labelgap.gap.critic import Critic, critic_loss
-from labelgap.gap.mixture import Mixture
-from labelgap.gap.statistics import class_responsibilities
+from labelgap.mixtures import em as gmm
+from labelgap.mixtures.characteristic import statistics_width
+from labelgap.mixtures.critic import Critic, critic_loss
+from labelgap.mixtures.mixture import Mixture
+from labelgap.mixtures.statistics import class_responsibilities
 
 OURS = "open in the paper; ours"
 TUNED = (

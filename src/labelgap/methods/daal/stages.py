@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.core.types import Ids
-from labelgap.gap.characteristic import Characteristic, critic_input
-from labelgap.gap.critic import distance
-from labelgap.gap.mixture import Mixture
-from labelgap.gap.statistics import class_responsibilities
 from labelgap.learn.supervised import cross_entropy
 from labelgap.methods.daal.settings import DaalOptions
+from labelgap.mixtures.characteristic import Characteristic, critic_input
+from labelgap.mixtures.critic import distance
+from labelgap.mixtures.mixture import Mixture
+from labelgap.mixtures.statistics import class_responsibilities
 
 if TYPE_CHECKING:
     from labelgap.axes.training import Training
@@ -62,13 +62,14 @@ class Parts:
     """The losses and refreshes of one round; all state lives in the modules' buffers."""
 
     def __init__(self, options: DaalOptions, training: "Training") -> None:
-        self.o, self.t = options, training
+        self.o: DaalOptions = options
+        self.t: Training = training
         # Reg begins on a step at which ψ_L has just been refitted, never before its share; a short
         # stage refits that often at least.
         begin, every = options.reg_start * training.steps, options.reg_refresh
-        self.reg_every = min(every, math.ceil(begin)) if begin else every
-        self.reg_from = self.reg_every * math.ceil(begin / self.reg_every)
-        self.temperature = options.mixture.temperature_in(training.network.feature_dim)
+        self.reg_every: int = min(every, math.ceil(begin)) if begin else every
+        self.reg_from: int = self.reg_every * math.ceil(begin / self.reg_every)
+        self.temperature: float = options.mixture.temperature_in(training.network.feature_dim)
 
     # -- Reg ---------------------------------------------------------------------------------
 

@@ -190,7 +190,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, latent: int, width: int, condition: int = 0) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
+        self.layers: nn.Sequential = nn.Sequential(
             nn.Linear(latent + condition, width),
             nn.ReLU(),
             nn.Linear(width, width),

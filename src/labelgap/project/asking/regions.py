@@ -14,9 +14,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labelgap.core.types import Ids
-from labelgap.gap.em import fit
-from labelgap.gap.mixture import Mixture
-from labelgap.gap.statistics import class_responsibilities
+from labelgap.mixtures.judged import left_out, moments, principal
+from labelgap.mixtures.statistics import class_responsibilities
 from labelgap.select.kmeans import kmeans
 
 COMPONENTS = 40
@@ -26,13 +25,10 @@ SMALLEST = 50
 DIMENSIONS = 16
 """Principal components of the features: a variance in hundreds of dimensions cannot be estimated
 from a handful of labels, and a group worth showing spans the large ones."""
-FOLDS = 5
 FEWEST = 10
 """Labels below which nothing is said: there is no telling what they cover."""
 USUAL = 0.95
 """The share of left-out labelled images whose gap counts as covered."""
-FLOOR = 0.05
-"""Smallest variance relative to the mean one: classes of one label have some extent too."""
 SHOWN = 6
 
 
@@ -59,18 +55,18 @@ def uncovered(
     components = min(COMPONENTS, len(free) // SMALLEST)
     if components < 2 or len(labels) < FEWEST:
         return []
-    labelled, free = _principal(labelled, free)
+    labelled, free = principal(labelled, free, DIMENSIONS)
     # Half of them make the components and the others judge, as the labelled images do: a density
     # flatters what it was fitted to.
     order = torch.from_numpy(rng.permutation(len(free)))
     half, judges = order[: len(free) // 2], order[len(free) // 2 :]
     _, cluster, _ = kmeans(free[half], components, rng)
-    unlabelled_mixture = _fit(free[half], class_responsibilities(cluster, components))
+    unlabelled_mixture = moments(free[half], class_responsibilities(cluster, components))
     inside = unlabelled_mixture.component_log_density(free)
     component = inside.argmax(dim=1)
     targets = class_responsibilities(torch.from_numpy(labels), int(labels.max()) + 1)
-    gap = inside.logsumexp(dim=1) - _fit(labelled, targets).log_likelihood(free)
-    usual = float(torch.quantile(_left_out(labelled, targets, unlabelled_mixture, rng), USUAL))
+    gap = inside.logsumexp(dim=1) - moments(labelled, targets).log_likelihood(free)
+    usual = float(torch.quantile(left_out(labelled, targets, unlabelled_mixture, rng), USUAL))
     of_labelled = unlabelled_mixture.component_log_density(labelled).argmax(dim=1)
     found = []
     for k in range(components):
@@ -93,33 +89,3 @@ def uncovered(
             }
         )
     return sorted(found, key=lambda region: -region["size"])
-
-
-def _left_out(
-    z: Float[Tensor, "l d"],
-    targets: Float[Tensor, "l k"],
-    unlabelled_mixture: Mixture,
-    rng: np.random.Generator,
-) -> Float[Tensor, " l"]:
-    """Each labelled image's gap under a ψ_L fitted without it."""
-    density = torch.empty(len(z))
-    for fold in np.array_split(rng.permutation(len(z)), FOLDS):
-        kept = np.setdiff1d(np.arange(len(z)), fold)
-        density[fold] = _fit(z[kept], targets[kept]).log_likelihood(z[fold])
-    return unlabelled_mixture.log_likelihood(z) - density
-
-
-def _fit(z: Float[Tensor, "n d"], responsibilities: Float[Tensor, "n k"]) -> Mixture:
-    """The mixture of given responsibilities: labels, or groups of which each is one kind."""
-    return fit(z, responsibilities, steps=0, average="statistics", floor=FLOOR)
-
-
-def _principal(
-    labelled: Float[Tensor, "l d"], free: Float[Tensor, "n d"]
-) -> tuple[Float[Tensor, "l q"], Float[Tensor, "n q"]]:
-    """Both sets on the largest principal components of the unlabelled one."""
-    centre = free.double().mean(dim=0)
-    x = free.double() - centre
-    _, axes = torch.linalg.eigh(x.T @ x)
-    axes = axes[:, -DIMENSIONS:]
-    return ((labelled.double() - centre) @ axes).float(), (x @ axes).float()

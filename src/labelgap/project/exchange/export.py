@@ -1,4 +1,4 @@
-"""Labels out of a project: tables, COCO, a folder per class."""
+"""Labels out of a project: tables, COCO, CVAT, a folder per class."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from labelgap.core.errors import UnknownName
 from labelgap.core.files import write_text
 from labelgap.ledger.events import Event
 from labelgap.project.exchange.class_folders import Placed, write_folders
+from labelgap.project.exchange.cvat import write_cvat
 from labelgap.project.exchange.exchange import COLUMNS, name_of
 from labelgap.project.exchange.outputs import LABELS, refuse_overwriting
 from labelgap.project.exchange.safe_names import safe_names
@@ -98,6 +99,8 @@ def export(project: Project, out: Path, format: str, *, link: bool = False) -> i
         write_folders(project, placed, used, out, "symlink" if link else "copy")
     elif format == "coco":
         write_text(out, json.dumps(coco(project, rows), indent=1))
+    elif format == "cvat":
+        write_cvat(project, rows, out)
     else:
         write_table(out, rows, COLUMNS, format)
     return len(rows)

@@ -7,7 +7,7 @@ from labelgap.project.images.readers import Tables
 from labelgap.project.keep.store import Project, find_root
 
 TABLES = ("csv", "jsonl", "parquet")
-LABELS = (*TABLES, "folders", "coco")
+LABELS = (*TABLES, "folders", "coco", "cvat")
 TRAINING = ("imagefolder", "yolo-cls", "huggingface")
 """Images and labels in two parts, for training elsewhere."""
 MODELS = ("model", "onnx")
@@ -18,7 +18,7 @@ _BESIDE = {
     "yolo-cls": "yolo",
     "huggingface": "dataset",
 }
-_BY_SUFFIX = {f".{name}": name for name in (*TABLES, "onnx")} | {".json": "coco"}
+_BY_SUFFIX = {f".{name}": name for name in (*TABLES, "onnx")} | {".json": "coco", ".xml": "cvat"}
 _DATA_SET = frozenset({"state.json", "dataset_dict.json", "dataset_info.json"})
 
 
@@ -73,7 +73,7 @@ def default_out(project: Project, format: str) -> Path:
     whose copies `add` would take for new ones, beside the project's folder."""
     if format in _BESIDE:
         return project.root.parent / f"{project.root.name}-{_BESIDE[format]}"
-    named = {"coco": "labels.json", "model": "model", "onnx": "model.onnx"}
+    named = {"coco": "labels.json", "cvat": "labels.xml", "model": "model", "onnx": "model.onnx"}
     return Path(named.get(format, f"labels.{format}"))
 
 

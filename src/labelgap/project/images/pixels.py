@@ -27,7 +27,7 @@ class Pixels:
 
     def __init__(self, file: Path, side: int, scales: Scales) -> None:
         self.file, self.side, self.scales = file, side, scales
-        self.row = side * side * CHANNELS
+        self.row: int = side * side * CHANNELS
 
     def append(self, images: Sequence[UInt8[np.ndarray, "h w c"]], after: int) -> None:
         """Write rows `after`, `after` + 1, … to the disk; what lies behind is replaced.

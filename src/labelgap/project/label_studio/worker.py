@@ -27,8 +27,11 @@ class Worker:
     def __init__(
         self, root: Path, client: Client, door: threading.Lock, say: Say, retry: float | int = RETRY
     ) -> None:
-        self.root, self.client, self.door = root, client, door
-        self.say, self.retry = say, retry
+        self.root: Path = root
+        self.client: Client = client
+        self.door: threading.Lock = door
+        self.say: Say = say
+        self.retry: float | int = retry
         self._wanted: set[str] = set()
         self._wake = threading.Condition()
         self._ends = self._busy = False

@@ -70,7 +70,7 @@ class Desk:
         self._status: tuple[Any, Any] = (None, None)
         self._near: tuple[int, dict[int, list[int]]] = (-1, {})
         self._calibrated: dict[int, int] = {}
-        self.asking = Asking(project, ahead)
+        self.asking: Asking = Asking(project, ahead)
 
     # ----------------------------------------------------------------------------- reading
 

@@ -52,8 +52,8 @@ class Guard:
 
     def __init__(self, app: App, token: str, hosts: Iterable[str], cookie: str) -> None:
         self.app, self.token, self.cookie = app, token, cookie
-        self.hosts = frozenset(host.lower() for host in hosts)
-        self.origins = frozenset(f"http://{host}" for host in self.hosts)
+        self.hosts: frozenset[str] = frozenset(host.lower() for host in hosts)
+        self.origins: frozenset[str] = frozenset(f"http://{host}" for host in self.hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

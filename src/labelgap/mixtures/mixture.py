@@ -12,7 +12,7 @@ from torch import Tensor
 
 from labelgap.core import linalg
 from labelgap.core.errors import ConfigError
-from labelgap.gap.products import (
+from labelgap.mixtures.products import (
     check_same_dim,
     compute_dtype,
     is_constant,

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from labelgap.core import linalg
 from labelgap.core.errors import ConfigError, DataError, NumericalError
-from labelgap.gap.mixture import COVARIANCES, Mixture, quadratic_terms
-from labelgap.gap.products import (
+from labelgap.mixtures.mixture import COVARIANCES, Mixture, quadratic_terms
+from labelgap.mixtures.products import (
     centre_of,
     check_distributions,
     check_known,

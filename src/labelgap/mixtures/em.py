@@ -22,9 +22,9 @@ from torch import Tensor
 
 from labelgap.core import linalg
 from labelgap.core.errors import ConfigError
-from labelgap.gap.mixture import COVARIANCES, Mixture
-from labelgap.gap.products import check_known, check_positive, compute_dtype
-from labelgap.gap.statistics import (
+from labelgap.mixtures.mixture import COVARIANCES, Mixture
+from labelgap.mixtures.products import check_known, check_positive, compute_dtype
+from labelgap.mixtures.statistics import (
     Pooled,
     Statistics,
     expectation,

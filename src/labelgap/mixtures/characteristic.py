@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelgap.gap.mixture import Mixture, tempered
+from labelgap.mixtures.mixture import Mixture, tempered
 
 
 class Characteristic(nn.Module):

@@ -1,0 +1,115 @@
+"""README and the pages of the site: short, complete, and every snippet of Python runs."""
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from labelgap.methods import METHODS
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+HELD_ELSEWHERE = {"own-method.md"}  # tests/cli/test_own.py runs its snippets as files
+PAGES = [README, *sorted(p for p in (ROOT / "docs").rglob("*.md") if p.parent.name != "methods")]
+SNIPPETS = [
+    pytest.param(snippet, id=f"{page.name}-{number}")
+    for page in PAGES
+    if page.name not in HELD_ELSEWHERE
+    for number, snippet in enumerate(
+        re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    )
+]
+
+
+def tool(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A script of `tools/` as a module."""
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_the_snippet_runs(snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(snippet, "snippet", "exec"), {"__name__": "snippet"})
+
+
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "docs/guides/notebook.ipynb").read_text("utf-8"))
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    assert cells
+    assert not any(c.get("outputs") for c in notebook["cells"]), "outputs are made by tools/site.py"
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(compile(cell, "notebook", "exec"), names)
+
+
+def test_readme_is_short() -> None:
+    lines = README.read_text("utf-8").splitlines()
+    assert len(lines) < 80
+    assert not [line for line in lines if len(line) > 120]
+
+
+def test_every_method_is_on_the_page_of_methods() -> None:
+    page = (ROOT / "docs/methods.md").read_text("utf-8")
+    assert set(re.findall(r"\]\(methods/(.+?)\.md\)", page)) == set(METHODS)
+
+
+def test_every_page_in_the_navigation_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tool("site", monkeypatch)
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
+    wanted = re.findall(r"^ +- .+: (\S+\.md)$", nav, re.MULTILINE)
+    places = {site.place(name) for name in site.files()}
+    assert len(wanted) > 15
+    assert not set(wanted) - places
+
+
+def test_links_lead_on_from_where_a_page_stands_on_the_site(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = tool("site", monkeypatch)
+    names = ["README.md", "docs/a.md", "docs/guides/b.md", "benchmarks/r/c.md", "docs/p.png"]
+    places = {name: site.place(name) for name in names}
+    text = (
+        "[b](guides/b.md#part) ![p](p.png) [c](../benchmarks/r/c.md) [home](../README.md) "
+        "[web](https://x.org) [here](#a) [a script](../tools/x.py) [x `y`](../src/y)\n"
+        "```\n[not](a/link.md)\n```\n"
+        "float32 [2, 2]; and `x[2, 2]`"
+    )
+    assert site.led("docs/a.md", text, places) == (
+        "[b](guides/b.md#part) ![p](p.png) [c](benchmarks/r/c.md) [home](index.md) "
+        "[web](https://x.org) [here](#a) a script (`tools/x.py`) x `y` (`src/y`)\n"
+        "```\n[not](a/link.md)\n```\n"
+        "float32 \\[2, 2\\]; and `x[2, 2]`"
+    )
+    up = site.led("docs/guides/b.md", "[c](../../benchmarks/r/c.md) [a](../a.md)", places)
+    assert up == "[c](../benchmarks/r/c.md) [a](../a.md)"
+    assert site.led("benchmarks/r/c.md", "[a](../../docs/a.md)", places) == "[a](../../a.md)"
+
+
+def test_the_matrix_has_every_python_with_every_choice_of_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    matrix = tool("matrix", monkeypatch)
+    cells = matrix.cells(["3.11", "3.14"], matrix.RESOLUTIONS, ["hf"], None)
+    assert [str(c) for c in cells] == [
+        "Python 3.11, lowest-direct [hf]", "Python 3.11, highest [hf]",
+        "Python 3.14, lowest-direct [hf]", "Python 3.14, highest [hf]",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("resolution", ["lowest-direct", "highest"])
+def test_the_wheel_works_without_the_clone(
+    resolution: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tool("matrix", monkeypatch).main(["--resolution", resolution]) == 0
