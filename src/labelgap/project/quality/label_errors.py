@@ -133,8 +133,9 @@ def doubts(
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    # Off the diagonal of the confident joint: of 32 planted errors in eight sets of 120 labels it
-    # marks 26 and one label that is right, as cleanlab's other rules do; the queue has all 32.
+    # Off the diagonal of the confident joint: of 32 errors planted in eight simulated sets of 120
+    # labels (those of the test) it marks 26, and one label that is right; so do cleanlab's other
+    # rules, one or two right labels more or less. The queue's first ten have all 32.
     # One process: the work takes milliseconds, and a fork of a server is no place to be.
     doubted = find_label_issues(labels, p, filter_by="confident_learning", n_jobs=1)
     score = get_label_quality_scores(labels, p, adjust_pred_probs=True)
