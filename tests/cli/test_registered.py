@@ -8,7 +8,7 @@ import pytest
 COMMANDS = {
     "run", "bench", "tune", "report", "methods", "config", "check", "init", "add", "classes", "ask",
     "train", "status", "label", "predict", "import", "export", "undo", "backup", "doctor",
-    "label-studio", "restore",
+    "label-studio", "restore", "evaluate", "errors",
 }  # fmt: skip
 LIST = """
 from typer.main import get_command

@@ -55,6 +55,7 @@ def with_commands() -> typer.Typer:
         "label",
         "classes",
         "labels",
+        "errors",
         "care",
         "label_studio",
     ):

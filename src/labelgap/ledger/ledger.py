@@ -13,19 +13,17 @@ from typing import Any, SupportsIndex
 
 from labelgap.core.errors import LedgerError, UnknownName
 from labelgap.core.types import Answer, QueryItem
-from labelgap.ledger.classes import Classes
 from labelgap.ledger.copies import Copies
 from labelgap.ledger.events import (
     ANSWERS,
-    COLUMNS,
     Event,
-    event_of,
     finite,
     integer,
     text,
     whole,
 )
 from labelgap.ledger.state import BAD_IMAGE
+from labelgap.ledger.undoing import Undoing
 
 LEDGER = "ledger.sqlite"
 """Its name in the folder of a run or a project."""
@@ -34,7 +32,7 @@ TESTED = "test-batch"
 SKIP_REASONS = ("skip", "unsure", BAD_IMAGE)
 
 
-class Ledger(Classes, Copies):
+class Ledger(Undoing, Copies):
     """The events of one run or labelling project, and the state they add up to.
 
     Open with `Ledger.open`; use as a context manager or `close()`. All methods may be called
@@ -161,17 +159,17 @@ class Ledger(Classes, Copies):
                 for id, label in labels.items()
             ]
 
-    def tell(self, answers: Iterable[Answer]) -> list[Event]:
+    def tell(self, answers: Iterable[Answer], *, as_of: int | None = None) -> list[Event]:
         """Store labels and skips, all of them or none, each with its person and request.
 
-        Raises as `answer` and `skip`.
+        as_of: as for `answer`. Raises as `answer` and `skip`.
         """
         given = list(answers)
         with self._writing() as database:
             return [
                 self._skip(database, a.id, a.skipped or "skip", a.person, a.request, None)
                 if a.label is None
-                else self._answer(database, a.id, a.label, a.person, a.request, None)
+                else self._answer(database, a.id, a.label, a.person, a.request, None, as_of)
                 for a in given
             ]
 
@@ -250,65 +248,6 @@ class Ledger(Classes, Copies):
             person=person,
             request=request,
             data=data,
-        )
-
-    def undo(
-        self,
-        id: SupportsIndex | None = None,
-        *,
-        seq: int | None = None,
-        person: str = "",
-        request: str | None = None,
-    ) -> Event:
-        """Revert an answer or a skip; the undo is an event, and what was there before returns.
-
-        With `id`: this person's last answer about that item. With `seq`: that very event,
-        anybody's. With neither: this person's last answer of all. Raises `LedgerError` when
-        there is nothing (left) to undo.
-        """
-        person = text(person, "person")
-        with self._writing() as database:
-            item = None if id is None else whole(id, "item id")
-            expected = {} if item is None else {"id": item}
-            stored = self._repeated(database, request, kind="undone", person=person, **expected)
-            if stored is not None:
-                return stored
-            target = self._undoable(database, item, seq, person)
-            return self._append(
-                database,
-                "undone",
-                id=target.id,
-                round=target.round,
-                person=person,
-                request=request,
-                data={"undoes": target.seq},
-            )
-
-    def _undoable(
-        self, database: sqlite3.Connection, id: int | None, seq: int | None, person: str
-    ) -> Event:
-        query = "seq = ?"
-        value: int | str
-        if seq is not None:
-            value = seq
-            what = f"Event {seq}"
-        elif id is not None:
-            opinion = self._state.latest(id).get(person)
-            value = opinion[0] if opinion else -1
-            what = f"An answer about item {id} by {person!r}"
-        else:
-            query, value = "person = ? ORDER BY seq DESC", person
-            what = f"An answer by {person!r}"
-        for row in database.execute(f"SELECT {COLUMNS} FROM events WHERE {query}", (value,)):
-            event = event_of(row)
-            opinions = () if event.id is None else self._state.opinions.get(event.id, ())
-            if any(event.seq == opinion[0] for opinion in opinions):
-                if id is not None and event.id != id:
-                    raise LedgerError(f"Event {seq} is about item {event.id}, not {id}.")
-                return event
-        raise LedgerError(
-            f"{what} cannot be undone: there is none, or it is undone already.",
-            "The history shows what stands.",
         )
 
     def hold_out(self, ids: Iterable[SupportsIndex]) -> None:

@@ -216,6 +216,19 @@ class Standing(Log):
             said = {o[1]: state.value_of(o) for o in state.standing(operator.index(id))}
             return {person: value for person, value in said.items() if value is not None}
 
+    def answers_of_all(self) -> dict[int, list[tuple[int, str, int | str]]]:
+        """Item -> (seq, person, a label or the reason of a skip) of each person's standing
+        answer, the latest last: of all items at once, where `opinions` is of one."""
+        with self._reading():
+            state = self._state
+            found = {}
+            for id in state.opinions:
+                valued = [(o[0], o[1], state.value_of(o)) for o in state.standing(id)]
+                known = [(seq, who, value) for seq, who, value in valued if value is not None]
+                if known:
+                    found[id] = known
+            return found
+
     def conflicts(self) -> dict[int, list[Event]]:
         """Items on which persons disagree -> each person's standing answer, the latest last.
 

@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float, Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from sklearn.manifold import TSNE
 
 from labelgap.core.disk import not_the_disk
 from labelgap.core.errors import DataError, NumericalError
@@ -24,23 +23,15 @@ from labelgap.core.streams import Streams
 from labelgap.mixtures.wasserstein import sliced_wasserstein
 from labelgap.report import style
 from labelgap.report.names import data_name, method_name
+from labelgap.report.plane import Features, Layout, layout
 from labelgap.report.style import LIGHT, Theme
 
-PERPLEXITY = 30
-"""Neighbours a point listens to: t-SNE's usual value (van der Maaten and Hinton 2008)."""
-
-# The layout of 2,000 points hardly moves after this; 1,000 iterations cost twice the time.
-_ITERATIONS = 500
 _CHANCE_SPLITS = 5
 MOST_LOOKS = len(LIGHT.series) * len(style.MARKERS)
 """With more classes a look would stand for several: points then show only their set."""
 
 _MOST_NAMES = 20
 _LINE_HEIGHT = 0.046  # of a class's name, in heights of a panel
-_FEWEST_FOR_TSNE = 8
-
-Features = Float[np.ndarray, "n d"]
-Layout = Float[np.ndarray, "n 2"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,28 +134,6 @@ def common_plane(
     plane[:, : axes.shape[1]] = centred @ axes
     ends = np.cumsum([len(z) for z in clouds])[:-1]
     return np.split(plane, ends)
-
-
-def layout(features: Features, start: Layout, seed: int) -> Layout:
-    """t-SNE from a start in the plane; the start itself where there are too few points."""
-    n = len(features)
-    spread = float(start[:, 0].std()) if n else 0.0
-    if n < _FEWEST_FOR_TSNE or spread == 0:
-        return start
-    perplexity = min(PERPLEXITY, (n - 1) / 3)
-    small = start / spread * 1e-4  # the scale from which early exaggeration works
-    try:
-        from openTSNE import TSNE as OpenTSNE
-    except ImportError:  # the extra `tsne` is faster on large sets; the picture is the same kind
-        made = TSNE(
-            perplexity=perplexity, init=small.astype(np.float32), max_iter=_ITERATIONS,
-            random_state=seed % (1 << 32),
-        ).fit_transform(features)  # fmt: skip
-    else:
-        made = OpenTSNE(
-            perplexity=perplexity, initialization=small, random_state=seed % (1 << 32)
-        ).fit(features)
-    return np.asarray(made, dtype=np.float64)
 
 
 def gap_and_chance(

@@ -41,6 +41,15 @@ def reserve_of(draws: Float[np.ndarray, " n"], ids: Ids, share: float) -> Ids:
     return taken
 
 
+def held_back(project: Project) -> set[int]:
+    """The whole reserve: whoever chooses images by hand must leave them, or what is left of it is
+    no random sample any more."""
+    n = project.items.count()
+    everything: Ids = np.arange(n, dtype=np.int64)
+    chosen = reserve_of(holdout_draws(project, n), everything, project.settings.holdout)
+    return set(chosen.tolist())
+
+
 def hold_out_imported(project: Project, ids: Collection[int]) -> int:
     """Hold out the reserve's share of the labels of these items; returns how many are new.
 

@@ -15,6 +15,8 @@ from starlette.routing import Route
 
 from labelgap.core.errors import DataError, LabelgapError, StorageError
 from labelgap.project.server.desk import VIEWS, Desk, Refused
+from labelgap.project.server.review_routes import review_routes
+from labelgap.project.server.reviews import Reviews
 from labelgap.project.server.security import Guard
 
 KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -38,8 +40,10 @@ _MOST = 500  # answers in one request
 _MOST_ASKED = 1000  # images in one question
 
 
-def make_app(desk: Desk, token: str, hosts: list[str], port: int) -> Guard:
-    """The whole application, guarded."""
+def make_app(
+    desk: Desk, token: str, hosts: list[str], port: int, reviews: Reviews | None = None
+) -> Guard:
+    """The whole application, guarded. reviews: of the same project, where somebody ends it."""
     cookie = f"labelgap-{port}"
 
     async def page(request: Request) -> Response:
@@ -120,6 +124,7 @@ def make_app(desk: Desk, token: str, hosts: list[str], port: int) -> Guard:
         Route("/api/answers", answers, methods=["POST"]),
         Route("/api/more", more, methods=["POST"]),
         Route("/image/{id:int}", image, methods=["GET"]),
+        *review_routes(reviews or Reviews(desk.project), desk.id),
     ]
     app = Starlette(routes=routes, exception_handlers={_BadJson: _bad_json})
     guard = Guard(app, token, hosts, cookie)

@@ -35,8 +35,8 @@ HEADERS = (
     ("cross-origin-resource-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
 )
-OPEN = ("/", "/api/session")
-"""Reachable without the token: the shell of the page, which holds no data, and the login."""
+OPEN = ("/", "/review", "/api/session")
+"""Reachable without the token: the shells of the pages, which hold no data, and the login."""
 STATIC = "/static/"
 
 

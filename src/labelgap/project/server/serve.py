@@ -19,6 +19,7 @@ from labelgap.core.wording import counted
 from labelgap.project.keep.store import Project
 from labelgap.project.server.app import make_app
 from labelgap.project.server.desk import Desk
+from labelgap.project.server.reviews import Reviews
 
 KEPT = "server.json"
 WILDCARDS = ("0.0.0.0", "::")
@@ -46,7 +47,8 @@ def serve(
     token, id = str(kept["token"]), str(kept["id"])
     remember(project.home, {**kept, "port": port})
     desk = Desk(project, id, ahead=ahead)
-    app = make_app(desk, token, allowed_hosts(host, port), port)
+    reviews = Reviews(project)
+    app = make_app(desk, token, allowed_hosts(host, port), port, reviews)
     anywhere = host in WILDCARDS
     named = _bracketed(own_address() if anywhere else host)
     fragment = f"token={token}{_who(person, host)}"
@@ -68,6 +70,7 @@ def serve(
             quiet_server(app).run(sockets=[listener])
     finally:
         desk.asking.stop()
+        reviews.reviewing.stop()
 
 
 def _who(person: str, host: str) -> str:
