@@ -3,8 +3,10 @@
     uv run python tools/method_figures.py            # writes docs/methods/figures/*.png
 
 All figures have the same 600 items in the plane, in six groups of which two are small, the same 12
-labels and the same logistic regression. So they can be laid side by side. A page of a method gets
-its figure behind the first paragraph. Methods that need a network have none.
+labels and the same logistic regression. So they can be laid side by side. A network's features are
+stood in for by random cosines of the two coordinates, in which near items are alike and far ones
+are not. A page of a method gets its figure behind the first paragraph. Methods that need a network
+have none.
 """
 
 import io
@@ -26,24 +28,26 @@ FIGURES = PAGES / "figures"
 CENTRES = np.array([[0, 0], [3, 0.4], [1.4, 2.6], [4.6, 2.6], [-1.2, 2.9], [5.2, 0.2]])
 SIZES = (190, 170, 130, 60, 30, 20)
 COLOURS = np.array(["#4c78a8", "#f58518", "#54a24b", "#b279a2", "#9d755d", "#e45756"])
-LABELS, PICKS = 12, 10
+LABELS, PICKS, WIDTH = 12, 10, 128
 
 
-def world() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Items, classes, which are labelled, the classes that these have, and all probabilities."""
+def world() -> tuple[np.ndarray, ...]:
+    """Items, features, classes, who is labelled, the classes that these have, probabilities."""
     rng = np.random.default_rng(4)
     y = np.repeat(np.arange(len(SIZES)), SIZES)
     x = CENTRES[y] + rng.normal(scale=0.62, size=(len(y), 2))
     ids = np.sort(rng.choice(len(y), LABELS, replace=False))
-    model = LogisticRegression(C=3.0).fit(x[ids], y[ids])
-    return x, y, ids, model.classes_, model.predict_proba(x)
+    waves, phases = rng.normal(size=(2, WIDTH)), rng.uniform(0, 2 * np.pi, WIDTH)
+    z = np.cos(x @ waves + phases)
+    model = LogisticRegression().fit(z[ids], y[ids])
+    return x, z, y, ids, model.classes_, model.predict_proba(z)
 
 
 def draw(method: str) -> bytes:
     """The figure as a PNG of few colours."""
-    x, y, ids, classes, p = world()
+    x, z, y, ids, classes, p = world()
     asked = labelgap.choose(
-        PICKS, x, probabilities=p, labelled=ids, labels=y[ids], classes=classes, method=method
+        PICKS, z, probabilities=p, labelled=ids, labels=y[ids], classes=classes, method=method
     ).rows
     figure, axes = plt.subplots(figsize=(5.2, 3.1), dpi=110, layout="constrained")
     axes.scatter(*x.T, s=12, c=COLOURS[classes[p.argmax(1)]], alpha=0.55, linewidths=0)
@@ -59,7 +63,7 @@ def draw(method: str) -> bytes:
     figure.savefig(made, format="png")
     plt.close(figure)
     small = io.BytesIO()
-    Image.open(made).convert("RGB").quantize(64).save(small, format="png", optimize=True)
+    Image.open(made).convert("RGB").quantize(128).save(small, format="png", optimize=True)
     return small.getvalue()
 
 
