@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from labelgap.bench.evidence.results import STAGES, Result
+from labelgap.bench.grid.arms import UPPER
 from labelgap.bench.grid.grid import Cell, Grid, Source, grid_of
 from labelgap.session.presets import resolve
 
@@ -39,9 +40,12 @@ def made(
     variant: str = "",
 ) -> Result:
     """A result that passes the audit, its curve drawn by the arm's gain and the seed."""
+    choice: dict[str, Any] = {"method": method or arm}
+    if arm == UPPER:
+        choice = {"objective_name": "cross-entropy", "acquisition_name": UPPER}
     config = resolve(
         {
-            "method": method or arm,
+            **choice,
             "seed": seed,
             "data": {"name": data, "imbalance": imbalance},
             "loop": {"initial": 40, "budget": 20, "rounds": rounds},

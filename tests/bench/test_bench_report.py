@@ -368,3 +368,31 @@ def test_the_conclusion_names_what_differs_from_random() -> None:
     assert said.startswith("good is highest, AUBC ")
     assert "better than random (Holm p < 0.05): good; worse: bad" in said
     assert said.endswith("no difference found for 1 other arm, of 5 seeds.")
+
+
+def test_the_upper_line_is_shown_and_counts_in_no_test_and_no_rank() -> None:
+    arms = (("random", 0.0), ("good", 0.1), ("same", 0.0))
+    method = {"random": "random", "good": "margin", "same": "margin"}
+    found = [
+        made(arm, s, gain=g, method=method[arm], data=data)
+        for data in ("digits", "svhn")
+        for arm, g in arms
+        for s in range(5)
+    ]
+    bound = [made("oracle", s, gain=0.3, data=d) for d in ("digits", "svhn") for s in range(5)]
+    without, with_ = (compare.comparisons(some) for some in (found, found + bound))
+    plain = {row.arm: row for row in compare.table(without[0])}
+    rows = {row.arm: row for row in compare.table(with_[0])}
+    assert rows["oracle"].upper
+    assert rows["oracle"].versus_random is not None
+    assert np.isnan(rows["oracle"].p_holm)
+    assert {arm: row.p_holm for arm, row in rows.items() if arm in ("good", "same")} == {
+        arm: row.p_holm for arm, row in plain.items() if arm in ("good", "same")
+    }
+    said = conclusion(with_[0], list(rows.values()))
+    assert said.startswith("good is highest")
+    assert "(oracle: " in said
+    ranked, matrix = across.ranks(with_), across.penalties(with_)
+    assert ranked is not None
+    assert matrix is not None
+    assert "oracle" not in (*ranked.arms, *matrix.arms)

@@ -91,6 +91,8 @@ def ranks_of_settings(compared: Sequence[Comparison]) -> Ranks | None:
 
 
 def _shared_arms(compared: Sequence[Comparison]) -> tuple[str, ...]:
+    """Arms of every setting; the upper line has no rank among methods."""
     if not compared:
         return ()
-    return tuple(arm for arm in compared[0].arms if all(arm in c.arms for c in compared))
+    methods = (arm for m, arm in enumerate(compared[0].arms) if not compared[0].upper(m))
+    return tuple(arm for arm in methods if all(arm in c.arms for c in compared))

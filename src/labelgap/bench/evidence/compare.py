@@ -11,6 +11,7 @@ from labelgap.bench.evidence import imbalance
 from labelgap.bench.evidence import statistics as st
 from labelgap.bench.evidence.results import Result
 from labelgap.bench.evidence.statistics import Difference, Interval, Saved
+from labelgap.bench.grid.arms import UPPER
 from labelgap.core.errors import FolderError
 from labelgap.core.streams import Streams
 
@@ -146,6 +147,10 @@ class Comparison:
         """Plain cross-entropy with random queries, which the others are compared with."""
         return self.find("cross-entropy", "random")
 
+    def upper(self, arm: int) -> bool:
+        """Whether the arm is the upper line, which looks at the truth and is no method."""
+        return self.cells[arm][0].cell.config.acquisition_name == UPPER
+
     def kind(self, arm: int) -> str:
         """What an arm changes against random: "training", "query", "both", or "reference".
 
@@ -224,6 +229,7 @@ class Row:
 
     setting: str
     arm: str
+    upper: bool
     seeds: int
     aubc: Interval
     early: Interval
@@ -255,7 +261,9 @@ def table(c: Comparison) -> list[Row]:
             else None
             for m in range(len(c.arms))
         ]
-    holm = st.holm(np.array([d.p if d else np.nan for d in differences]))
+    # The upper line is no claim: it is not tested, and makes no other arm's p larger.
+    tested = [None if c.upper(m) else d for m, d in enumerate(differences)]
+    holm = st.holm(np.array([d.p if d else np.nan for d in tested]))
     references = {
         "random": random,
         "margin": c.find("cross-entropy", "margin"),
@@ -277,6 +285,7 @@ def table(c: Comparison) -> list[Row]:
             Row(
                 setting=c.name,
                 arm=arm,
+                upper=c.upper(m),
                 seeds=len(c.seeds),
                 aubc=st.t_interval(areas[m, :, 0]),
                 early=st.t_interval(areas[m, :, 1]),

@@ -9,7 +9,12 @@ _NAMED = 5  # arms that a sentence names
 
 
 def conclusion(c: Comparison, rows: list[Row]) -> str:
-    """The best arm, and which arms differ from random (Holm's p below 0.05)."""
+    """The best method, and which ones differ from random (Holm's p below 0.05).
+
+    The upper line, where there is one, is named behind them: it is no method.
+    """
+    bounds = [row for row in rows if row.upper]
+    rows = [row for row in rows if not row.upper] or rows
     best = tables.best_first(rows)[0]
     measure = "balanced AUBC" if c.imbalanced else "AUBC"
     said = f"{best.arm} is highest, {measure} {tables.spread(best.aubc)} %"
@@ -18,6 +23,8 @@ def conclusion(c: Comparison, rows: list[Row]) -> str:
     if c.random is None:
         return f"{said}; no arm is random, so nothing is compared with it."
     others = [row for row in tables.best_first(rows) if row.versus_random is not None]
+    if bounds and bounds != rows:
+        said += f" ({bounds[0].arm}: {tables.spread(bounds[0].aubc)} %)"
     if not others:
         return f"{said}; there is no other arm."
     if len(c.seeds) < 2:
