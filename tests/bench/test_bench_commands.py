@@ -157,6 +157,7 @@ def test_wrong_words_are_told_with_their_cure(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ray_on_the_loopback_gives_the_same_queries(tmp_path: Path) -> None:
     from labelgap.bench.running.engines import Event, ProcessEngine
     from labelgap.bench.running.ray_engine import RayEngine

@@ -145,6 +145,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_comparison_the_same_command_goes_on(
     compared: tuple[Path, str], tmp_path: Path
 ) -> None:

@@ -83,7 +83,7 @@ def test_while_a_network_trains(tmp_path: Path) -> None:
         stop(process, whole_group=False)
 
 
-@pytest.mark.parametrize("whole_group", [True, False])
+@pytest.mark.parametrize("whole_group", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_while_a_benchmark_runs(tmp_path: Path, whole_group: bool) -> None:
     """Its workers end with it, whether they hear Ctrl-C themselves or not, and say nothing."""
     long = [*LABELGAP, "bench", "--dataset", "digits", "--method", "random", "--seeds", "1",

@@ -46,7 +46,8 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.slow  # a process for each command
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_a_labelling_project(images: Path, encoding: str) -> None:
     quick = ("--set", "training.steps=4", "--set", "training.batch_size=8")
     begun = said(images, encoding, "init", ".", "--method", "margin", "--no-folder-labels",
@@ -77,7 +78,8 @@ def test_a_labelling_project(images: Path, encoding: str) -> None:
     assert b"+/-" in told[4] or b"%" in told[4]
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.slow  # a process for each command
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_runs_and_benchmarks(tmp_path: Path, encoding: str) -> None:
     told = [
         said(tmp_path, encoding, "run", "--method", "margin", "--out", "r", *TINY),

@@ -148,6 +148,7 @@ def test_forged_records_count_for_nothing(tmp_path):
     assert (last.kind, "Nothing was checked" in last.problem) == ("file", True)
 
 
+@pytest.mark.slow
 def test_a_file_that_hangs_is_ended(tmp_path):
     file = written(tmp_path, after="threading.Event().wait()")
     (told,) = check_file(file, list(CONTRACTS), patience=20.0)
