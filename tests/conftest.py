@@ -1,6 +1,7 @@
 """One thread for each worker: test machines have few cores, and small arrays gain nothing."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -16,6 +17,11 @@ for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # each would compile torch anew: half of the suite's time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A shell starts what it leaves in the background with Ctrl-C ignored, and programs inherit that.
+# With a handler here, those that the tests start answer it again.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Examples on a busy machine take what they take. With CI=true hypothesis draws the same always.
 settings.register_profile(
