@@ -2,7 +2,7 @@
 
 The weights that come with labelgap need neither timm nor a conversion so: loading timm and having
 PyTorch's graph traced and converted takes 15 s of a processor, which a person would wait for before
-the first question; this takes a third of a second.
+the first question; this takes half a second (benchmarks/photos).
 """
 
 from collections.abc import Iterator
