@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from labelgap.core.pace import Pace
-from labelgap.core.wording import duration
+from labelgap.core.wording import duration, how_fast
 from labelgap.data import progress as module
 from labelgap.data.progress import bars, late_progress
 
@@ -81,4 +81,22 @@ def test_in_a_pipe_one_line_tells_the_time_left(
             advance(1)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert re.fullmatch(r"Reading images … about 1 s left", lines[0])
+    assert re.fullmatch(r"Reading images … \d[\d.,]* a second, about 1 s left", lines[0])
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (1234.4, "1,234 images a second"),
+        (150.2, "150 images a second"),
+        (9.96, "10 images a second"),
+        (2.44, "2.4 images a second"),
+        (2.04, "2 images a second"),
+        (1.0, "1 images a second"),
+        (0.5, "30 images a minute"),
+        (1 / 600, "6 images an hour"),
+    ],
+)
+def test_a_rate_is_said_in_the_unit_that_makes_it_a_number(rate: float, said: str) -> None:
+    assert how_fast(rate, "images") == said
+    assert how_fast(rate) == said.replace(" images", "")

@@ -47,7 +47,10 @@ def seen(browser):
 
 
 def open_page(browser, base, token, person="anna"):
+    """The page in the module's browser, with a log of its own: the page of a test before may have
+    been fetching images when its server was killed, and such requests are no fault of this one."""
     browser.get("about:blank")
+    browser.get_log("browser")
     browser.get(f"{base}/#token={token}&person={person}")
     shown = "#single:not([hidden]), #empty:not([hidden])"
     until(lambda: browser.find_elements(By.CSS_SELECTOR, shown))

@@ -98,12 +98,12 @@ def test_the_page_is_told_what_goes_on_and_the_time_left(labelled):
     asking_for = asking.Asking(labelled)
     asking_for._pace = Pace(iter([0.0, 2.0]).__next__)
     asking_for._progress("supervised", 10, 50)
-    assert asking_for.state()["left"] == ""
+    assert (asking_for.state()["rate"], asking_for.state()["left"]) == ("", "")
     asking_for._progress("supervised", 20, 50)
     state = asking_for.state()
     assert (state["step"], state["steps"]) == (20, 50)
     assert state["doing"] == "learning from the labels"
-    assert state["left"] == "6 s"
+    assert (state["rate"], state["left"]) == ("5 steps a second", "6 s")
 
 
 def test_answers_are_stored_while_it_trains(client, labelled, gate):

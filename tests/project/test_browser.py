@@ -130,6 +130,25 @@ def test_ask_for_more_on_the_page_when_a_batch_is_done(browser, tmp_path):
     assert len(labels) == len(answers) == 30
 
 
+def test_a_page_has_no_log_of_the_page_before(browser, tmp_path):
+    """What its server's end did to that one: seen once as a failure of the next test."""
+
+    def severe():
+        return [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+
+    for name in ("one", "two"):
+        asked_folder(tmp_path / name, 20)
+    with running_server(tmp_path / "one", "--no-ahead") as (_, base, token):
+        open_page(browser, base, token)
+    failed = "fetch('/image/0?v=gone').then(() => done(false), () => done(true))"
+    assert browser.execute_async_script(f"const done = arguments[0]; {failed}")
+    with running_server(tmp_path / "two", "--no-ahead") as (_, base, token):
+        open_page(browser, base, token)
+        assert severe() == []
+        browser.execute_async_script("fetch('/image/99999').finally(arguments[0])")
+        until(lambda: any("/image/99999" in message for message in severe()))
+
+
 def test_answers_wait_for_the_server_and_arrive_once(browser, tmp_path):
     folder = tmp_path / "images"
     ids = asked_folder(folder, 20)

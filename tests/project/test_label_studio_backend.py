@@ -336,6 +336,38 @@ def test_strangers_get_nothing(served):
     assert said == []
 
 
+@pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook"])
+def test_a_bad_request_is_an_error_by_its_status(served, path):
+    """Label Studio goes by the status alone: any of 400 and more is an error, shown to whoever
+    tests the backend, and anything below is read as an answer. Its own backends (Flask) say 400 to
+    what is no JSON and 415 to another type."""
+    browser, worker, said = served
+    typed = {**AUTH, "content-type": "application/json; charset=utf-8"}
+    for bad in (b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b"[" * 100_000):
+        answer = browser.post(path, content=bad, headers=typed)
+        assert answer.status_code == 400
+        assert answer.is_error
+        assert answer.json()["error"].startswith("The body is not")
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        refused = browser.post(path, content=b"{}", headers={**AUTH, "content-type": kind})
+        assert refused.status_code == 415
+        assert refused.json() == {"error": "Requests are JSON."}
+    assert browser.get(path, headers=AUTH).status_code == 405
+    assert worker.idle(PATIENCE)
+    assert said == []  # nothing was pulled or trained
+
+
+@pytest.mark.parametrize("tasks", [None, 3, {}, "tasks"])
+def test_predictions_of_no_list_are_refused(served, tasks):
+    browser, _, _ = served
+    answer = browser.post("/predict", json={"tasks": tasks}, headers=AUTH)
+    assert (answer.status_code, answer.json()) == (400, {"error": "The body is {tasks: [...]}."})
+    missing = browser.post("/predict", json={}, headers=AUTH)
+    assert (missing.status_code, missing.json()) == (400, answer.json())
+    nothing = browser.post("/predict", json={"tasks": []}, headers=AUTH)
+    assert (nothing.status_code, nothing.json()) == (200, {"results": []})
+
+
 def test_too_large_a_body_is_refused(served, monkeypatch):
     monkeypatch.setattr(backend, "MAX_BODY", 1000)
     browser, _, _ = served

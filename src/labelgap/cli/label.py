@@ -71,6 +71,7 @@ def label(
         raise ConfigError(
             f"Both {photos} and --project {project} are given.", "Leave one of them out."
         )
+    from labelgap.project.asking.meanwhile import load_meanwhile
     from labelgap.project.exchange.begin import begin_or_go_on
 
     started = time.monotonic()
@@ -79,6 +80,7 @@ def label(
     begun = begin_or_go_on(
         photos.expanduser(),
         classes=names_of(classes),
+        meanwhile=load_meanwhile,
         **{key: value for key, value in settings.items() if value is not None},
     )
     with begun.project as p:

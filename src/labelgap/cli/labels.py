@@ -107,7 +107,9 @@ def _predict_by_file(
 
 @app.command(name="import")
 def import_(
-    file: Path = typer.Argument(..., help="CSV, JSON lines or Parquet: path, label, [annotator]."),
+    file: Path = typer.Argument(
+        ..., help="CSV, JSON lines or Parquet: path, label, [annotator, held_out]."
+    ),
     annotator: str = typer.Option("import", help="Who labelled, where the file does not say."),
     holdout: bool = typer.Option(
         False,
@@ -129,7 +131,9 @@ def import_(
         tell_import(console, report, verbose)
         if report.without_label:
             console.print(f"{counted(report.without_label, 'row')} without a label")
-        if report.stored and not holdout:
+        if report.held_out:
+            console.print(f"{counted(report.held_out, 'image')} held out, as the file says")
+        elif report.stored and not holdout:
             console.print(
                 "they are for training; where they are of a random sample, `--holdout` makes a "
                 "share of them measure the accuracy"

@@ -1,7 +1,7 @@
 """A person's folder: init, add, classes, ask, train, status."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -38,7 +38,7 @@ from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
 
 if TYPE_CHECKING:
-    pass
+    from labelgap.project.keep.store import Project
 
 
 VERBOSE = typer.Option(False, "--verbose", help="List every file that is left out.")
@@ -93,6 +93,7 @@ def init(
 ) -> None:
     """Make a labelling project of a folder of images."""
     from labelgap.cli.values import tree_of
+    from labelgap.project.asking.meanwhile import load_meanwhile
     from labelgap.project.exchange.begin import begin
 
     config, _, _ = tree_of(None, {}, set_)
@@ -113,22 +114,20 @@ def init(
         manifest=manifest,
         folder_labels=folder_labels,
         image_size=image_size,
+        meanwhile=load_meanwhile,
         **{key: value for key, value in said.items() if value is not None},
     )
     with begun.project as project:
         console = _console()
         tell_begun(console, begun, verbose)
-        if project.settings.weights:
-            from labelgap.project.asking.ahead import compute_features
-
-            with bar(console) as progress:
-                compute_features(project, progress=progress)
+        _features_ahead(console, project)
         console.print(next_step(project, folder))
 
 
 @app.command()
 def add(verbose: bool = VERBOSE, project: Path | None = PROJECT) -> None:
     """Take in new images of the folder; find moved ones; report vanished ones."""
+    from labelgap.project.asking.meanwhile import load_meanwhile
     from labelgap.project.exchange.begin import hold_out_share, keep_labels
     from labelgap.project.keep.store import Project
 
@@ -136,6 +135,8 @@ def add(verbose: bool = VERBOSE, project: Path | None = PROJECT) -> None:
         console = _console()
         places = p.look()
         found = places.found
+        if p.settings.weights and not {place.path for place in found} <= p.items.paths().keys():
+            load_meanwhile()
         report = p.add(found)
         console.print(f"{counted(report.added, 'new image')}; {p.items.count()} in all")
         tell_places(console, places, verbose)
@@ -143,6 +144,17 @@ def add(verbose: bool = VERBOSE, project: Path | None = PROJECT) -> None:
         labels = keep_labels(p, found)
         tell_import(console, labels)
         tell_held_out(console, hold_out_share(p, labels))
+        if report.added or report.packed:
+            _features_ahead(console, p)
+
+
+def _features_ahead(console: Any, p: "Project") -> None:
+    """What the next question would wait for, where the network is frozen."""
+    if p.settings.weights:
+        from labelgap.project.asking.ahead import compute_features
+
+        with bar(console) as progress:
+            compute_features(p, progress=progress)
 
 
 @app.command()

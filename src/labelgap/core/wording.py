@@ -31,6 +31,18 @@ def duration(seconds: float) -> str:
     return f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"
 
 
+def how_fast(rate: float, of: str = "") -> str:
+    """ "150 a second", "2.4 images a second", "30 a minute", "2 an hour".
+
+    rate: so many a second.  of: what is counted, in the plural.
+    """
+    unit, number = "a second", rate
+    if rate < 1:
+        unit, number = ("a minute", 60 * rate) if 60 * rate >= 1 else ("an hour", 3600 * rate)
+    figure = f"{number:.1f}" if number < 9.95 and round(number, 1) % 1 else f"{number:,.0f}"
+    return " ".join(part for part in (figure, of, unit) if part)
+
+
 STAGES = {
     "features": "looking at the images",
     "supervised": "learning from the labels",
@@ -38,3 +50,5 @@ STAGES = {
     "predict": "judging the images",
 }
 """What is going on, for people; other stages are called as they are."""
+OF_IMAGES = frozenset({"features", "predict"})
+"""Stages that count images; others count steps."""

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from labelgap.core.pace import Pace
 from labelgap.core.terminal import console
-from labelgap.core.wording import duration
+from labelgap.core.wording import duration, how_fast
 
 _PATIENCE = 2.0  # seconds without a sign of life that a person puts up with
 
@@ -53,7 +53,7 @@ def say(lines: Iterable[str]) -> None:
 def late_progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yield `advance(n)`; once the work has taken 2 s a bar appears on standard error.
 
-    Where standard error is no terminal it is one line, once, with the time left.
+    Where standard error is no terminal it is one line, once, with the rate and the time left.
     """
     started = time.monotonic()
     screen = console(stderr=True)
@@ -73,7 +73,8 @@ def late_progress(description: str, total: int) -> Iterator[Callable[[int], None
                 bar.start()
             elif now:
                 shown = True
-                screen.print(f"{description} … about {duration(now[1])} left")
+                rate, left = now
+                screen.print(f"{description} … {how_fast(rate)}, about {duration(left)} left")
 
     try:
         yield advance

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from labelgap.core.errors import ConfigError
 from labelgap.core.installing import command_for
-from labelgap.networks.timm import Backbone, prepare
+from labelgap.networks.timm import Backbone, Preprocessing, prepare
 
 TORCH, OPENVINO = "torch", "openvino"
 
 Extract = Callable[[UInt8[Tensor, "b h w c"]], Float32[np.ndarray, "b d"]]
+Run = Callable[[np.ndarray], np.ndarray]
 
 
 def engine_of(wanted: str, device: torch.device) -> str:
@@ -63,9 +64,14 @@ def of_openvino(backbone: Backbone, batch: int) -> Extract:
     """
     size = backbone.preprocessing.size
     run = compile_openvino(backbone.model, (batch, 3, size, size), "f32")
+    return of_compiled(run, backbone.preprocessing, batch)
+
+
+def of_compiled(run: Run, preprocessing: Preprocessing, batch: int) -> Extract:
+    """Features by a network that was compiled for so many prepared images at a time."""
 
     def extract(images: UInt8[Tensor, "b h w c"]) -> Float32[np.ndarray, "b d"]:
-        x = prepare(images, backbone.preprocessing).contiguous().numpy()
+        x = prepare(images, preprocessing).contiguous().numpy()
         if len(x) < batch:
             filled = np.zeros((batch, *x.shape[1:]), dtype=np.float32)
             filled[: len(x)] = x
@@ -75,9 +81,7 @@ def of_openvino(backbone: Backbone, batch: int) -> Extract:
     return extract
 
 
-def compile_openvino(
-    model: torch.nn.Module, shape: tuple[int, ...], precision: str
-) -> Callable[[np.ndarray], np.ndarray]:
+def compile_openvino(model: torch.nn.Module, shape: tuple[int, ...], precision: str) -> Run:
     """A network for inputs [b, c, h, w] of one shape, as a function of arrays.
 
     precision: f32 | bf16.  Raises `ConfigError` where OpenVINO cannot convert the network.
@@ -86,18 +90,26 @@ def compile_openvino(
     example = torch.zeros(shape)
     try:
         converted = openvino.convert_model(model, example_input=example, input=list(shape))
-        options = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        compiled = openvino.Core().compile_model(converted, "CPU", options)
+        return compile_operations(converted, precision)
     except (RuntimeError, TypeError, ValueError) as error:  # OpenVINO's errors are RuntimeErrors
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
             f"OpenVINO cannot compute this network ({first}).",
             "Use PyTorch: `--set network.engine=torch`.",
         ) from error
+
+
+def compile_operations(model: Any, precision: str) -> Run:
+    """An `openvino.Model` on the CPU, in as many threads as torch has, as a function of arrays.
+
+    precision: f32 | bf16.
+    """
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = import_openvino().Core().compile_model(model, "CPU", options)
     request = compiled.create_infer_request()
     output = compiled.output(0)
 

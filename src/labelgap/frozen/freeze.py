@@ -10,6 +10,7 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,7 +27,17 @@ from labelgap.data.progress import late_progress
 from labelgap.data.types import Augment, Split, Task
 from labelgap.frozen.embedding import NAME as EMBEDDING
 from labelgap.frozen.embedding import embedded
-from labelgap.frozen.engine import OPENVINO, TORCH, Extract, engine_of, of_openvino, of_torch
+from labelgap.frozen.engine import (
+    OPENVINO,
+    TORCH,
+    Extract,
+    compile_operations,
+    engine_of,
+    of_compiled,
+    of_openvino,
+    of_torch,
+)
+from labelgap.frozen.lite import Lite, packaged_lite
 from labelgap.frozen.rows import CHUNK, Features, Stored, stored
 from labelgap.learn.learner import Learner
 from labelgap.networks.timm import Backbone, Preprocessing, import_timm, load_backbone, timm_name
@@ -176,8 +187,13 @@ class _Freezer:
         self.progress = progress
         self._backbone: Backbone | None = None
         self._extract: Extract | None = None
-        engine = engine_of(settings.engine, machine.device)
-        self.recipe = replace(self._recipe(), engine=engine)
+        self.engine = engine_of(settings.engine, machine.device)
+        self.recipe = replace(self._recipe(), engine=self.engine)
+
+    @cached_property
+    def lite(self) -> Lite | None:
+        """The backbone where OpenVINO computes it without timm."""
+        return packaged_lite(self.settings) if self.engine == OPENVINO else None
 
     def backbone(self) -> Backbone:
         """The backbone on the machine's device, loaded at the first call."""
@@ -189,11 +205,13 @@ class _Freezer:
     def extract(self, images: Images) -> Features:
         """Features of one batch; the engine is made ready at the first call."""
         if self._extract is None:
-            backbone, device = self.backbone(), self.machine.device
-            if self.recipe.engine == OPENVINO:
-                self._extract = of_openvino(backbone, self.batch)
+            if self.lite is not None:
+                run = compile_operations(self.lite.operations(self.batch), "f32")
+                self._extract = of_compiled(run, self.lite.preprocessing, self.batch)
+            elif self.engine == OPENVINO:
+                self._extract = of_openvino(self.backbone(), self.batch)
             else:
-                self._extract = of_torch(backbone, device)
+                self._extract = of_torch(self.backbone(), self.machine.device)
         return self._extract(torch.from_numpy(images))
 
     @property
@@ -250,10 +268,11 @@ class _Freezer:
         record = self.cache / "backbones" / f"{self._request()}.json"
         if (known := _read_record(record)) is not None:
             return known
-        backbone = self.backbone()
+        backbone = self.lite or self.backbone()
+        state = backbone.state if isinstance(backbone, Lite) else backbone.model.state_dict()
         recipe = Recipe(
             timm_name(self.settings),
-            weights_digest(backbone.model),
+            weights_digest(state),
             backbone.preprocessing,
             backbone.width,
         )

@@ -24,8 +24,9 @@ Measured (benchmarks/backbones): at 128 pixels Lite2 takes 1.4 times as long, in
 a third, and is better than Lite0 on CIFAR-10 by up to 6 points, but not on photographs of
 groceries or on plankton, where the two are within the spread of the draws."""
 
-CPU_SECONDS = {"tf_efficientnet_lite0": 3.3}
-"""Seconds of one core for 1,000 images at 128 pixels: benchmarks/backbones/times.md."""
+CPU_SECONDS = {"tf_efficientnet_lite0": {"openvino": 1.8, "torch": 4.0}}
+"""Seconds of one core for 1,000 images at 128 pixels, by what computes them:
+benchmarks/backbones/times.md."""
 
 
 def packaged_weights(name: str) -> Path | None:

@@ -1,7 +1,7 @@
 """Files of pretrained weights: read, renamed to timm's names where needed, loaded whole."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,16 +123,23 @@ def from_tensorflow_names(state: State, model: nn.Module, where: str) -> State:
             f"pad differently from those of {name or 'this network'}.",
             "Use a `timm:tf_efficientnet…` network, for Lite0 `timm:tf_efficientnet_lite0`.",
         )
-    numbers: list[tuple[str, Mapping[str, str]]] = []
     stages: Any = model.blocks
-    for i, stage in enumerate(stages):
-        for j, block in enumerate(stage):
-            names = _EXPANDED if hasattr(block, "conv_pwl") else _SEPARABLE
-            numbers.append((f"blocks.{i}.{j}", names))
+    blocks = [
+        (f"blocks.{i}.{j}", hasattr(block, "conv_pwl"))
+        for i, stage in enumerate(stages)
+        for j, block in enumerate(stage)
+    ]
+    return timm_names(state, blocks)
+
+
+def timm_names(state: State, blocks: Sequence[tuple[str, bool]]) -> State:
+    """`from_tensorflow_names` for known blocks: timm's name of each in their order, and whether it
+    expands. Keys that are timm's already stay."""
+    numbers = [(name, _EXPANDED if expands else _SEPARABLE) for name, expands in blocks]
     return {_renamed(key, numbers): value for key, value in state.items()}
 
 
-def _renamed(key: str, blocks: list[tuple[str, Mapping[str, str]]]) -> str:
+def _renamed(key: str, blocks: Sequence[tuple[str, Mapping[str, str]]]) -> str:
     parts = key.split(".")
     number = int(parts[1]) if parts[0] == "_blocks" and parts[1].isdecimal() else len(blocks)
     if len(parts) == 4 and number < len(blocks):
@@ -145,10 +152,13 @@ def _renamed(key: str, blocks: list[tuple[str, Mapping[str, str]]]) -> str:
     return key
 
 
-def weights_digest(model: nn.Module) -> str:
-    """sha256 over names, types, shapes and values of everything the model computes with."""
+def weights_digest(state: State) -> str:
+    """sha256 over names, types, shapes and values of everything that a model computes with.
+
+    state: its state dict.
+    """
     digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
+    for name, value in sorted(state.items()):
         if not name.endswith("num_batches_tracked"):
             digest.update(f"{name}\x1f{value.dtype}{tuple(value.shape)}".encode())
             flat = value.detach().cpu().contiguous().flatten()

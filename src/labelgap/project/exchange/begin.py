@@ -1,7 +1,7 @@
 """`labelgap init`: classes, settings, items, and the labels that came along."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,7 @@ def begin(
     manifest: Path | None = None,
     folder_labels: bool | None = None,
     image_size: int | None = None,
+    meanwhile: Callable[[], object] | None = None,
     **settings: Any,
 ) -> Begun:
     """Make the project of a folder, or continue one whose `init` was interrupted.
@@ -70,6 +71,8 @@ def begin(
     folder_labels: whether an image in a sub-folder is labelled by its name; None: only where the
         classes come from there.
     image_size: side of the packed square; None: see `SMALL`.
+    meanwhile: begins what can go on while images are read (`load_meanwhile`); called where the
+        project is made and has a frozen network.
     settings: other fields of `ProjectSettings`; `network` and `weights` as `chosen` takes them
         where they are left out.
 
@@ -127,6 +130,8 @@ def begin(
         if (project.settings.source, project.settings.manifest) != (kind, listed):
             places = project.look()  # a project that is there goes on with its own images
             found = places.found
+        if meanwhile is not None and project.settings.weights:
+            meanwhile()
         report = project.add(found)
         labels = keep_labels(project, found)
         held_out = hold_out_share(project, labels)
@@ -136,7 +141,13 @@ def begin(
     return Begun(project, places, report, labels, held_out)
 
 
-def begin_or_go_on(root: Path, *, classes: Sequence[str] | None = None, **settings: Any) -> Begun:
+def begin_or_go_on(
+    root: Path,
+    *,
+    classes: Sequence[str] | None = None,
+    meanwhile: Callable[[], object] | None = None,
+    **settings: Any,
+) -> Begun:
     """The project of a folder: begun as by `begin`, or the one that is there, with what is new in
     the folder taken in.
 
@@ -146,7 +157,7 @@ def begin_or_go_on(root: Path, *, classes: Sequence[str] | None = None, **settin
         classes = read_settings(root / HOME / SETTINGS).classes
     if (root / HOME / ITEMS).exists():
         need_ledger(root)
-    return begin(root, classes=classes, **settings)
+    return begin(root, classes=classes, meanwhile=meanwhile, **settings)
 
 
 def _refuse_unknown(found: Sequence[Found], names: Sequence[str]) -> None:

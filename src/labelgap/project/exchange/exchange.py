@@ -11,6 +11,7 @@ from labelgap.core.types import NONE_OF_THESE
 from labelgap.core.wording import counted
 from labelgap.data.labels import known_labels
 from labelgap.ledger.ledger import Ledger
+from labelgap.project.exchange.held import held_out_rows
 from labelgap.project.images.columns import (
     annotator_column,
     hash_column,
@@ -45,6 +46,8 @@ class Imported:
     """What a person must know of how the file was read."""
     differing: list[tuple[str, str, str]] = field(default_factory=list)
     """(path, label in force before, imported label)"""
+    held_out: int = 0
+    """Items that were not held out before, and are since the file says so."""
     items: set[int] = field(default_factory=set)
     """What the labels are of, whether stored now or before."""
 
@@ -61,9 +64,14 @@ def import_file(project: Project, file: Path, person: str = "import") -> Importe
     annotator has given already is left alone. Rows that name no image of the project, or several,
     are counted and left out, and so are images that one annotator labels twice.
 
+    Where the table has a column held_out, images with a row that says so are held out, before
+    their labels are stored: they measure accuracy and are not trained on. That is for ever: a row
+    that says false puts nothing back.
+
     Raises
     ------
-    DataError: no such file, no such columns, values that are no labels, or no row that matches.
+    DataError: no such file, no such columns, values that are no labels or no truth values, or no
+        row that matches.
     UnknownName: labels that are no class, with all their rows.
     """
     table = read_table(file)
@@ -79,6 +87,7 @@ def import_file(project: Project, file: Path, person: str = "import") -> Importe
         table.place,
         fused if table.spreadsheet else str,
     )
+    held_out = held_out_rows(table)
     report.without_label = int((labels < 0).sum())
     rows = np.flatnonzero(labels >= 0).tolist()
     found = _matched(project, table, rows, report)
@@ -94,10 +103,25 @@ def import_file(project: Project, file: Path, person: str = "import") -> Importe
             twice.add((people[row], item))
             report.ambiguous.append(name)
         known[item] = (label, name)
-    for who, answers in given.items():
-        kept = {i: a for i, a in answers.items() if (who, i) not in twice}
-        store_labels(project.ledger, kept, who, project.classes, report)
+    kept = {
+        who: {i: a for i, a in answers.items() if (who, i) not in twice}
+        for who, answers in given.items()
+    }
+    stored = {item for answers in kept.values() for item in answers}
+    report.held_out = _hold_out(
+        project.ledger, {item for row, (item, _) in found.items() if held_out[row]} & stored
+    )
+    for who, answers in kept.items():
+        store_labels(project.ledger, answers, who, project.classes, report)
     return report
+
+
+def _hold_out(ledger: Ledger, items: set[int]) -> int:
+    """First: a label that is stored and not held out yet would be trained on after a crash."""
+    new = items - ledger.held_out
+    if new:
+        ledger.hold_out(sorted(new))
+    return len(new)
 
 
 def _annotators(table: Table, person: str) -> list[str]:

@@ -87,6 +87,11 @@ def annotator_column(columns: Iterable[str]) -> str | None:
     return next((column for column in columns if key_of(column) == "annotator"), None)
 
 
+def held_out_column(columns: Iterable[str]) -> str | None:
+    """The column that says which labels measure accuracy."""
+    return next((column for column in columns if key_of(column) == "heldout"), None)
+
+
 def _undecided(file: Path, what: str, found: list[str], name: str) -> DataError:
     return DataError(
         f"{file}: {len(found)} columns {what} ({', '.join(found)}).",

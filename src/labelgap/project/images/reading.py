@@ -182,7 +182,11 @@ def _coco(file: Path, whole: Mapping[str, Any]) -> tuple[list[dict[str, Any]], l
             if name not in said[annotation["image_id"]]:
                 said[annotation["image_id"]].append(name)
         rows = [
-            {"path": image["file_name"], "label": _choice([{"value": {"choices": of}}])}
+            {
+                "path": image["file_name"],
+                "label": _choice([{"value": {"choices": of}}]),
+                "held_out": image.get("held_out"),
+            }
             for image in whole["images"]
             for of in (said[image["id"]],)
         ]

@@ -1,6 +1,7 @@
 """Which network a project works with: chosen once, when it begins, and said in words."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,10 @@ def cost_of(settings: ProjectSettings, images: int) -> str:
     name = (settings.network or DEFAULT_BACKBONE).removeprefix(TIMM)
     if name not in CPU_SECONDS:
         return "each image is looked at once, before the first question"
-    seconds = max(1, round(CPU_SECONDS[name] * images / 1000))
+    engine = _named(settings.model_dump()).get("engine", "auto")
+    if engine == "auto":
+        engine = "openvino" if find_spec("openvino") else "torch"
+    seconds = max(1, round(CPU_SECONDS[name][engine] * images / 1000))
     return f"looks once at each image: about {counted(seconds, 'second')} on one processor core"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from labelgap.core.errors import LabelgapError
 from labelgap.core.pace import Pace
-from labelgap.core.wording import STAGES, duration
+from labelgap.core.wording import OF_IMAGES, STAGES, duration, how_fast
 from labelgap.project.keep.store import Project
 
 PATIENCE = 0.3
@@ -50,7 +50,14 @@ class Asking:
                 return False
             self._pace = Pace()
             nothing = {"stage": "reading", "step": 0, "steps": 0, "percent": None}
-            self._state = {"running": True, "n": n, **nothing, "doing": "reading", "left": ""}
+            self._state = {
+                "running": True,
+                "n": n,
+                **nothing,
+                "doing": "reading",
+                "left": "",
+                "rate": "",
+            }
             self._thread = threading.Thread(target=self._run, args=(n,), daemon=True)
             self._thread.start()
         return True
@@ -82,9 +89,9 @@ class Asking:
         return len(self._present - known)
 
     def state(self) -> dict[str, Any]:
-        """running, with n, stage, step and steps, and for people what it is doing, the per cent
-        and the time left of that; afterwards `error`, or `added` and `answered` (left out, since
-        they were answered before they could be asked)."""
+        """running, with n, stage, step and steps, and for people what it is doing, the per cent,
+        the rate and the time left of that; afterwards `error`, or `added` and `answered` (left out,
+        since they were answered before they could be asked)."""
         return self._state
 
     def stop(self) -> None:
@@ -122,4 +129,5 @@ class Asking:
             "doing": STAGES.get(stage, stage),
             "percent": round(100 * step / steps) if steps else None,
             "left": duration(pace[1]) if pace else "",
+            "rate": how_fast(pace[0], "images" if stage in OF_IMAGES else "steps") if pace else "",
         }

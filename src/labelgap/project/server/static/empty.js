@@ -19,7 +19,7 @@ function text(state) {
   const { asking } = state;
   if (asking.running) {
     const far = asking.percent === null ? "" : `: ${asking.percent} %`;
-    const left = asking.left ? `, about ${asking.left} left` : "";
+    const left = asking.left ? `, ${asking.rate}, about ${asking.left} left` : "";
     return `The network is ${asking.doing}${far}${left}. They come by themselves.`;
   }
   if (!state.untouched && state.done >= state.asked) return "Look at them again, or put more images into the folder.";

@@ -46,6 +46,7 @@ export class More {
       const far = asking.percent === null ? "" : ` ${asking.percent} %`;
       const left = asking.left ? `, ${asking.left} left` : "";
       line.textContent = `Next images: ${asking.doing}${far}${left}`;
+      line.title = asking.rate; // the line is short
       find("more-state").textContent = "";
       return;
     }
