@@ -30,8 +30,9 @@ class Tracker(ABC):
     extra: ClassVar[str]
 
     def __init__(self, folder: Path, config: RunConfig, known: str | None) -> None:
-        self.folder, self.config = folder, config
-        self.run = self.begin(known)
+        self.folder: Path = folder
+        self.config: RunConfig = config
+        self.run: str = self.begin(known)
         self._told = self.told() if known is not None else frozenset()
 
     def tell(self, values: Mapping[str, float], labels: int) -> None:
@@ -58,7 +59,8 @@ class Tracker(ABC):
 
 
 class TensorBoard(Tracker):
-    module, extra = "torch.utils.tensorboard", "tensorboard"
+    module: ClassVar[str] = "torch.utils.tensorboard"
+    extra: ClassVar[str] = "tensorboard"
 
     def begin(self, known: str | None) -> str:
         from torch.utils.tensorboard.writer import SummaryWriter
@@ -90,7 +92,8 @@ class TensorBoard(Tracker):
 class MLflow(Tracker):
     """In `mlflow.db` beside the run's folder, unless MLFLOW_TRACKING_URI names another place."""
 
-    module, extra = "mlflow", "mlflow"
+    module: ClassVar[str] = "mlflow"
+    extra: ClassVar[str] = "mlflow"
 
     def begin(self, known: str | None) -> str:
         from mlflow.tracking import MlflowClient
@@ -138,7 +141,8 @@ class WandB(Tracker):
     there, at the same step.
     """
 
-    module, extra = "wandb", "wandb"
+    module: ClassVar[str] = "wandb"
+    extra: ClassVar[str] = "wandb"
 
     def begin(self, known: str | None) -> str:
         import wandb
