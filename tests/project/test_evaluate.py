@@ -164,7 +164,7 @@ def test_a_batch_is_all_of_it_or_nothing(tmp_path, monkeypatch):
 
 def test_the_status_of_a_trained_project_is_told_as_data(trained):
     folder, _ = trained
-    run("train", folder)  # a second network, so that there is a curve and an agreement
+    run("train", "--project", folder)  # a second network, so that there is a curve and an agreement
     told = json.loads(run("status", "--json", "--project", folder), parse_constant=pytest.fail)
     with Project.open(folder, "read") as p:
         truth = held_out_labels(p.ledger)
