@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -113,3 +114,30 @@ def test_the_wheel_works_without_the_clone(
     resolution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert tool("matrix", monkeypatch).main(["--resolution", resolution]) == 0
+
+
+def test_a_snippet_stands_on_the_page_that_links_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tool("site", monkeypatch)
+    name = "docs/guides/own-trainer.md"
+    page = site.led(name, (ROOT / name).read_text("utf-8"), {name: "guides/own-trainer.md"})
+    for file in sorted((ROOT / "docs/snippets").glob("*.py")):
+        assert file.read_text("utf-8").rstrip() in page
+        assert f"[{file.name}](#{file.stem})" in page
+        assert f"{{ #{file.stem} }}" in page
+
+
+def test_the_lowest_versions_are_asked_for_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a wheel's needs alone a resolver takes the newest, whatever it is told."""
+    matrix = tool("matrix", monkeypatch)
+    wheel = tmp_path / "a-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr(
+            "a-1.dist-info/METADATA",
+            "Metadata-Version: 2.4\nName: a\nVersion: 1\nRequires-Dist: torch>=2.6\n"
+            "Requires-Dist: old>=1; python_version < '3'\n"
+            "Requires-Dist: ray>=2.51; extra == 'ray'\nRequires-Dist: b>=3; extra == 'hf'\n",
+        )
+    assert matrix.needs(wheel, []) == ["torch>=2.6"]
+    assert matrix.needs(wheel, ["ray"]) == ["torch>=2.6", "ray>=2.51"]

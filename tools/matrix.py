@@ -18,7 +18,11 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
+from zipfile import ZipFile
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 RESOLUTIONS = ("lowest-direct", "highest")
@@ -68,6 +72,23 @@ def build(folder: Path) -> Path:
     return wheel
 
 
+def needs(wheel: Path, extras: Sequence[str]) -> list[str]:
+    """What the wheel needs here, with these extras, as requirements of their own.
+
+    A resolver takes for direct what it is asked for. Asked for the wheel alone, "lowest-direct"
+    takes the newest version of all that the wheel needs.
+    """
+    with ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        told = message_from_bytes(file.read(name)).get_all("Requires-Dist") or []
+    found = []
+    for requirement in map(Requirement, told):
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            found.append(f"{requirement.name}{requirement.specifier}")
+    return found
+
+
 def png(side: int, grey: int) -> bytes:
     """A square picture of one grey: the environment under test draws nothing for itself."""
 
@@ -93,7 +114,7 @@ def use(cell: Cell, wheel: Path, folder: Path) -> str:
     run("uv", "venv", "--quiet", "--python", cell.python, environment, cwd=folder)
     backend = ["--torch-backend", cell.torch] if cell.torch else []
     install = ["uv", "pip", "install", "--quiet", "--python", python, *backend]
-    run(*install, "--resolution", cell.resolution, wanted, cwd=folder)
+    run(*install, "--resolution", cell.resolution, wanted, *needs(wheel, cell.extras), cwd=folder)
     run("uv", "pip", "check", "--python", python, cwd=folder)
 
     def labelgap(*words: str) -> str:

@@ -19,7 +19,8 @@ from urllib.parse import unquote
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / ".site" / "pages"
 TOP = ("CHANGELOG.md", "CONTRIBUTING.md")
-KINDS = (".md", ".png", ".ipynb")
+KINDS = (".md", ".png", ".ipynb", ".js")
+SNIPPETS = "docs/snippets/"
 CODE = re.compile(r"(^(```|~~~).*?^\2)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 SHAPE = re.compile(r"(`[^`]*`)|\[(\d+(?:, \d+)*)\](?!\()")  # "float32 [2, 2]" is no link
@@ -55,6 +56,7 @@ def led(name: str, text: str, places: dict[str, str]) -> str:
     places: path in the repository to path on the site.
     """
     here = PurePosixPath(places[name]).parent
+    snippets: dict[str, str] = {}
 
     def one(found: re.Match[str]) -> str:
         picture, words, target = found.groups()
@@ -62,6 +64,10 @@ def led(name: str, text: str, places: dict[str, str]) -> str:
             return found[0]
         path, hash_, part = target.partition("#")
         whole = os.path.normpath(PurePosixPath(name).parent / unquote(path))
+        if whole.startswith(SNIPPETS) and whole.endswith(".py"):
+            stem = PurePosixPath(whole).stem
+            snippets[stem] = (ROOT / whole).read_text("utf-8")
+            return f"[{words}](#{stem})"
         there = places.get(whole)
         if there is None:
             return words if words.strip("`") in whole else f"{words} (`{whole}`)"
@@ -72,9 +78,16 @@ def led(name: str, text: str, places: dict[str, str]) -> str:
 
     parts = CODE.split(text)
     # Every third part is outside a block: the block and its fence are the two groups between.
-    return "".join(
+    page = "".join(
         outside(part) if k % 3 == 0 else part for k, part in enumerate(parts) if k % 3 != 2
     )
+    if not snippets:
+        return page
+    shown = (
+        f"### {stem}.py {{ #{stem} }}\n\n```python\n{code.rstrip()}\n```\n"
+        for stem, code in snippets.items()
+    )
+    return page.rstrip() + "\n\n## The snippets\n\n" + "\n".join(shown)
 
 
 def executed(notebook: Path, page: Path) -> None:

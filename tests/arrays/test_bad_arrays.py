@@ -80,7 +80,18 @@ CASES: dict[str, tuple[dict[str, Any], type[LabelgapError], str, str]] = {
         "features is NaN or infinite for 1 of 84 items: 17",
         "available=",
     ),
-    "NaN in p": ({"probabilities": _with(P, 5, np.nan)}, NumericalError, "logits.*: 5", "Fill"),
+    "NaN in p": (
+        {"probabilities": _with(P, 5, np.nan)},
+        NumericalError,
+        "^probabilities .*: 5",
+        "Fill",
+    ),
+    "NaN in logits": (
+        {"probabilities": None, "logits": _with(P, 5, np.nan)},
+        NumericalError,
+        "^logits .*: 5",
+        "Fill",
+    ),
     "infinite": ({"features": _with(Z, 3, np.inf)}, NumericalError, "1 of 6 items: 3", "Fill"),
     "objects": (
         {"features": Z.astype(object)},

@@ -1,6 +1,7 @@
 """For scripts: JSON, exit status, colour, completion, what the machine is."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from console import call
 from PIL import Image
 
 from labelgap.cli import with_commands
+from labelgap.cli.scripts import print_json
 from labelgap.methods import METHODS
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]")
@@ -40,6 +42,16 @@ def json_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, ob
     found = json.loads(text)
     assert isinstance(found, dict)
     return found
+
+
+def test_what_json_lacks_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    values = [math.nan, math.inf, -math.inf, 0.5, True, None, np.float32(np.nan)]
+    print_json({"a": values, 3: {"b": (1, np.int64(2))}, "c": np.array([[1.0, np.nan]])})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "a": [None, None, None, 0.5, True, None, None],
+        "3": {"b": [1, 2]},
+        "c": [[1.0, None]],
+    }
 
 
 def test_methods_are_told_as_data(capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,3 +160,17 @@ def test_a_batch_is_all_of_it_or_nothing(tmp_path, monkeypatch):
         (note,) = ledger.notes(TESTED)
         assert note.data == {**facts, "ids": [0, 1, 2]}
         np.testing.assert_array_equal(batches(ledger)[0].chances, [0.5] * 3)
+
+
+def test_the_status_of_a_trained_project_is_told_as_data(trained):
+    folder, _ = trained
+    run("train", "--project", folder)  # a second network, so that there is a curve and an agreement
+    told = json.loads(run("status", "--json", "--project", folder), parse_constant=pytest.fail)
+    with Project.open(folder, "read") as p:
+        truth = held_out_labels(p.ledger)
+    assert told["accuracy"]["total"] == len(truth) == 20
+    assert told["accuracy"]["value"] == told["accuracy"]["right"] / 20
+    assert told["accuracy"]["low"] <= told["accuracy"]["value"] <= told["accuracy"]["high"]
+    assert told["curve"][-1]["accuracy"] == told["accuracy"]
+    assert sum(share["right"] for share in told["recall"]) == told["accuracy"]["right"]
+    assert set(told["curve"][-1]["predicted"]) >= {str(id) for id in truth}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-QUICK = ("scikit_learn", "pytorch", "timm_features")
+QUICK = ("scikit_learn", "pytorch", "timm_features", "label_studio")
 HEAVY = ("lightning_loop", "hugging_face", "scikit_activeml", "ultralytics_loop")
 
 

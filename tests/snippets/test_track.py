@@ -4,8 +4,10 @@ MLflow and Weights & Biases: `uv run --group snippets pytest -m slow tests/snipp
 """
 
 import json
+import signal
 import socket
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +73,64 @@ def test_tensorboard_has_every_round(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert scalars(tmp_path / "run") == found
 
 
+DRIVER = """
+import os, signal, sys
+from labelgap.report import track
+last, plain = int(sys.argv.pop()), track.Tracking._keep
+done = 0
+
+def keep(self):
+    global done
+    done += 1
+    if done == last:  # the tracker was told, and this is not noted yet
+        os.kill(os.getpid(), signal.SIGKILL)
+    plain(self)
+
+track.Tracking._keep = keep
+from labelgap.cli import main
+main()
+"""
+
+
+def killed(tracker: str, folder: Path, keeps: int) -> None:
+    """The command, killed after a tracker was told and before `Tracking` notes it."""
+    command = [sys.executable, "-c", DRIVER, *SMALL, "--no-baseline", "--out", str(folder)]
+    done = subprocess.run([*command, "--track", tracker, str(keeps)], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("offline")
+def test_a_killed_run_tells_every_round_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    # The note of the beginning comes first. The second round is told again; the last number too.
+    for keeps in (3, 2, 2):
+        killed("tensorboard", folder, keeps)
+    *_, last = finished("tensorboard", folder, capsys)
+    found = scalars(folder)
+    assert [step for step, _ in found["accuracy"]] == LABELS
+    assert [step for step, _ in found["seconds/train"]] == LABELS
+    assert found["aubc"] == [(LABELS[-1], pytest.approx(last["aubc"]))]
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_round_told_and_not_noted_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a kill between the two leaves on the disk: the numbers, and an older note."""
+    folder = tmp_path / "run"
+    *_, last = finished("tensorboard", folder, capsys)
+    told = scalars(folder)
+    note = folder / "tracking.json"
+    for rounds in ([], [0], [0, 1, 2]):
+        note.write_text(json.dumps({"tensorboard": {"run": "tensorboard", "rounds": rounds}}))
+        finished("tensorboard", folder, capsys)
+        assert scalars(folder) == told
+    assert told["aubc"] == [(LABELS[-1], pytest.approx(last["aubc"]))]
+
+
 def test_a_finished_run_can_be_told_later(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +172,12 @@ def test_mlflow_has_every_round(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert [(m.step, m.value) for m in history] == [
         (labels, pytest.approx(r["accuracy"])) for labels, r in zip(LABELS, rounds, strict=True)
     ]
+    (tmp_path / "run" / "tracking.json").write_text(
+        json.dumps({"mlflow": {"run": run.info.run_id, "rounds": [0]}})
+    )
+    finished("mlflow", tmp_path / "run", capsys)  # as after a kill before the note
+    assert len(client.get_metric_history(run.info.run_id, "accuracy")) == len(LABELS)
+    assert len(client.get_metric_history(run.info.run_id, "aubc")) == 1
     assert run.data.metrics["aubc"] == pytest.approx(last["aubc"])
     assert run.data.params["method"] == "margin"
     assert run.info.status == "FINISHED"

@@ -149,7 +149,8 @@ def choose(
 
     wanted = (acquisition.needs | acquisition.uses | {"logits"}) & have
     taken = known[y != NONE_OF_THESE]
-    sides = [_outputs(wanted, given, last, rows, items) for rows in (taken, free)]
+    said = {"logits": "probabilities"} if probabilities is not None else {}
+    sides = [_outputs(wanted, given, last, rows, items, said) for rows in (taken, free)]
     if columns is None:
         columns = len(classes) if classes is not None else int(y.max(initial=0)) + 1
     numbers_of = items.numbers
@@ -235,12 +236,16 @@ def _outputs(
     last: Head | None,
     rows: NDArray[np.int64],
     items: Items,
+    said: Mapping[str, str],
 ) -> dict[str, Tensor]:
-    """The wanted outputs of some rows: as given, or made of the features."""
+    """The wanted outputs of some rows: as given, or made of the features.
+
+    said: what the caller calls an output, where that is another word.
+    """
     read = wanted & given.keys()
     if read != wanted:  # features stand for an embedding, and the head makes logits of them
         read |= {"features"}
-    made = {name: _tensor(given[name], rows, items, name) for name in sorted(read)}
+    made = {name: _tensor(given[name], rows, items, said.get(name, name)) for name in sorted(read)}
     if "embedding" in wanted and "embedding" not in made:
         made["embedding"] = made["features"]
     if last is not None and "features" in made:

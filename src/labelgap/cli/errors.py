@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from labelgap.cli import app
+from labelgap.cli.scripts import print_json
 from labelgap.cli.telling import bar
 from labelgap.cli.values import DEVICE, PROJECT
 from labelgap.core.terminal import console as _console
@@ -23,7 +24,6 @@ def errors(
 
     The page shows them with their images: `labelgap label`, then Review, Label errors.
     """
-    import json
 
     from labelgap.core.names import check_device
     from labelgap.project.keep.store import Project
@@ -52,7 +52,7 @@ def errors(
             for s in found
         ]
         if json_:
-            typer.echo(json.dumps(rows, indent=1))
+            print_json(rows)
             return
         likely = sum(s.likely for s in found)
         console.print(

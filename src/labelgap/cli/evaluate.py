@@ -1,6 +1,5 @@
 """`labelgap evaluate`: how accurate, how sure of it, and what more labels would give."""
 
-import json
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labelgap.cli import app
+from labelgap.cli.scripts import print_json
 from labelgap.cli.telling import bar
 from labelgap.cli.values import DEVICE, PROJECT, THREADS, work_of
 from labelgap.core.errors import ConfigError
@@ -80,7 +80,7 @@ def evaluate(
             if asked is not None:
                 paths = [p.items.get(item.id).path for item in asked.items]
                 facts["asked"] = {"new": asked.new, "images": paths}
-            typer.echo(json.dumps(_finite(facts), indent=2, ensure_ascii=False))
+            print_json(facts)
             return
         _tell(console, judged, p.classes)
         for name, value in said.items():
@@ -158,12 +158,3 @@ def _plain_facts(judged: "Judged", classes: tuple[str, ...]) -> dict[str, Any]:
     facts["accuracy"] = rated(judged.accuracy)
     facts["recall"] = {k: rated(v) for k, v in zip(classes, judged.recall, strict=True)}
     return facts
-
-
-def _finite(value: Any) -> Any:
-    """NaN, which is no JSON, as null."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and value != value else value

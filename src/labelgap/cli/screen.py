@@ -22,7 +22,10 @@ class Screen:
     """The terminal of one run. In a pipe it prints a line a round and no bars."""
 
     def __init__(self, config: RunConfig, machine: Machine, threads: int, folder: Path) -> None:
-        self.config, self.machine, self.threads, self.folder = config, machine, threads, folder
+        self.config: RunConfig = config
+        self.machine: Machine = machine
+        self.threads: int = threads
+        self.folder: Path = folder
         self.console = console(soft_wrap=False)
         self._bars: Progress | None = None
         self._bar: TaskID | None = None

@@ -1,7 +1,9 @@
 """What commands say to scripts (`--json`), and what this machine is."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +15,37 @@ from labelgap.core.wording import plain
 if TYPE_CHECKING:
     from labelgap.methods import Method
     from labelgap.project.keep.store import Project
+    from labelgap.project.quality.quality import Share
 
 JSON = typer.Option(False, "--json", help="As JSON, for scripts.")
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output, its keys in the order in which they are told."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False, default=_known))
+    """One JSON value on standard output, its keys in the order in which they are told.
+
+    NaN and infinity, which JSON does not have, become null.
+    """
+    typer.echo(json.dumps(_known(value), indent=1, ensure_ascii=True, allow_nan=False))
 
 
 def _known(value: Any) -> Any:
+    """The value of what JSON has: objects, lists, text, finite numbers, null."""
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if hasattr(value, "item"):  # a number of numpy
-        return value.item()
-    return str(value)
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): _known(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_known(inner) for inner in value]
+    if hasattr(value, "tolist"):  # a number or an array of numpy
+        return _known(value.tolist())
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if isinstance(value, int | str | None) else str(value)
+
+
+def _share(found: "Share") -> dict[str, Any]:
+    low, high = found.interval
+    return {**asdict(found), "value": found.value, "low": low, "high": high}
 
 
 def status_facts(project: "Project") -> dict[str, Any]:
@@ -39,7 +57,9 @@ def status_facts(project: "Project") -> dict[str, Any]:
         "project": str(project.root),
         "classes": list(project.classes),
         **asdict(found),
-        "accuracy": asdict(found.accuracy),
+        "accuracy": _share(found.accuracy),
+        "recall": [_share(share) for share in found.recall],
+        "curve": [{**asdict(p), "accuracy": _share(p.accuracy)} for p in found.curve],
     }
 
 

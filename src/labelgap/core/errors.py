@@ -33,8 +33,10 @@ class UnknownName(LabelgapError):
     def __init__(
         self, kind: str, name: str, choices: Iterable[str], where: str = "", near: str = ""
     ) -> None:
-        self.kind, self.name, self.choices = kind, name, tuple(sorted(choices))
-        self.where = where
+        self.kind: str = kind
+        self.name: str = name
+        self.choices: tuple[str, ...] = tuple(sorted(choices))
+        self.where: str = where
         near = near or next(iter(get_close_matches(name, self.choices, n=1, cutoff=0.5)), "")
         place = f" in {where}" if where else ""
         hint = f"Did you mean {near!r}? " if near else ""

@@ -66,7 +66,8 @@ class Monotone(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(2, hidden), nn.Linear(hidden, 1)
+        self.first: nn.Linear = nn.Linear(2, hidden)
+        self.second: nn.Linear = nn.Linear(hidden, 1)
         for layer in (self.first, self.second):
             nn.init.uniform_(layer.weight)
 

@@ -17,7 +17,7 @@ class Critic(nn.Module):
 
     def __init__(self, inputs: int, width: int, sigmoid: bool) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
+        self.layers: nn.Sequential = nn.Sequential(
             nn.Linear(inputs, width),
             nn.ReLU(),
             nn.Linear(width, width),

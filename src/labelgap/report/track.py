@@ -20,17 +20,30 @@ TRACKED = "tracking.json"
 
 
 class Tracker(ABC):
-    """What a tracker is told. A round is told once, also where the run was killed and goes on.
+    """What a tracker is told. A number is told once, also where the run was killed and goes on.
 
-    A round told just before the kill may be told again.
+    `Tracking` notes a round after it was told. A kill between the two leaves a round that is told
+    and not noted, so a tracker that goes on reads what it has first.
     """
 
     module: ClassVar[str]
     extra: ClassVar[str]
 
     def __init__(self, folder: Path, config: RunConfig, known: str | None) -> None:
-        self.folder, self.config = folder, config
-        self.run = self.begin(known)
+        self.folder: Path = folder
+        self.config: RunConfig = config
+        self.run: str = self.begin(known)
+        self._told = self.told() if known is not None else frozenset()
+
+    def tell(self, values: Mapping[str, float], labels: int) -> None:
+        """Numbers at so many labels, but for those that it has."""
+        new = {name: value for name, value in values.items() if (name, labels) not in self._told}
+        if new:
+            self.log(new, labels)
+
+    @abstractmethod
+    def told(self) -> frozenset[tuple[str, int]]:
+        """What a run that goes on has already: names of numbers, and at how many labels."""
 
     @abstractmethod
     def begin(self, known: str | None) -> str:
@@ -46,7 +59,8 @@ class Tracker(ABC):
 
 
 class TensorBoard(Tracker):
-    module, extra = "torch.utils.tensorboard", "tensorboard"
+    module: ClassVar[str] = "torch.utils.tensorboard"
+    extra: ClassVar[str] = "tensorboard"
 
     def begin(self, known: str | None) -> str:
         from torch.utils.tensorboard.writer import SummaryWriter
@@ -56,6 +70,15 @@ class TensorBoard(Tracker):
             text = "    " + json.dumps(_settings(self.config), indent=1).replace("\n", "\n    ")
             self.writer.add_text("configuration", text)
         return "tensorboard"
+
+    def told(self) -> frozenset[tuple[str, int]]:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        # 0 keeps all: by default long runs are thinned out.
+        read = EventAccumulator(str(self.folder / "tensorboard"), size_guidance={"scalars": 0})
+        read.Reload()
+        names = read.Tags()["scalars"]
+        return frozenset((name, event.step) for name in names for event in read.Scalars(name))
 
     def log(self, values: Mapping[str, float], labels: int) -> None:
         for name, value in values.items():
@@ -69,7 +92,8 @@ class TensorBoard(Tracker):
 class MLflow(Tracker):
     """In `mlflow.db` beside the run's folder, unless MLFLOW_TRACKING_URI names another place."""
 
-    module, extra = "mlflow", "mlflow"
+    module: ClassVar[str] = "mlflow"
+    extra: ClassVar[str] = "mlflow"
 
     def begin(self, known: str | None) -> str:
         from mlflow.tracking import MlflowClient
@@ -94,6 +118,14 @@ class MLflow(Tracker):
             self.client.log_param(run, key, str(value)[:500])
         return str(run)
 
+    def told(self) -> frozenset[tuple[str, int]]:
+        names = self.client.get_run(self.run).data.metrics
+        return frozenset(
+            (name, metric.step)
+            for name in names
+            for metric in self.client.get_metric_history(self.run, name)
+        )
+
     def log(self, values: Mapping[str, float], labels: int) -> None:
         for name, value in values.items():
             self.client.log_metric(self.run, name, value, step=labels)
@@ -103,9 +135,14 @@ class MLflow(Tracker):
 
 
 class WandB(Tracker):
-    """Offline, in the run's folder, unless WANDB_MODE says otherwise; `wandb sync` sends it."""
+    """Offline, in the run's folder, unless WANDB_MODE says otherwise; `wandb sync` sends it.
 
-    module, extra = "wandb", "wandb"
+    What it has cannot be asked offline, so a round that was told just before a kill is told again
+    there, at the same step.
+    """
+
+    module: ClassVar[str] = "wandb"
+    extra: ClassVar[str] = "wandb"
 
     def begin(self, known: str | None) -> str:
         import wandb
@@ -120,6 +157,9 @@ class WandB(Tracker):
             mode=None if os.environ.get("WANDB_MODE") else "offline",
         )
         return str(self.made.id)
+
+    def told(self) -> frozenset[tuple[str, int]]:
+        return frozenset()
 
     def log(self, values: Mapping[str, float], labels: int) -> None:
         self.made.log(dict(values), step=labels)
@@ -183,7 +223,7 @@ class Tracking:
         for name, tracker in self._trackers.items():
             told = self._kept[name]["rounds"]
             if facts["round"] not in told:
-                tracker.log(_numbers(facts), int(facts["labels"]))
+                tracker.tell(_numbers(facts), int(facts["labels"]))
                 told.append(int(facts["round"]))
                 self._keep()
 
@@ -193,7 +233,7 @@ class Tracking:
             self.listen("round", entry)
         for name, tracker in self._trackers.items():
             if not self._kept[name].get("finished"):
-                tracker.log({"aubc": float(result["aubc"])}, int(result["rounds"][-1]["labels"]))
+                tracker.tell({"aubc": float(result["aubc"])}, int(result["rounds"][-1]["labels"]))
                 self._kept[name]["finished"] = True
                 self._keep()
 

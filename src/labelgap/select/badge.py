@@ -54,7 +54,8 @@ class Outer:
     """Squared distances between the rank-one matrices a_i ⊗ h_i."""
 
     def __init__(self, a: Float[Tensor, "n k"], h: Float[Tensor, "n d"]) -> None:
-        self.a, self.h = a.detach(), h.detach()
+        self.a: Tensor = a.detach()
+        self.h: Tensor = h.detach()
         self.norms: Tensor = row_norms(self.a) * row_norms(self.h)
 
     @property

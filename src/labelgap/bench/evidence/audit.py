@@ -45,7 +45,7 @@ class AuditError(LabelgapError):
     """Results that must not be compared."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
-        self.findings = tuple(findings)
+        self.findings: tuple[Finding, ...] = tuple(findings)
         listed = "\n".join(f"- {finding}" for finding in findings)
         super().__init__(
             f"The audit found {len(findings)} faults; no figure is drawn.\n{listed}",

@@ -129,7 +129,8 @@ class Vae(nn.Module):
             self.shape = (channels, h, w)
             self.encoder, flat = _convolutions(self.shape, settings.vae_width)
             self.decoder = _deconvolutions(self.shape, codes, settings.vae_width)
-        self.mean, self.log_variance = nn.Linear(flat, latent), nn.Linear(flat, latent)
+        self.mean: nn.Linear = nn.Linear(flat, latent)
+        self.log_variance: nn.Linear = nn.Linear(flat, latent)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight)

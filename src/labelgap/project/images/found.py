@@ -37,7 +37,8 @@ class Unreadable(Exception):
     """Why a place could not be read, in two or three words, and the details."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        self.reason, self.detail = reason, detail
+        self.reason: str = reason
+        self.detail: str = detail
         super().__init__(f"{reason}: {detail}")
 
 

@@ -26,7 +26,9 @@ class Pixels:
     """
 
     def __init__(self, file: Path, side: int, scales: Scales) -> None:
-        self.file, self.side, self.scales = file, side, scales
+        self.file: Path = file
+        self.side: int = side
+        self.scales: Scales = scales
         self.row: int = side * side * CHANNELS
 
     def append(self, images: Sequence[UInt8[np.ndarray, "h w c"]], after: int) -> None:
