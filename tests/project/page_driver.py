@@ -98,14 +98,35 @@ def findings(browser):
     ]
 
 
-def look(browser, name):
-    """Nothing serious in any size, light and dark; nothing wider than the page."""
+LOADED = """
+  const seen = [...document.images].filter((i) => i.src && i.checkVisibility() && i.offsetWidth &&
+    i.getBoundingClientRect().top < innerHeight && i.getBoundingClientRect().left < innerWidth);
+  return seen.every((i) => i.complete && i.naturalWidth);
+"""
+
+
+def drawn(browser):
+    """Every picture on the screen is there, two frames after the last change."""
+
+    def ready():
+        browser.execute_async_script(
+            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
+        )
+        return browser.execute_script(LOADED)
+
+    return ready
+
+
+def look(browser, name, ready=seen):
+    """Nothing serious in any size, light and dark; nothing wider than the page.
+
+    ready: from the browser, the condition that all is there."""
     try:
         for scheme in ("light", "dark"):
             for width, height in WIDTHS:
                 in_light(browser, scheme)
                 of_size(browser, width, height)
-                until(seen(browser))
+                until(ready(browser))
                 found = findings(browser)
                 assert not found, (name, scheme, width, found)
                 wide = "return document.documentElement.scrollWidth - innerWidth"

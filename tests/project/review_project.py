@@ -9,7 +9,7 @@ from labelgap.project.exchange.begin import begin
 SIDE = 24
 
 
-def planted_project(folder, labelled=120, free=30, wrong=4, seed=0, **settings):
+def planted_project(folder, labelled=120, free=30, wrong=4, seed=0, classes=CLASSES, **settings):
     """`labelled` images with their label but for `wrong` of them, `free` ones without; returns
     item -> true class of the wrong ones, all by their ids. settings: of the project, by default a
     small network from scratch."""
@@ -22,7 +22,7 @@ def planted_project(folder, labelled=120, free=30, wrong=4, seed=0, **settings):
         twin = Image.fromarray((pixels + 2).clip(0, 255).astype(np.uint8))
         twin.save(folder / f"twin{i:04d}.png")
     settings = settings or {"config": QUICK}
-    with begin(folder, classes=CLASSES, method="margin", **settings).project as project:
+    with begin(folder, classes=classes, method="margin", **settings).project as project:
         at = {path: item for path, item in project.items.paths().items()}
         planted = rng.choice(labelled, wrong, replace=False).tolist()
         labels = {at[f"im{i:04d}.png"]: (i + (i in planted)) % 3 for i in range(labelled)}

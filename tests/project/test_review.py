@@ -17,7 +17,9 @@ from waiting import PATIENCE, until
 
 from labelgap.project.asking.alike import duplicates
 from labelgap.project.asking.judged import judge, suspects
+from labelgap.project.asking.reserve import held_back, trained_on_instead
 from labelgap.project.asking.seen import see
+from labelgap.project.asking.work import Work
 from labelgap.project.keep.kept import in_force, kept_answers
 from labelgap.project.keep.store import Project
 from labelgap.project.server.app import make_app
@@ -302,6 +304,34 @@ def test_too_few_labels_are_said(client, project):
     state = computed(client)
     assert "at least 2 labels each; 0 classes have so many" in state["why_not"]
     assert client.get("/api/review/doubts").json()["items"] == []
+
+
+def test_it_says_so_where_the_network_learned_from_the_labels(client, project, truth):
+    """Judging tells how far it is, and of what network the features are."""
+    for item in project.items.all()[:24]:
+        project.ledger.answer(item.id, CLASSES.index(truth[item.path]), person="anna")
+    steps = []
+    plain = judge(project, see(project), lambda *at: steps.append(at))
+    assert steps == [("doubts", k, 6) for k in range(1, 7)]
+    assert plain.sentence(CLASSES) == ""  # thumbnails have learned from nothing
+    Work(project, device="cpu").train()
+    computed(client)
+    note = client.get("/api/review/doubts").json()["note"]
+    assert "has learned from these very labels" in note
+    assert note == judge(project, see(project)).sentence(CLASSES)
+
+
+def test_labels_given_by_hand_to_the_reserve_are_counted(project):
+    reserve = sorted(held_back(project))
+    other = next(i for i in range(60) if i not in reserve)
+    assert trained_on_instead(project) == 0
+    project.ledger.answers({reserve[0]: 0, reserve[1]: 1, other: 2}, person="anna")
+    assert trained_on_instead(project) == 2
+    assert set(reserve[:2]) <= set(project.ledger.labelled_ids("train").tolist())
+    said = " ".join(labelgap("status", "--project", str(project.root)).stdout.split())
+    assert "2 labels of the share kept for measuring accuracy, given without being asked" in said
+    project.ledger.hold_out([reserve[0]])
+    assert trained_on_instead(project) == 1
 
 
 # ------------------------------------------------------------------------------------- kills

@@ -1,12 +1,7 @@
 """The review view in a real headless Chromium: doubts, bulk and undo, duplicates, the map."""
 
-import os
-import shutil
-from pathlib import Path
-
-import pytest
+from page_driver import drawn, look, no_browser
 from review_project import planted_project
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -15,57 +10,9 @@ from waiting import until
 
 from labelgap.project.keep.store import Project
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no Chromium with its driver is installed"
-)
-SHOTS = os.environ.get("LABELGAP_SCREENSHOTS")
-LOOKS = [(width, height, mode) for width, height in ((1280, 860), (390, 800))
-         for mode in ("light", "dark")]  # fmt: skip
-
-
-LOADED = """
-  const seen = [...document.images].filter((i) => i.src && i.checkVisibility() && i.offsetWidth &&
-    i.getBoundingClientRect().top < innerHeight && i.getBoundingClientRect().left < innerWidth);
-  return seen.every((i) => i.complete && i.naturalWidth);
-"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,860"):
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
-def shots(browser, name):
-    """Pictures for people to look at, of each width and both modes; none without the variable."""
-    if not SHOTS:
-        return
-    Path(SHOTS).mkdir(parents=True, exist_ok=True)
-    for width, height, mode in LOOKS:
-        emulate(browser, width, height, mode)
-        until(lambda: browser.execute_script(LOADED))
-        browser.save_screenshot(str(Path(SHOTS, f"{name}-{width}-{mode}.png")))
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-
-
-def emulate(browser, width, height, mode):
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": "prefers-color-scheme", "value": mode}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    # Two frames later it is drawn.
-    browser.execute_async_script(
-        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
-    )
+pytestmark = no_browser
+MANY = tuple(f"{a} {b}" for a in ("northern", "black-throated", "yellow-bellied", "semipalmated")
+             for b in ("warbler", "sandpiper", "flycatcher", "kingfisher", "owl"))  # fmt: skip
 
 
 def review(browser, base, token, part="browse"):
@@ -123,7 +70,7 @@ def test_find_planted_label_errors_and_correct_them(browser, tmp_path):
     with running_server(folder) as (_, base, token):
         review(browser, base, token, "errors")
         until(lambda: browser.find_elements(By.ID, "doubt"))
-        shots(browser, "errors")
+        look(browser, "review-errors", drawn)
         seen, kept = [], None
         for _ in range(10):
             id = int(browser.find_element(By.ID, "doubt").get_attribute("data-id"))
@@ -157,7 +104,7 @@ def test_relabel_many_and_take_all_of_it_back(browser, tmp_path):
     with running_server(folder) as (_, base, token):
         review(browser, base, token)
         until(lambda: len(tiles(browser)) == 152)
-        shots(browser, "browse")
+        look(browser, "review-browse", drawn)
         some = tiles(browser)[2:7]
         ids = [int(tile.get_attribute("data-id")) for tile in some]
         some[0].click()
@@ -166,11 +113,13 @@ def test_relabel_many_and_take_all_of_it_back(browser, tmp_path):
         ids.append(int(other.get_attribute("data-id")))
         ActionChains(browser).key_down(Keys.CONTROL).click(other).key_up(Keys.CONTROL).perform()
         assert text(browser, "chosen") == "6 chosen"
-        shots(browser, "chosen")
+        look(browser, "review-chosen", drawn)
         press(browser, "3")
         saved(browser)
         until(lambda: not shown(browser, "actions"))
         assert {labels_of(folder)[i] for i in ids} == {2}
+        browser.refresh()  # what can be taken back outlives the page
+        until(lambda: len(tiles(browser)) == 152)
         press(browser, Keys.BACKSPACE)
         saved(browser)
         until(lambda: labels_of(folder) == before)
@@ -190,7 +139,7 @@ def test_near_duplicates_are_left_out_but_for_one(browser, tmp_path):
     with running_server(folder) as (_, base, token):
         review(browser, base, token, "duplicates")
         until(lambda: browser.find_elements(By.CSS_SELECTOR, ".alike .rest"))
-        shots(browser, "duplicates")
+        look(browser, "review-duplicates", drawn)
         # In one step: what has just been computed is drawn anew.
         number = browser.execute_script(
             "const group = document.querySelector('.alike'); group.querySelector('.rest').click();"
@@ -213,7 +162,7 @@ def test_draw_around_images_on_the_map_and_label_them(browser, tmp_path):
         canvas = browser.find_element(By.ID, "canvas")
         w, h = canvas.size["width"], canvas.size["height"]
         ActionChains(browser).move_to_element(canvas).perform()
-        shots(browser, "map")
+        look(browser, "review-map", drawn)
         corners = [(-w / 2 + 4, -h / 2 + 4), (w / 2 - 4, -h / 2 + 4), (w / 2 - 4, h / 2 - 4),
                    (-w / 2 + 4, h / 2 - 4)]  # fmt: skip
         chain = ActionChains(browser).move_to_element_with_offset(canvas, *map(int, corners[0]))
@@ -224,12 +173,31 @@ def test_draw_around_images_on_the_map_and_label_them(browser, tmp_path):
         until(lambda: text(browser, "chosen") == "152 chosen")
         browser.find_element(By.ID, "ask").click()
         until(lambda: "will be asked" in text(browser, "saved"))
-        shots(browser, "asked")
+        look(browser, "review-asked", drawn)
         no_trouble(browser)
     with Project.open(folder, "read") as project:
         said = [item.explanation for item in project.ledger.outstanding()]
     # The page of questions asks for others by itself meanwhile.
     assert said.count("chosen by berta on the map") > 10
+
+
+def test_more_than_ten_classes_fit_in_every_view(browser, tmp_path):
+    folder = tmp_path / "images"
+    planted_project(folder, classes=MANY)
+    with Project.open(folder) as project:
+        project.ledger.answers({i: i % len(MANY) for i in project.ledger.labels}, person="anna")
+    with running_server(folder) as (_, base, token):
+        review(browser, base, token)
+        until(lambda: len(tiles(browser)) == 152)
+        look(browser, "review-many-browse", drawn)
+        tiles(browser)[0].click()
+        assert text(browser, "chosen") == "1 chosen"
+        look(browser, "review-many-chosen", drawn)
+        for part, there in (("errors", "#doubt"), ("duplicates", ".alike"), ("map", "#legend li")):
+            browser.find_element(By.CSS_SELECTOR, f"#views [data-view={part}]").click()
+            until(lambda there=there: browser.find_elements(By.CSS_SELECTOR, there))
+            look(browser, f"review-many-{part}", drawn)
+        no_trouble(browser)
 
 
 def test_a_stranger_is_told_what_to_do(browser, tmp_path):
@@ -243,4 +211,4 @@ def test_a_stranger_is_told_what_to_do(browser, tmp_path):
         assert "labelgap label" in text(browser, "locked")
         assert not shown(browser, "head")
         assert [b for b in browser.find_elements(By.TAG_NAME, "button") if b.is_displayed()] == []
-        shots(browser, "locked")
+        look(browser, "review-locked", drawn)

@@ -39,7 +39,7 @@ def errors(
 
         console = _console(stderr=json_)
         with bar(console) as progress:
-            judged = judge(p, see(p, device, progress))
+            judged = judge(p, see(p, device, progress), progress)
         found = suspects(p, judged)
         rows = [
             {
@@ -59,7 +59,7 @@ def errors(
             f"{counted(len(judged.doubted), 'label')} judged by the others, "
             f"[bold]{likely}[/] probably wrong"
         )
-        if note := judged.lonely_sentence(p.classes):
+        if note := judged.sentence(p.classes):
             console.print(f"[yellow]{_plain(note)}[/]")
         from rich.table import Table
 

@@ -227,6 +227,7 @@ def status(
     """Where the project stands: counts, accuracy, learning curve, whether labelling helps."""
     from rich.table import Table
 
+    from labelgap.project.asking.reserve import trained_on_instead
     from labelgap.project.keep.store import Project
     from labelgap.project.quality.status import status as status_of
 
@@ -269,6 +270,11 @@ def status(
             console.print(table)
             tell_accuracy(console, s)
             console.print(s.verdict.sentence)
+        if by_hand := trained_on_instead(p):
+            console.print(
+                f"{counted(by_hand, 'label')} of the share kept for measuring accuracy, given "
+                "without being asked: trained on like others, and measuring nothing"
+            )
         tell_regions(console, p, s.regions)
         tell_unpacked(console, p)
         console.print(next_step(p, project))

@@ -12,18 +12,24 @@ from jaxtyping import Float, Float32, Int64
 
 from labelgap.core.config import config_hash
 from labelgap.core.streams import Streams
-from labelgap.core.types import Ids
+from labelgap.core.types import Ids, Progress
 from labelgap.core.wording import counted
 from labelgap.project.asking.kept_files import Arrays, kept_file
 from labelgap.project.asking.seen import Seen
 from labelgap.project.keep.kept import in_force, kept_answers
 from labelgap.project.keep.store import Project
 from labelgap.project.quality.label_errors import (
+    FOLDS,
     can_be_judged,
     doubts,
     out_of_fold,
     principal,
     probabilities,
+)
+
+LEARNED = (
+    "The network that compares the images has learned from these very labels, so it agrees with "
+    "them more than it should: an error may not show. A pretrained network has not seen them."
 )
 
 
@@ -37,6 +43,7 @@ class Judged:
         fits: 1 well, 0 not at all, whether it is probably wrong), in the order to look at them.
     key: hash of what this depends on.
     lonely: classes with one label only, which cannot be judged.
+    learned: the features are of a network that learned from the labels.
     """
 
     ids: Ids
@@ -45,15 +52,19 @@ class Judged:
     doubted: Mapping[int, tuple[int, int, float, bool]]
     key: str
     lonely: tuple[int, ...]
+    learned: bool = False
 
-    def lonely_sentence(self, classes: tuple[str, ...]) -> str:
-        """For people; "" where every label could be judged."""
+    def sentence(self, classes: tuple[str, ...]) -> str:
+        """What limits the judgement, for people; "" where nothing does."""
+        return " ".join(filter(None, (LEARNED if self.learned else "", self._lonely(classes))))
+
+    def _lonely(self, classes: tuple[str, ...]) -> str:
         if not self.lonely:
             return ""
         names = ", ".join(classes[k] for k in self.lonely[:8])
         more = ", …" if len(self.lonely) > 8 else ""
         one = counted(len(self.lonely), "class has", "classes have")
-        return f"{one} a single label, which nothing can be compared with: {names}{more}"
+        return f"{one} a single label, which nothing can be compared with: {names}{more}."
 
 
 def state_of(project: Project, seen: Seen) -> str:
@@ -62,8 +73,10 @@ def state_of(project: Project, seen: Seen) -> str:
     return config_hash({"seen": seen.key, "labels": labels, "classes": list(project.classes)})
 
 
-def judge(project: Project, seen: Seen) -> Judged:
+def judge(project: Project, seen: Seen, progress: Progress | None = None) -> Judged:
     """Predictions of all images and the labels that are probably wrong, kept by content.
+
+    progress: told of the stage "doubts" after each of its six fits.
 
     Labels that measure accuracy are judged too: a wrong one there makes the network look worse.
 
@@ -78,7 +91,7 @@ def judge(project: Project, seen: Seen) -> Judged:
     made = kept_file(
         project.home / "cache" / "review" / "judged.npz",
         key,
-        lambda: _judge(seen, ids[fit], given[fit], project.settings.seed),
+        lambda: _judge(seen, ids[fit], given[fit], project.settings.seed, progress),
     )
     doubted = zip(*(made[name].tolist() for name in _DOUBTS), strict=True)
     return Judged(
@@ -88,18 +101,31 @@ def judge(project: Project, seen: Seen) -> Judged:
         {id: (label, other, score, wrong) for id, label, other, score, wrong in doubted},
         key,
         tuple(sorted(set(given[~fit].tolist()))),
+        seen.learned,
     )
 
 
 _DOUBTS = ("id", "label", "suggested", "score", "doubted")
 
 
-def _judge(seen: Seen, ids: Ids, labels: Int64[np.ndarray, " l"], seed: int) -> Arrays:
+def _judge(
+    seen: Seen,
+    ids: Ids,
+    labels: Int64[np.ndarray, " l"],
+    seed: int,
+    progress: Progress | None,
+) -> Arrays:
     z: Float32[np.ndarray, "n d"] = principal(seen.features)
     rows = np.searchsorted(seen.ids, ids)
     classes, place = np.unique(labels, return_inverse=True)
-    p = out_of_fold(z[rows], labels, Streams(seed).numpy("label errors"))
+
+    def fitted(number: int) -> None:
+        if progress is not None:
+            progress("doubts", number, FOLDS + 1)
+
+    p = out_of_fold(z[rows], labels, Streams(seed).numpy("label errors"), fitted)
     everything = probabilities(z[rows], labels, z, classes)
+    fitted(FOLDS + 1)
     everything[rows] = p
     found = doubts(place.astype(np.int64), p, np.arange(len(ids), dtype=np.int64))
     order = found.queue()

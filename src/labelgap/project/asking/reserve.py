@@ -50,6 +50,15 @@ def held_back(project: Project) -> set[int]:
     return set(chosen.tolist())
 
 
+def trained_on_instead(project: Project) -> int:
+    """Labels of reserve images that were never held out: somebody gave them by hand or imported
+    them, so they train and measure nothing, as they are no random sample."""
+    ledger = project.ledger
+    given = ledger.labels.keys() - ledger.held_out - set(ledger.asked_ids().tolist())
+    # Without such a label the draws, and what they need loaded, are left alone.
+    return len(given & held_back(project)) if given else 0
+
+
 def hold_out_imported(project: Project, ids: Collection[int]) -> int:
     """Hold out the reserve's share of the labels of these items; returns how many are new.
 

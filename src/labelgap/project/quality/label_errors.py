@@ -5,6 +5,7 @@ own label says how probable each class is, and where the given class falls short
 classifier usually is of that class, the label is doubted. `cleanlab` does the second half.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,15 +93,20 @@ def out_of_fold(
     z: Float32[np.ndarray, "n d"],
     labels: Int64[np.ndarray, " n"],
     rng: np.random.Generator,
+    fitted: Callable[[int], None] = lambda number: None,
 ) -> Float[np.ndarray, "n k"]:
     """Each row's probabilities of the classes by a logistic regression that has not seen its
-    label; columns are the classes that occur, ascending."""
+    label; columns are the classes that occur, ascending.
+
+    fitted: told after each fold how many of the five are done.
+    """
     fold, classes = folds_of(labels, rng), np.unique(labels)
     found = np.zeros((len(labels), len(classes)))
     for k in range(FOLDS):
         inside = fold == k
         if inside.any():
             found[inside] = probabilities(z[~inside], labels[~inside], z[inside], classes)
+        fitted(k + 1)
     return found
 
 

@@ -130,7 +130,7 @@ class Reviewing:
         made = replace(made, seen=seen)
         self._progress("doubts", 0, 1)
         try:
-            made = replace(made, judged=judge(project, seen), why_not="")
+            made = replace(made, judged=judge(project, seen, self._progress), why_not="")
         except BudgetError as error:
             made = replace(made, judged=None, why_not=str(error))
         made = self.made = replace(made, done=made.done | {"doubts"})

@@ -98,7 +98,7 @@ class Reviews:
         return {
             "ready": True,
             "why_not": "",
-            "note": made.judged.lonely_sentence(self.project.classes),
+            "note": made.judged.sentence(self.project.classes),
             "likely": sum(s.likely for s in found),
             "judged": len(made.judged.doubted),
             "items": [

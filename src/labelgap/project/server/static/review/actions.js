@@ -6,7 +6,10 @@ import { NONE, known } from "./known.js";
 const FEW = 10; // classes that are buttons; of more, a list with a search
 const MOST = 2000; // images in one write
 
-export const past = []; // what can be undone, the newest last
+const REMEMBERED = 50; // a reload forgets what is older
+
+const past = []; // what can be undone, the newest last; kept in the browser, so a reload keeps it
+const place = () => `labelgap/review/${known.state.id}/past`;
 
 export function showActions() {
   const n = known.chosen.size;
@@ -16,7 +19,14 @@ export function showActions() {
     button.disabled = n > MOST;
 }
 
+function kept() {
+  find("undo").disabled = !past.length;
+  localStorage.setItem(place(), JSON.stringify(past.slice(-REMEMBERED)));
+}
+
 export function makeActions(clear) {
+  past.splice(0, past.length, ...JSON.parse(localStorage.getItem(place()) ?? "[]"));
+  find("undo").disabled = !past.length;
   const box = find("give");
   if (known.classes.length <= FEW) {
     box.replaceChildren(...known.classes.map((name, k) =>
@@ -67,14 +77,14 @@ function ask() {
 
 function remember(what, body) {
   past.push(known.writes.push(what, body));
-  find("undo").disabled = false;
+  kept();
 }
 
 // One action back, however many images it was of.
 export function undo() {
   const last = past.pop();
-  find("undo").disabled = !past.length;
   if (!last) return;
+  kept();
   if (last.what === "keep") known.writes.push("keep", { id: last.body.id, answer: last.body.answer, kept: false });
   else known.writes.push("undo", { of: last.body.request, ids: last.body.ids });
 }
@@ -83,5 +93,5 @@ export function undo() {
 export function refused(write) {
   const at = past.findIndex((one) => one.body.request === write.body.request);
   if (at >= 0) past.splice(at, 1);
-  find("undo").disabled = !past.length;
+  kept();
 }
