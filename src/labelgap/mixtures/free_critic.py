@@ -55,7 +55,7 @@ class FreeCriticLoss(torch.autograd.Function):
         g1 = (g2 @ w2).mul_(m1[ends:])
         gradient = g1 @ (w1 if columns is None else w1[:, :columns])
         norm = gradient.norm(dim=1, keepdim=True)
-        loss = (share * scores).sum() + penalty * (norm - 1).square().mean()
+        loss: Tensor = (share * scores).sum() + penalty * (norm - 1).square().mean()
 
         # Backward through the penalty; at a norm of 0 the slope is 0, as it is to autograd.
         direction = gradient / norm.clamp_min(torch.finfo(h.dtype).tiny)
@@ -78,7 +78,7 @@ class FreeCriticLoss(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator, no-untyped-call]
+    @once_differentiable
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
         gradients = [g * above[0] for g in ctx.saved_tensors]
         return None, None, None, None, None, *gradients
