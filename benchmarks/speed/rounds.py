@@ -7,7 +7,8 @@ take turns in one process (A B A B …), after a round of two steps each that lo
 learns what is learned once for a data set (the embedding of TypiClust and ProbCover, cached).
 Ratios are of medians, in elapsed and in CPU time; on a busy machine trust the latter.
 
-Cases: `digits`, preset smoke, 40 + 40 labels; `fashion`, Fashion-MNIST, preset cpu, 100 + 100.
+Cases: `digits`, preset smoke, 40 + 40 labels; `fashion`, Fashion-MNIST, preset cpu, 100 + 100;
+`frozen`, CIFAR-10 on the frozen network of the benchmark's preset of that name, 20 + 20.
 """
 
 import argparse
@@ -20,12 +21,24 @@ from typing import Any, NamedTuple
 from labelgap.core.device import machine, set_threads
 from labelgap.data import load
 from labelgap.data.types import Task
+from labelgap.frozen.freeze import load_task_for
 from labelgap.loop.oracle import Oracle
 from labelgap.methods import METHODS
 from labelgap.session.presets import resolve
 from labelgap.session.session import Session
 
-CASES = {"digits": ("digits", "smoke"), "fashion": ("fashion-mnist", "cpu")}
+CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "digits": ("digits", "smoke", {}),
+    "fashion": ("fashion-mnist", "cpu", {}),
+    "frozen": (
+        "cifar10",
+        "cpu",
+        {
+            "network": {"name": "timm:tf_efficientnet_lite0", "freeze": True},
+            "loop": {"initial": 20, "budget": 20},
+        },
+    ),
+}
 ALLOWED = 3.0
 
 
@@ -37,10 +50,11 @@ class Took(NamedTuple):
     cpu: float
 
 
-def one_round(task: Task, method: str, preset: str, precision: str, **training: Any) -> Took:
+def one_round(task: Task, method: str, case: str, precision: str, **training: Any) -> Took:
     """Train on the initial set, ask once."""
-    values = {"method": method, "training": training, "precision": precision}
-    config = resolve(values, preset=preset)
+    dataset, preset, settings = CASES[case]
+    values = {"method": method, "training": training, "precision": precision, **settings}
+    config = resolve({**values, "data": {"name": dataset}}, preset=preset)
     with Session(task, config, machine=machine("cpu", precision)) as session:
         session.tell(Oracle(task).answer(session.ask(config.loop.initial)))
         cpu, begun = time.process_time(), time.perf_counter()
@@ -51,15 +65,15 @@ def one_round(task: Task, method: str, preset: str, precision: str, **training: 
         return Took(fitted - begun, ended - fitted, time.process_time() - cpu)
 
 
-def compare(task: Task, method: str, preset: str, precision: str, repeats: int) -> str:
+def compare(task: Task, method: str, case: str, precision: str, repeats: int) -> str:
     """One row of the table."""
     pair = ("random", method)
     for name in pair:
-        one_round(task, name, preset, precision, steps=2)
+        one_round(task, name, case, precision, steps=2)
     took: dict[str, list[Took]] = {name: [] for name in pair}
     for _ in range(repeats):
         for name in pair:
-            took[name].append(one_round(task, name, preset, precision))
+            took[name].append(one_round(task, name, case, precision))
 
     def middle(name: str, of: Any) -> float:
         return statistics.median(of(t) for t in took[name])
@@ -95,12 +109,15 @@ def main() -> None:
             args.out.write_text("".join(lines))
 
     for case in args.case or list(CASES):
-        dataset, preset = CASES[case]
+        dataset, preset, settings = CASES[case]
         task = load(dataset, root=args.data_root)
+        if settings.get("network", {}).get("freeze"):
+            config = resolve({"data": {"name": dataset}, **settings}, preset=preset)
+            task = load_task_for(config, task, machine("cpu", args.precision))
         say(f"\n## {dataset}, preset `{preset}`\n\n| method | random | method | its query ")
         say("| ratio | CPU ratio |\n|---|---|---|---|---|---|\n")
         for name in names:
-            say(compare(task, name, preset, args.precision, args.repeats))
+            say(compare(task, name, case, args.precision, args.repeats))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from labelgap.bench.grid.grid import Cell
 from labelgap.bench.grid.store import Store
 from labelgap.bench.report.write import write_report
 from labelgap.bench.running.cell import Job, attempt
+from labelgap.bench.running.clock import Clock
 from labelgap.bench.running.engines import Event, ProcessEngine
-from labelgap.bench.running.execute import Clock, execute, first_round
+from labelgap.bench.running.execute import execute, first_round
 from labelgap.cli.board import Board
 from labelgap.core.errors import DataError, FolderError, LedgerError
 from labelgap.loop.result import RESULT
@@ -302,7 +303,7 @@ def test_the_last_loss_of_a_worker_counts_as_a_failure_on_the_board(
 ) -> None:
     store, board = Store(tmp_path / "bench"), Board()
     store.add(small_grid(seeds=1, methods=["random", "margin"]).cells, "labelgap bench")
-    clock = Clock({cell.identity: 10.0 for cell in store.cells}, workers=1)
+    clock = Clock(store.cells, {cell.identity: 10.0 for cell in store.cells}, workers=1)
     board.begin(store.cells, clock)
     engine = Inline({store.cells[0].folder: ["lost"] * 3})
     # The round of the engine has no accuracy, which the board would show.
@@ -394,21 +395,6 @@ def test_the_store_keeps_commands_and_refuses_other_folders(tmp_path: Path) -> N
     (root / "grid.json").write_text('{"schema": 1, "commands": []}')
     with pytest.raises(FolderError, match="damaged"):
         Store(root)
-
-
-def test_the_clock_learns_from_what_cells_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    cells = small_grid(seeds=1).cells
-    clock = Clock({c.identity: 10.0 for c in cells}, workers=2)
-    assert clock.left() == 15
-    clock.started(cells[0])
-    now[0] = 5.0
-    assert clock.left() == 12.5
-    now[0] = 20.0
-    clock.ended(cells[0])
-    # 20 s for 10, a tenth of all 30 weighed against it; two such cells on two workers.
-    assert clock.left() == pytest.approx(10 * (20 + 3) / (10 + 3))
 
 
 def test_whole_seeds_come_first(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from labelgap.methods.daal import CriticSettings, fit_critic
@@ -111,3 +113,30 @@ def test_every_unlabelled_item_is_scored_in_its_place() -> None:
         )
         torch.testing.assert_close(scores, critic(z).detach())
         assert not scores.requires_grad
+
+
+@given(
+    inputs=st.integers(1, 6), width=st.integers(1, 9), n=st.integers(1, 5), seed=st.integers(0, 99),
+    columns=st.booleans(), penalty=st.sampled_from([0.0, 0.3, 10.0]), alike=st.booleans(),
+)  # fmt: skip
+def test_the_free_critics_gradient_is_that_of_autograd(
+    inputs: int, width: int, n: int, seed: int, columns: bool, penalty: float, alike: bool
+) -> None:
+    """Written out against gone through twice, in float64; a critic that is flat has slope 0."""
+    critic = seeded_critic(inputs, width, seed=seed).double()
+    if alike:  # all units off: no gradient by the inputs, whose norm has no derivative at 0
+        with torch.no_grad():
+            next(critic.parameters()).zero_()
+    for bias in (p for p in critic.parameters() if p.ndim == 1):
+        with torch.no_grad():
+            bias.copy_(normal(*bias.shape, seed=seed + 3) - (5 if alike else 0))
+    a, b = normal(n, inputs, seed=seed + 1), normal(n, inputs, seed=seed + 2)
+    over = max(1, inputs // 2) if columns else None
+    # A function, not a Critic: autograd goes through it.
+    loss = critic_loss(lambda h: critic(h), a, b, penalty, np.random.default_rng(seed), over)
+    expected = torch.autograd.grad(3 * loss, list(critic.parameters()), allow_unused=True)
+    written = critic_loss(critic, a, b, penalty, np.random.default_rng(seed), over)
+    found = torch.autograd.grad(3 * written, list(critic.parameters()))
+    torch.testing.assert_close(written.detach(), loss.detach())
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, torch.zeros_like(mine) if theirs is None else theirs)

@@ -5,9 +5,11 @@ from importlib import import_module
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labelgap.core.errors import BudgetError
-from labelgap.select.kmeans import _assign, _centres, _Sums, kmeans, representatives
+from labelgap.select.kmeans import _assign, _centres, _reassign, _Sums, kmeans, representatives
 from labelgap.select.seeds import greedy_seeds
 
 # The package gives the name to the function.
@@ -144,3 +146,23 @@ def test_none_and_all_need_no_centres(monkeypatch):
     assert representatives(z, 5, np.random.default_rng(0)).tolist() == [0, 1, 2, 3, 4]
     with pytest.raises(BudgetError):
         representatives(z, 6, np.random.default_rng(0))
+
+
+@given(seed=st.integers(0, 999), k=st.integers(1, 9), moved=st.integers(0, 9), size=st.floats(0, 9))
+def test_rows_whose_centre_stands_still_look_at_the_moved_ones_alone(
+    seed: int, k: int, moved: int, size: float
+) -> None:
+    """On a grid of whole numbers, where distances are exact and ties many: as if anew."""
+    rng = np.random.default_rng(seed)
+    x = torch.from_numpy(rng.integers(-3, 4, (40, 2)).astype(np.float32))
+    centres = torch.from_numpy(rng.integers(-3, 4, (k, 2)).astype(np.float32))
+    norms = x.square().sum(1)
+    before = _assign(x, norms, centres)
+    other = centres.clone()
+    at = torch.from_numpy(rng.permutation(k)[:moved])
+    other[at] += torch.from_numpy(np.round(size * rng.uniform(-1, 1, (len(at), 2)))).float()
+    still = (other == centres).all(1)
+    cluster, distance = _reassign(x, norms, other, still, *before)
+    expected = _assign(x, norms, other)
+    assert torch.equal(cluster, expected[0])
+    assert torch.equal(distance, expected[1])

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from labelgap.bench.grid.grid import Cell
+from labelgap.bench.running.clock import Clock
 from labelgap.bench.running.engines import Event
-from labelgap.bench.running.execute import Clock
 from labelgap.core.terminal import console
 from labelgap.core.wording import duration
 
@@ -56,6 +56,8 @@ class Board:
     def happened(self, event: Event) -> None:
         cell, kind, facts = event.cell, event.kind, event.facts
         if kind == "round":
+            if self._clock:
+                self._clock.heard(cell, facts["round"])
             _, began, _ = self._at[cell.identity]
             last = cell.config.loop.rounds
             text = f"round {facts['round']}/{last}  accuracy {facts['accuracy']:.4f}"
@@ -71,7 +73,7 @@ class Board:
             self.console.print(f"[yellow]{cell.folder}: its worker died; it is tried again[/]")
             return
         if self._clock:
-            self._clock.ended(cell)
+            self._clock.ended(cell, kind == "done")
         self._done += kind == "done"
         self._failed += kind == "failed"
         colour = "green" if kind == "done" else "red"

@@ -36,8 +36,9 @@ def run_cells(
     from labelgap.bench.evidence.collect import Record, collect
     from labelgap.bench.evidence.collect import repair as put_away
     from labelgap.bench.running.cell import Job
+    from labelgap.bench.running.clock import Clock
     from labelgap.bench.running.costs import costs
-    from labelgap.bench.running.execute import Clock, Failure, execute
+    from labelgap.bench.running.execute import Failure, execute, order
     from labelgap.cli.board import Board
     from labelgap.core.device import set_threads
     from labelgap.core.wording import duration
@@ -72,12 +73,12 @@ def run_cells(
         return left
     seconds = costs(todo, device, data_root, sources)
     chosen, capacity = _engine(engine, store, workers, threads, address)
-    total = sum(seconds.values())
+    clock = Clock(order(todo), seconds, capacity)
     board.say(
-        f"about {duration(total)} of cells, {duration(total / capacity)} with {capacity} at a "
-        f"time, {counted(threads, 'thread')} each; a shared first round makes it less"
+        f"about {duration(sum(seconds.values()))} of cells, {duration(clock.left())} with "
+        f"{capacity} at a time, {counted(threads, 'thread')} each; a shared first round makes it "
+        "less"
     )
-    clock = Clock(seconds, capacity)
 
     def job_of(cell: "Cell") -> Job:
         root = None if data_root is None else data_root.resolve()

@@ -79,6 +79,16 @@ def machine(device: str = "auto", precision: str = "auto") -> Machine:
     return Machine(chosen, precision)
 
 
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Whatever is computed inside keeps its own type, also within `Machine.autocast`.
+
+    Nothing is entered where no autocast is on: the context costs as much as a small product.
+    """
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
 def set_threads(threads: int | None) -> int:
     """Give torch and the BLAS of numpy the same number of threads; returns it.
 

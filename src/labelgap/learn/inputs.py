@@ -1,6 +1,7 @@
 """What a training step sees: endless shuffled passes, augmented and normalised."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -53,13 +54,22 @@ class Inputs:
     machine: Machine
     augments: bool = True
 
+    @cached_property
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation, on the device once: thousands of numbers for ready-made features."""
+        moments = (self.task.mean, self.task.std)
+        mean, std = (
+            torch.as_tensor(m, dtype=torch.float32, device=self.machine.device) for m in moments
+        )
+        return mean, std
+
     def raw(self, split: Split, ids: Ids) -> Tensor:
         """Inputs of ids as they are stored: uint8 [b, h, w, c] or float32 [b, d]."""
         return torch.from_numpy(np.ascontiguousarray(split.inputs[ids])).to(self.machine.device)
 
     def clean(self, split: Split, ids: Ids) -> Tensor:
         """Unaugmented, normalised inputs of ids."""
-        return normalise(self.raw(split, ids), self.task.mean, self.task.std)
+        return normalise(self.raw(split, ids), *self._moments)
 
     def augmented(self, ids: Ids, rng: np.random.Generator, kind: str) -> Tensor:
         """Normalised training inputs of ids as `kind` has them: weak, strong or warped."""
@@ -71,4 +81,4 @@ class Inputs:
                 raw = strong(raw, usual, rng, geometry=kind == "warped")
             elif self.augments:
                 raw = augment(raw, usual, rng)
-        return normalise(raw, self.task.mean, self.task.std)
+        return normalise(raw, *self._moments)

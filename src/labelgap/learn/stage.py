@@ -36,6 +36,7 @@ class StageRunner:
         self.updated: set[str] = {name for phase in stage.phases for name in phase.modules}
         self.optimisers: list[Descent] = [self._optimiser(phase) for phase in stage.phases]
         self.params = [self._parameters(phase) for phase in stage.phases]
+        self.others = [self._others(phase) for phase in stage.phases]
         self.labels: Tensor = torch.from_numpy(training.labels).to(training.device)
         self.refreshing = True
         """Off when an estimate times steps and refreshes apart."""
@@ -43,6 +44,11 @@ class StageRunner:
 
     def _parameters(self, phase: Phase) -> list[nn.Parameter]:
         return [p for name in phase.modules for p in self.players[name].parameters()]
+
+    def _others(self, phase: Phase) -> list[nn.Parameter]:
+        # Listed once: to walk through the modules at every turn costs as much as a small layer.
+        others = [self.players[name] for name in self.updated if name not in phase.modules]
+        return [p for module in others for p in module.parameters()]
 
     def _optimiser(self, phase: Phase) -> Descent:
         fused = self.training.device.type in ("cpu", "cuda")
@@ -113,23 +119,14 @@ class StageRunner:
             if stage.forward:
                 with machine.autocast():
                     batch.shared = stage.forward(batch)
-            for phase, optimiser, params in zip(
-                stage.phases, self.optimisers, self.params, strict=True
-            ):
-                set_rate(optimiser, phase.optimiser, step, stage.steps)
+            for index, phase in enumerate(stage.phases):
+                set_rate(self.optimisers[index], phase.optimiser, step, stage.steps)
                 for batch.turn in range(phase.repeats):
-                    self._turn(phase, optimiser, params, batch)
+                    self._turn(index, phase, batch)
 
-    def _turn(
-        self,
-        phase: Phase,
-        optimiser: Descent,
-        params: list[nn.Parameter],
-        batch: Batch,
-    ) -> None:
-        others = [self.players[name] for name in self.updated if name not in phase.modules]
-        for module in others:
-            module.requires_grad_(False)
+    def _turn(self, index: int, phase: Phase, batch: Batch) -> None:
+        for parameter in self.others[index]:
+            parameter.requires_grad_(False)
         try:
             with self.inputs.machine.autocast():
                 loss = phase.loss(batch)
@@ -140,10 +137,10 @@ class StageRunner:
                     "Try a lower learning rate (`--set training.lr=0.03`) or "
                     "`--precision float32`.",
                 )
-            descend(optimiser, loss, params, phase.clip)
+            descend(self.optimisers[index], loss, self.params[index], phase.clip)
         finally:
-            for module in others:
-                module.requires_grad_(True)
+            for parameter in self.others[index]:
+                parameter.requires_grad_(True)
 
     def _due_for_check(self, step: int) -> bool:
         # Reading the loss waits for the device; on accelerators that is worth it only at times.

@@ -13,6 +13,13 @@ class Characteristic(nn.Module):
     Buffers, so that checkpoints hold it; no gradient ever reaches them.
     """
 
+    weights: Tensor
+    means: Tensor
+    variances: Tensor
+    empty: Tensor
+    centre: Tensor
+    scale: Tensor
+
     def __init__(self, num_classes: int, feature_dim: int, diagonal: bool) -> None:
         super().__init__()
         columns = feature_dim if diagonal else 1
@@ -27,7 +34,7 @@ class Characteristic(nn.Module):
     @property
     def mixture(self) -> Mixture:
         """The mixture that the buffers hold; made anew only when they have changed."""
-        buffers = [self.get_buffer(n) for n in ("weights", "means", "variances", "empty")]
+        buffers = [self.weights, self.means, self.variances, self.empty]
         state = tuple(x for b in buffers for x in (b._version, b.data_ptr()))
         if self._mixture is None or self._mixture[0] != state:
             # Clones: a mixture keeps derived terms, so its tensors must never change in place.
@@ -40,17 +47,17 @@ class Characteristic(nn.Module):
         for name in ("weights", "means", "variances", "empty"):
             self.get_buffer(name).copy_(getattr(mixture, name))
         likelihood = mixture.log_likelihood(reference)
-        self.get_buffer("centre").copy_(likelihood.mean())
+        self.centre.copy_(likelihood.mean())
         deviation = likelihood.std() if len(likelihood) > 1 else torch.ones(())
-        self.get_buffer("scale").copy_(deviation.clamp_min(1e-6))
+        self.scale.copy_(deviation.clamp_min(1e-6))
 
     def statistics(
         self, z: Float[Tensor, "b d"], temperature: float
     ) -> tuple[Float[Tensor, "b k"], Float[Tensor, " b"]]:
         """p(y|z; ψ), and (log p(z; ψ) − mean) / deviation, from one pass of the densities."""
         joint = self.mixture.component_log_density(z)
-        likelihood = torch.logsumexp(joint, dim=1) - self.get_buffer("centre")
-        return tempered(joint, temperature).exp(), likelihood / self.get_buffer("scale")
+        likelihood = torch.logsumexp(joint, dim=1) - self.centre
+        return tempered(joint, temperature).exp(), likelihood / self.scale
 
 
 def statistics_width(feature_dim: int, num_classes: int, statistics: bool) -> int:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from labelgap.mixtures.free_critic import FreeCriticLoss
+
 
 class Critic(nn.Module):
     """Three linear layers; `sigmoid=True` is the paper's output (§3), False a free critic's."""
@@ -49,11 +51,17 @@ def gradient_penalty(
     meant to be *subtracted* from what the critic ascends; the graph is kept, so it trains the
     critic.
     """
-    mix = torch.from_numpy(rng.random((len(labelled), 1), dtype=np.float32)).to(labelled)
-    between = (mix * labelled.detach() + (1 - mix) * unlabelled.detach()).requires_grad_(True)
+    between = _between(labelled, unlabelled, rng).requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     penalty: Tensor = ((gradient[:, :columns].norm(dim=1) - 1.0) ** 2).mean()
     return penalty
+
+
+def _between(
+    labelled: Float[Tensor, "b i"], unlabelled: Float[Tensor, "b i"], rng: np.random.Generator
+) -> Float[Tensor, "b i"]:
+    mix = torch.from_numpy(rng.random((len(labelled), 1), dtype=np.float32)).to(labelled)
+    return mix * labelled.detach() + (1 - mix) * unlabelled.detach()
 
 
 def critic_loss(
@@ -64,8 +72,17 @@ def critic_loss(
     rng: np.random.Generator,
     columns: int | None = None,
 ) -> Float[Tensor, ""]:
-    """−(E_U[D] − E_L[D]) + λ · `gradient_penalty`: what the critic descends, inputs constant."""
+    """−(E_U[D] − E_L[D]) + λ · `gradient_penalty`: what the critic descends, inputs constant.
+
+    Of a `Critic` without sigmoid the gradient is written out (`labelgap.mixtures.free_critic`).
+    """
     h_l, h_u = labelled.detach(), unlabelled.detach()
+    if isinstance(critic, Critic) and not critic.sigmoid:
+        between, parameters = _between(h_l, h_u, rng), critic.parameters()
+        loss: Tensor = FreeCriticLoss.apply(  # type: ignore[no-untyped-call]
+            h_l, h_u, between, penalty, columns, *parameters
+        )
+        return loss
     gap = distance(critic(h_l), critic(h_u))
     return penalty * gradient_penalty(critic, h_l, h_u, rng, columns) - gap
 

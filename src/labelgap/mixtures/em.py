@@ -90,7 +90,10 @@ def fit(
     def em(start: Statistics, samples: Tensor) -> Mixture:
         mixture = maximise_step(start, pooled, smallest)
         for _ in range(steps):
-            mixture = maximise_step(expectation(mixture, samples), pooled, smallest)
+            before = mixture
+            mixture = maximise_step(expectation(before, samples), pooled, smallest)
+            if mixture.same(before):
+                break  # a fixed point, to the last digit: further steps would repeat it
         return mixture
 
     parts = math.ceil(z.shape[0] / batch_size)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from labelgap.core import linalg
+from labelgap.core.device import full_precision
 from labelgap.core.errors import ConfigError
 from labelgap.mixtures.products import (
     check_same_dim,
@@ -90,11 +91,24 @@ class Mixture:
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> "Mixture":
         """The same ψ on another device or in another floating type."""
+        if dtype in (None, self.means.dtype) and (
+            device is None or torch.device(device) == self.means.device
+        ):
+            return self
         return Mixture(
             self.weights.to(device=device, dtype=dtype),
             self.means.to(device=device, dtype=dtype),
             self.variances.to(device=device, dtype=dtype),
             self.empty.to(device=device),
+        )
+
+    def same(self, other: "Mixture") -> bool:
+        """Whether every parameter is equal, to the last digit."""
+        return (
+            torch.equal(self.means, other.means)
+            and torch.equal(self.variances, other.variances)
+            and torch.equal(self.weights, other.weights)
+            and torch.equal(self.empty, other.empty)
         )
 
     def state(self) -> dict[str, Tensor]:
@@ -136,7 +150,7 @@ class Mixture:
                         plain_product(block, terms.weight)[:, :k], terms.bias[:k], out=out[rows]
                     )
             return out
-        with torch.autocast(z.device.type, enabled=False):
+        with full_precision(z.device):
             x = z.to(dtype) - terms.centre
             q = x.square()
             if self.covariance == "spherical":
@@ -185,7 +199,7 @@ def tempered(joint: Float[Tensor, "n k"], temperature: float) -> Float[Tensor, "
 @torch.no_grad()
 def quadratic_terms(mixture: Mixture, device: torch.device, dtype: torch.dtype) -> _Terms:
     """W and b about the mean of the mixture, formed in float64."""
-    wide = mixture.to(device=wide_device(mixture.means.device)).to(dtype=torch.float64)
+    wide = mixture.to(wide_device(mixture.means.device)).to(dtype=torch.float64)
     k, d = wide.means.shape
     centre = (wide.weights @ wide.means).to(dtype)
     mean = wide.means - centre.to(torch.float64)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from labelgap.core import linalg
+from labelgap.core.device import full_precision
 from labelgap.core.errors import ConfigError, DataError, UnknownName
 
 # Rows of a block: large enough to hide the call, small enough for a core's cache (measured with
@@ -37,7 +38,7 @@ def row_blocks(z: Tensor, centre: Tensor, width: int) -> Iterator[tuple[slice, T
 
 def plain_product(a: Tensor, b: Tensor) -> Tensor:
     """`linalg.matmul` in the type of its arguments, whatever autocast says."""
-    with torch.autocast(a.device.type, enabled=False):
+    with full_precision(a.device):
         return linalg.matmul(a, b)
 
 

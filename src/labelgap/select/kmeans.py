@@ -7,7 +7,7 @@ it is deterministic on the CPU whatever the number of threads.
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from labelgap.select.arrays import row_norms, views, wide, wide_mean, wide_pieces
@@ -16,6 +16,8 @@ from labelgap.select.seeds import greedy_seeds
 from labelgap.select.top import check_budget
 
 _ROWS = 2048
+_MOST_MOVED = 0.8
+"""Of the centres; beyond, so many rows lose theirs that all is computed again."""
 
 
 def kmeans(
@@ -81,8 +83,8 @@ def _lloyd(
         sums.update(cluster)
         moved = _centres(x, sums, distance, centres)
         shift = float((moved - centres).to(wide(x.device)).square().sum())
-        centres, before = moved, cluster
-        cluster, distance = _assign(x, norms, centres)
+        still, centres, before = (moved == centres).all(1), moved, cluster
+        cluster, distance = _reassign(x, norms, centres, still, cluster, distance)
         if shift <= enough or torch.equal(cluster, before):
             break
     inertia = 0.0
@@ -178,6 +180,36 @@ def _assign(
         distance.append(xp.amin(product, 1))
     found = torch.as_tensor(xp.concatenate(distance)) + norms
     return torch.as_tensor(xp.concatenate(cluster)), found.clamp_min_(0.0)
+
+
+def _reassign(
+    x: Float[Tensor, "n d"],
+    norms: Float[Tensor, " n"],
+    centres: Float[Tensor, "k d"],
+    still: Bool[Tensor, " k"],
+    cluster: Int64[Tensor, " n"],
+    distance: Float[Tensor, " n"],
+) -> tuple[Int64[Tensor, " n"], Float[Tensor, " n"]]:
+    """`_assign` after some centres moved, from the answer before: exact, and cheaper at the end.
+
+    A centre that stands still was no nearer than the nearest, so it is looked at again only by
+    rows whose own centre went away from them.
+    """
+    moved = torch.nonzero(~still).squeeze(1)
+    if len(moved) > _MOST_MOVED * len(centres):
+        return _assign(x, norms, centres)
+    if not len(moved):
+        return cluster, distance
+    near, away = _assign(x, norms, centres[moved])
+    near = moved[near]
+    own = ~still[cluster]
+    lost = torch.nonzero(own & (away > distance)).squeeze(1)
+    # Of equals the first, as everywhere.
+    nearer = own | (away < distance) | ((away == distance) & (near < cluster))
+    found, least = torch.where(nearer, near, cluster), torch.where(nearer, away, distance)
+    if len(lost):
+        found[lost], least[lost] = _assign(x[lost], norms[lost], centres)
+    return found, least
 
 
 class _Sums:

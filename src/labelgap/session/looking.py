@@ -36,13 +36,19 @@ def look(
     config: RunConfig,
     round: int,
     progress: Progress | None = None,
+    *,
+    stand_in: bool = False,
 ) -> PoolView:
-    """The arrays that the acquisition declared, of the labelled and the candidate ids."""
+    """The arrays that the acquisition declared, of the labelled and the candidate ids.
+
+    stand_in: the network's features for the embedding of images, which may take minutes to learn,
+        once for all runs on the data: for timing a query.
+    """
     training, learner, pool = trained.training, trained.learner, trained.pool
     labelled_ids, labels = pool.labelled()
     candidates = pool.candidates(round)
     ids = np.concatenate([labelled_ids, candidates])
-    outputs = _outputs(trained, acquisition, config, ids, progress)
+    outputs = _outputs(trained, acquisition, config, ids, progress, stand_in)
     split = len(labelled_ids)
 
     def passes(ids: Ids, number: int) -> Tensor:
@@ -75,12 +81,16 @@ def _outputs(
     config: RunConfig,
     ids: Ids,
     progress: Progress | None,
+    stand_in: bool,
 ) -> dict[str, Tensor]:
     training, objective, learner = trained.training, trained.objective, trained.learner
     available = objective.outputs | provided(config, learner.task)
     names = set(acquisition.needs) | (set(acquisition.uses) & available)
     if names:
         names.add("logits")
+    stands_in = stand_in and "embedding" in names and learner.task.train.is_images
+    if stands_in:
+        names.add("features")
     outputs: dict[str, Tensor] = {}
     by_network = names - {"mc_logits", "embedding", "inputs"}
     if by_network:
@@ -92,7 +102,9 @@ def _outputs(
             modules=training.modules,
             progress=progress,
         )
-    if "embedding" in names:
+    if stands_in:
+        outputs["embedding"] = torch.nn.functional.normalize(outputs["features"], dim=1)
+    elif "embedding" in names:
         outputs["embedding"] = embedding(learner.task, learner)[ids]
     if "inputs" in names:
         outputs["inputs"] = torch.from_numpy(np.array(learner.task.train.inputs[ids]))

@@ -1,6 +1,7 @@
 """Which network answers: the latest whose training is complete, kept in memory and in a file."""
 
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,12 @@ class Trained:
         if last is not None:
             training.network.load_state_dict(last.network.state_dict())
         return training
+
+    def answering(self, training: Training, pool: Pool) -> "Trained":
+        """The same with another's training and pool: for timing a query, never for a result."""
+        other = copy(self)
+        other.pool, other._training = pool, training
+        return other
 
     def trial(self, ids: Ids, labels: Int64[np.ndarray, " n"], round: int) -> Training:
         """A training on these labels as that of the round would be; it leaves no trace.

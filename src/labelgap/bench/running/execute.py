@@ -4,7 +4,6 @@ Finished cells are never run again and interrupted ones go on where they were. N
 stopped for doing badly: dropping poor runs would bias every curve.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -69,7 +68,7 @@ def execute(
     need: bytes of the largest cell known.
     record: called with each cell that is done.
     """
-    schedule = _Schedule(sorted(cells, key=lambda cell: cell.config.seed), need)
+    schedule = _Schedule(order(cells), need)
     try:
         while schedule.pending or schedule.running:
             while len(schedule.running) < engine.capacity:
@@ -96,6 +95,11 @@ def execute(
     finally:
         engine.close()
     return schedule.failures
+
+
+def order(cells: Iterable[Cell]) -> list[Cell]:
+    """Cells in the order in which they start, but for those that share a first round."""
+    return sorted(cells, key=lambda cell: cell.config.seed)
 
 
 def _write_failure(store: Store, cell: Cell, facts: Mapping[str, Any]) -> None:
@@ -163,38 +167,3 @@ class _Schedule:
         if event.kind == "failed":
             self.failures.append(Failure(cell, event.facts["error"]))
         return event
-
-
-@dataclass
-class Clock:
-    """Time left, from estimates corrected by what finished cells really took."""
-
-    estimates: Mapping[str, float]
-    workers: int
-
-    def __post_init__(self) -> None:
-        self._begun: dict[str, float] = {}
-        self._took = self._expected = 0.0
-        self._ended: set[str] = set()
-
-    def started(self, cell: Cell) -> None:
-        self._begun[cell.identity] = time.monotonic()
-
-    def ended(self, cell: Cell) -> None:
-        self._took += time.monotonic() - self._begun[cell.identity]
-        self._expected += self.estimates[cell.identity]
-        self._ended.add(cell.identity)
-
-    def left(self) -> float:
-        """Seconds until the last cell ends."""
-        now = time.monotonic()
-        # The first cells also start workers and fill caches: a tenth of the whole, as estimated,
-        # weighs against them.
-        prior = 0.1 * sum(self.estimates.values())
-        pace = (self._took + prior) / (self._expected + prior)
-        rest = 0.0
-        for identity, seconds in self.estimates.items():
-            if identity not in self._ended:
-                spent = now - self._begun.get(identity, now)
-                rest += max(0.0, pace * seconds - spent)
-        return rest / self.workers

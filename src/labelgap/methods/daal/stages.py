@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
+from labelgap.core.device import full_precision
 from labelgap.core.types import Ids
 from labelgap.learn.supervised import cross_entropy
 from labelgap.methods.daal.settings import DaalOptions
@@ -49,13 +50,21 @@ class _Both:
     Attributes
     ----------
     logits, z_l: of the labelled batch; features in float32.
-    h_l, h_u: the critic's inputs, of the labelled and of the unlabelled batch.
+    h: the critic's inputs, of the labelled and then of the unlabelled batch: one call for both
+        costs half of two.
     """
 
     logits: Float[Tensor, "b k"]
     z_l: Float[Tensor, "b d"]
-    h_l: Float[Tensor, "b i"]
-    h_u: Float[Tensor, "u i"]
+    h: Float[Tensor, "both i"]
+
+    @property
+    def h_l(self) -> Float[Tensor, "b i"]:
+        return self.h[: len(self.z_l)]
+
+    @property
+    def h_u(self) -> Float[Tensor, "u i"]:
+        return self.h[len(self.z_l) :]
 
 
 class Parts:
@@ -104,7 +113,7 @@ class Parts:
         """
         psi = self.t.modules["psi_labelled"]
         assert isinstance(psi, Characteristic)
-        with torch.autocast(z.device.type, enabled=False):
+        with full_precision(z.device):
             posterior = psi.mixture.log_posterior(z.float(), self.temperature)
             unknown = psi.mixture.empty[y]
             losses = (-posterior.gather(1, y[:, None]).squeeze(1)).masked_fill(unknown, 0.0)
@@ -134,32 +143,31 @@ class Parts:
 
     def forward(self, batch: Batch) -> _Both:
         """One pass of both sets to the critic's inputs, shared by both players' turns."""
-        network, u = self.t.network, batch.unlabelled()
+        network, u, n = self.t.network, batch.unlabelled(), len(batch.x)
         if self.o.batch_norm == "joint":
             out = network(torch.cat([batch.x, u]))
-            n = len(batch.x)
-            z_l, z_u, logits = out.features[:n], out.features[n:], out.logits[:n]
+            z, logits = out.features, out.logits[:n]
         else:
             labelled, unlabelled = network(batch.x), network(u)
-            z_l, z_u, logits = labelled.features, unlabelled.features, labelled.logits
-        with torch.autocast(self.t.device.type, enabled=False):
-            h_l, h_u = (critic_input_of(self.o, self.t.modules, z.float()) for z in (z_l, z_u))
-        return _Both(logits, z_l.float(), h_l, h_u)
+            z, logits = torch.cat([labelled.features, unlabelled.features]), labelled.logits
+        z = z.float()
+        with full_precision(self.t.device):
+            return _Both(logits, z[:n], critic_input_of(self.o, self.t.modules, z))
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """−(E_U[D] − E_L[D]) + λ · penalty, features constant."""
         o, critic, both = self.o, self.t.modules["critic"], batch.common(_Both)
-        with torch.autocast(self.t.device.type, enabled=False):
+        with full_precision(self.t.device):
             rng = self.t.rng("penalty", batch.step, batch.turn)
             return o.critic.loss(critic, both.h_l, both.h_u, both.z_l.shape[1], rng)
 
     def feature_loss(self, batch: Batch) -> Tensor:
         """L_CE + w · (E_U[D] − E_L[D]) (+ α · L_GMM)."""
         o, critic, both = self.o, self.t.modules["critic"], batch.common(_Both)
-        loss = cross_entropy(both.logits, batch.y)
-        with torch.autocast(self.t.device.type, enabled=False):
-            gap = distance(critic(both.h_l), critic(both.h_u))
-            loss = loss + o.adversarial * gap
+        loss, n = cross_entropy(both.logits, batch.y), len(both.z_l)
+        with full_precision(self.t.device):
+            values = critic(both.h)
+            loss = loss + o.adversarial * distance(values[:n], values[n:])
         if o.reg and o.reg_in_alignment:
             loss = loss + o.alpha * self.regulariser(both.z_l, batch.y)
         return loss
