@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from disks import small_file_system
+from feature_pool import cut, labelled_file, pool
+from tolerance import assert_rounded
 
 from labelgap.core.errors import ConfigError, DataError, DiskError
 from labelgap.methods.daal.settings import MixtureSettings
@@ -15,9 +18,6 @@ from labelgap.score.local import Local
 from labelgap.score.pool import Scored, score_pool
 from labelgap.score.scorer import BLOCK, scorer_of
 from labelgap.score.shards import find_shards
-from tests.disks import small_file_system
-from tests.score.feature_pool import cut, labelled_file, pool
-from tests.tolerance import assert_rounded
 
 SETTINGS = MixtureSettings(em_steps=2)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from labelgap.core.errors import DataError, DiskError, LabelgapError
 from labelgap.core.wording import shortened
@@ -19,6 +19,7 @@ _TRIES = 3
 Done = Callable[[], object]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What computes a task for all shards."""
 

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from labelgap.score.shards import Shard
 Arrays = Mapping[str, NDArray[Any]]
 
 
+@runtime_checkable
 class Task(Protocol):
     """What is computed of each shard. It travels to workers, so it is picklable.
 

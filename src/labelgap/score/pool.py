@@ -113,7 +113,9 @@ def score_pool(
     left_out = [
         naming.of(i, row) for i, part in enumerate(parts) for row in part["left_out_rows"].tolist()
     ]
-    ids = tuple(naming.of(i, r) for i, r in zip(chosen.shard, chosen.row, strict=True))
+    ids = tuple(
+        naming.of(i, r) for i, r in zip(chosen.shard.tolist(), chosen.row.tolist(), strict=True)
+    )
     found = Scored(
         chosen,
         best,

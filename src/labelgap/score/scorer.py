@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ class Scorer:
     def width(self) -> int:
         return self.weight.shape[1]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Hash of every number that a score depends on."""
         made = hashlib.sha256("\0".join(self.classes).encode())
