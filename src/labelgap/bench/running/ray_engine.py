@@ -33,7 +33,7 @@ class RayEngine:
         self._ray: Any = start_ray(address, cpus)
         self.threads = threads
         self.capacity: int = max(1, int(self._ray.cluster_resources().get("CPU", 1)) // threads)
-        self._task = ray.remote(_attempt)
+        self._task = self._ray.remote(_attempt)
         self._jobs: dict[Any, Job] = {}
         self._seen: dict[Any, int] = {}
 
