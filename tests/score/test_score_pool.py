@@ -11,6 +11,7 @@ from disks import small_file_system
 from feature_pool import cut, labelled_file, pool
 from tolerance import assert_rounded
 
+from labelgap.core.device import set_threads
 from labelgap.core.errors import ConfigError, DataError, DiskError
 from labelgap.methods.daal.settings import MixtureSettings
 from labelgap.mixtures import em
@@ -210,3 +211,19 @@ def test_images_without_a_network_are_refused(tmp_path: Path) -> None:
     (tmp_path / "images" / "a" / "x.png").write_bytes(b"no image")
     with pytest.raises(ConfigError, match="no network"):
         scored(tmp_path, tmp_path / "images", "out")
+
+
+def test_the_weights_do_not_depend_on_the_threads_of_the_caller(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(10), 100)
+    x = (2 * rng.normal(size=(10, 64)))[y] + rng.normal(size=(1000, 64))
+    np.savez(tmp_path / "many.npz", features=x.astype(np.float32), labels=y)
+    before, digests = torch.get_num_threads(), set()
+    try:
+        for threads in (1, 2, 4):
+            set_threads(threads)
+            digests.add(scorer_of(tmp_path / "many.npz", SETTINGS).digest)
+            assert torch.get_num_threads() == threads
+    finally:
+        set_threads(before)
+    assert len(digests) == 1

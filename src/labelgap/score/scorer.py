@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from labelgap.core.device import set_threads
 from labelgap.core.errors import ConfigError, DataError
 from labelgap.data.features import read_npz
 from labelgap.methods.daal.settings import MixtureSettings
@@ -113,6 +114,16 @@ def scorer_of(file: Path, settings: MixtureSettings) -> Scorer:
     ------
     DataError: a damaged file, no labelled row, or a classifier of another shape.
     """
+    # In one thread: sums in another order would make other weights, and void all results.
+    before = torch.get_num_threads()
+    set_threads(1)
+    try:
+        return _scorer(file, settings)
+    finally:
+        set_threads(before)
+
+
+def _scorer(file: Path, settings: MixtureSettings) -> Scorer:
     x, labels = read_npz(file)
     known = labels.values >= 0
     if not known.any():
