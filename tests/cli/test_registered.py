@@ -8,7 +8,7 @@ import pytest
 COMMANDS = {
     "run", "bench", "tune", "report", "methods", "config", "check", "init", "add", "classes", "ask",
     "train", "status", "label", "predict", "import", "export", "undo", "backup", "doctor",
-    "label-studio", "restore", "evaluate", "errors",
+    "label-studio", "restore", "evaluate", "errors", "score",
 }  # fmt: skip
 LIST = """
 from typer.main import get_command

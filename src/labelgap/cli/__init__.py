@@ -52,6 +52,7 @@ def with_commands() -> typer.Typer:
         "catalogue",
         "project",
         "evaluate",
+        "score",
         "label",
         "classes",
         "labels",

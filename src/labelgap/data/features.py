@@ -39,7 +39,7 @@ def load_features(folder: Path, name: str) -> Task | None:
     files = _npz(folder) or _lists(folder)
     if files is None:
         return None
-    read = {f: _read_npz(f) if f.suffix == ".npz" else _read_lists(f) for fs in files for f in fs}
+    read = {f: read_npz(f) if f.suffix == ".npz" else _read_lists(f) for fs in files for f in fs}
     labels = [(f, found) for f, (_, found) in read.items()]
     names, first = merged(labels, len(files[0])), labels[: len(files[0])]
     raws = [rows_of(part, names, lambda: iter(())) for part in (first, labels[len(first) :])]
@@ -129,7 +129,7 @@ def _fixed(column: Any) -> bool:
     return bool(pa.types.is_fixed_size_list(column.type))
 
 
-def _read_npz(file: Path) -> tuple[NDArray[np.float32], Labels]:
+def read_npz(file: Path) -> tuple[NDArray[np.float32], Labels]:
     try:
         with np.load(file, allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened.files}

@@ -1,16 +1,14 @@
 """The same cells as Ray tasks: on a cluster that is there, or on this machine's loopback only."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from labelgap.bench.running.cell import Job, attempt
 from labelgap.bench.running.engines import Event
-from labelgap.core.errors import ConfigError
 from labelgap.core.files import write_text
-from labelgap.core.installing import extra
+from labelgap.core.rays import start_ray
 
 PROGRESS = "progress.json"
 
@@ -28,34 +26,14 @@ class RayEngine:
 
     Raises
     ------
-    ConfigError: Ray is not installed.
+    ConfigError: Ray is not installed, or nothing answers at the address.
     """
 
     def __init__(self, threads: int, address: str | None = None, cpus: int | None = None) -> None:
-        if address is None:
-            # Ray listens on the machine's own address, even when it is told 127.0.0.1, except
-            # where it does without clusters, as on desktops. It reads this when it is imported.
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
-        try:
-            import ray
-        except ImportError as error:
-            raise ConfigError(
-                "--engine ray needs Ray, which is not installed.", f"{extra('ray')} brings it."
-            ) from error
-        self._ray: Any = ray
-        if address is None:
-            ray.init(
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                _node_ip_address="127.0.0.1",
-            )
-        else:
-            ray.init(address=address, log_to_driver=False)
+        self._ray: Any = start_ray(address, cpus)
         self.threads = threads
         self.capacity: int = max(1, int(self._ray.cluster_resources().get("CPU", 1)) // threads)
-        self._task = ray.remote(_attempt)
+        self._task = self._ray.remote(_attempt)
         self._jobs: dict[Any, Job] = {}
         self._seen: dict[Any, int] = {}
 
