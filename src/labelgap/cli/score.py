@@ -26,7 +26,7 @@ def score(
     ),
     weights: str | None = typer.Option(None, help="A file with its weights, or hub."),
     em_steps: int = typer.Option(10, min=0, help="Steps of EM; each is a pass over the features."),
-    engine: str = typer.Option("local", help="local (processes) | ray (needs Ray)."),
+    engine: str = typer.Option("local", help="local (processes) | ray (needs Ray; experimental)."),
     address: str | None = typer.Option(
         None, help="Of a Ray cluster; without it Ray is started on this machine's loopback."
     ),

@@ -113,4 +113,6 @@ def embed_with(settings: NetworkSettings, device: str) -> Embed:
     DeviceError: a device that this machine does not have.
     """
     engine = engine_of(settings.engine, machine(device).device)
-    return Embed(settings, device, weights_digest(load_backbone(settings).model), engine)
+    return Embed(
+        settings, device, weights_digest(load_backbone(settings).model.state_dict()), engine
+    )
