@@ -47,10 +47,7 @@ def test_the_weights_are_constants() -> None:
 def turn(stage: StageRunner, name: str, step: int = 0) -> None:
     index = [p.name for p in stage.stage.phases].index(name)
     batch = stage.batch(step)
-    phase, optimiser, params = (
-        x[index] for x in (stage.stage.phases, stage.optimisers, stage.params)
-    )
-    stage._turn(phase, optimiser, params, batch)
+    stage._turn(index, stage.stage.phases[index], batch)
 
 
 def gap_of(session: Session) -> float:

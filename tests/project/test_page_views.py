@@ -115,7 +115,9 @@ def test_waiting_says_what_goes_on_in_plain_words(browser, tmp_path):
         until(lambda: browser.find_element(By.ID, "empty").is_displayed())
         until(lambda: text(browser, "empty-title") == "The next images are being chosen")
         until(lambda: "learning from the labels" in text(browser, "empty-text"))
-        until(lambda: "%, about" in text(browser, "empty-text"))
+        until(
+            lambda: "%," in text(browser, "empty-text") and "about" in text(browser, "empty-text")
+        )
         look(browser, "waiting")
 
 

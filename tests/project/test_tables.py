@@ -408,6 +408,7 @@ class Kept(Ledger):
     """What is stored, without a disk."""
 
     labels: ClassVar = {}
+    held_out: ClassVar = frozenset()
 
     def __init__(self):
         self.labels, self.people = {}, set()
