@@ -5,7 +5,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from labelgap.core.errors import BudgetError
@@ -148,12 +148,12 @@ def test_none_and_all_need_no_centres(monkeypatch):
         representatives(z, 6, np.random.default_rng(0))
 
 
+@example(seed=1, k=8, moved=2, size=1.0)  # a still centre as near as one that moved
 @given(seed=st.integers(0, 999), k=st.integers(1, 9), moved=st.integers(0, 9), size=st.floats(0, 9))
 def test_rows_whose_centre_stands_still_look_at_the_moved_ones_alone(
     seed: int, k: int, moved: int, size: float
 ) -> None:
-    """On a grid of whole numbers, where distances are exact and ties many: as near as anew; of two
-    centres that are equally near a row may keep the one it had."""
+    """On a grid of whole numbers, where distances are exact and ties many: as if anew."""
     rng = np.random.default_rng(seed)
     x = torch.from_numpy(rng.integers(-3, 4, (40, 2)).astype(np.float32))
     centres = torch.from_numpy(rng.integers(-3, 4, (k, 2)).astype(np.float32))
@@ -165,7 +165,5 @@ def test_rows_whose_centre_stands_still_look_at_the_moved_ones_alone(
     still = (other == centres).all(1)
     cluster, distance = _reassign(x, norms, other, still, *before)
     expected = _assign(x, norms, other)
+    assert torch.equal(cluster, expected[0])
     assert torch.equal(distance, expected[1])
-    assert torch.equal(
-        (x - other[cluster]).square().sum(1), (x - other[expected[0]]).square().sum(1)
-    )

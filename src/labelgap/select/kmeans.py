@@ -203,8 +203,9 @@ def _reassign(
     near, away = _assign(x, norms, centres[moved])
     near = moved[near]
     own = ~still[cluster]
-    lost = torch.nonzero(own & (away > distance)).squeeze(1)
-    # Of equals the first, as everywhere.
+    # Of equals the first, as everywhere: a still centre behind the own one may be as near.
+    behind = (away == distance) & (near > cluster)
+    lost = torch.nonzero(own & ((away > distance) | behind)).squeeze(1)
     nearer = own | (away < distance) | ((away == distance) & (near < cluster))
     found, least = torch.where(nearer, near, cluster), torch.where(nearer, away, distance)
     if len(lost):
