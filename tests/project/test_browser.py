@@ -157,8 +157,8 @@ def test_answers_wait_for_the_server_and_arrive_once(browser, tmp_path):
         press(browser, "1")
         until(all_saved(browser))
         got = "new Set(performance.getEntriesByType('resource').map((r) => r.name)"
-        got += ".filter((name) => name.includes('/image/'))).size"
-        until(lambda: browser.execute_script(f"return {got}") >= 7)  # one, and six ahead
+        got += ".filter((name) => name.includes('view=full'))).size"  # not the history's
+        until(lambda: browser.execute_script(f"return {got}") == 7)  # two shown, and five ahead
         process.send_signal(signal.SIGKILL)
         process.wait()
         answer(browser, "22222")  # the images fetched ahead
