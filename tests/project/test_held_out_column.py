@@ -137,3 +137,43 @@ def test_the_command_says_how_many(project, tmp_path):
     found = CliRunner().invoke(with_commands(), ["import", str(file), "--project", str(root)])
     assert found.exit_code == 0, found.output
     assert "1 image held out, as the file says" in " ".join(found.output.split())
+
+
+def listed(folder, rows):
+    """A folder of images with a manifest: path, label, held_out."""
+    make_images(folder)
+    with (folder / "list.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("path", "label", "held_out"), *rows])
+    return folder / "list.csv"
+
+
+def test_a_manifest_says_which_labels_measure(tmp_path):
+    rows = [(f"im{i:04d}.png", CLASSES[i % 3], str(i in HELD).lower()) for i in range(12)]
+    file = listed(tmp_path / "images", rows)
+    with begin(tmp_path / "images", manifest=file).project as project:
+        paths = {
+            project.items.get(i).path for i in project.ledger.labelled_ids("held-out").tolist()
+        }
+        assert paths == {rows[i][0] for i in HELD}
+        # Not a share besides: every image has a label, and the manifest has said which measure.
+        assert len(project.ledger.labelled_ids("train")) == len(rows) - len(HELD)
+        # The first event of all: none of these labels was ever there to be trained on.
+        kinds = [event.kind for event in project.ledger.events()]
+        assert kinds.index("held-out") < kinds.index("labelled")
+
+
+def test_a_manifest_that_says_neither(tmp_path):
+    file = listed(tmp_path / "images", [("im0000.png", "red", "perhaps")])
+    with pytest.raises(DataError, match=r"line 2 \('perhaps'\)"):
+        begin(tmp_path / "images", manifest=file)
+    assert not (tmp_path / "images" / ".labelgap").exists()
+
+
+def test_init_says_what_the_manifest_holds_out(tmp_path):
+    rows = [(f"im{i:04d}.png", CLASSES[i % 3], i == 0) for i in range(12)]
+    file = listed(tmp_path / "images", rows)
+    folder = str(tmp_path / "images")
+    result = CliRunner().invoke(with_commands(), ["init", folder, "--manifest", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "1 image held out, as the file says" in result.output
+    assert "drawn at random" not in result.output

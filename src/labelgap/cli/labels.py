@@ -131,9 +131,7 @@ def import_(
         tell_import(console, report, verbose)
         if report.without_label:
             console.print(f"{counted(report.without_label, 'row')} without a label")
-        if report.held_out:
-            console.print(f"{counted(report.held_out, 'image')} held out, as the file says")
-        elif report.stored and not holdout:
+        if report.stored and not (report.held_out or holdout):
             console.print(
                 "they are for training; where they are of a random sample, `--holdout` makes a "
                 "share of them measure the accuracy"

@@ -119,6 +119,8 @@ def tell_import(console: Any, report: "Imported", all_of_them: bool = False) -> 
     if report.stored or report.same:
         same = f", {report.same} were there already" if report.same else ""
         console.print(f"{counted(report.stored, 'label')} stored{same}")
+    if report.held_out:
+        console.print(f"{counted(report.held_out, 'image')} held out, as the file says")
     if report.taken_back:
         was = "was" if report.taken_back == 1 else "were"
         console.print(

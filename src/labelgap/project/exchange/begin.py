@@ -14,7 +14,7 @@ from labelgap.data.left_out import summary
 from labelgap.data.scales import RULES
 from labelgap.networks.packaged import DEFAULT_BACKBONE
 from labelgap.networks.weights_file import packaged_content
-from labelgap.project.exchange.exchange import Imported, store_labels
+from labelgap.project.exchange.exchange import Imported, hold_out, store_labels
 from labelgap.project.images import sources
 from labelgap.project.images.found import SUFFIXES, Found, Kind, Unreadable, kind_of
 from labelgap.project.images.ingest import Report
@@ -201,11 +201,13 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
 def hold_out_share(project: Project, labels: Imported) -> int:
     """Where every image came with a label, the reserve measures accuracy: it is a uniform sample
-    of them all, and nothing is left that could be asked. Returns how many are held out by it.
+    of them all, and nothing is left that could be asked. Returns how many are held out by it;
+    none where a manifest says which are.
 
     labels: what `keep_labels` found; labels of elsewhere are no part of the sample.
     """
-    if not labels.items or len(project.ledger.labels) < project.items.count():
+    every = len(project.ledger.labels) == project.items.count()
+    if not (labels.items and every) or labels.measures:
         return 0
     from labelgap.project.asking.reserve import hold_out_imported
 
@@ -217,6 +219,7 @@ def keep_labels(project: Project, found: list[Found]) -> Imported:
 
     Copies of one image in two classes' folders contradict each other: such labels are left out
     and told, and so are names that are no class. Folders that name no classes give no labels.
+    What a manifest holds out is held out first, and for ever, as `import_file` does it.
     """
     report = Imported()
     kind = project.settings.source
@@ -236,7 +239,10 @@ def keep_labels(project: Project, found: list[Found]) -> Imported:
             torn.add(item)
             report.ambiguous.append(place.path)
         answers.setdefault(item, (label, place.path))
+        if place.held_out:
+            report.measures.add(item)
     kept = {i: a for i, a in answers.items() if i not in torn}
+    report.held_out = hold_out(project.ledger, report.measures & kept.keys())
     store_labels(project.ledger, kept, kind, project.classes, report)
     return report
 

@@ -11,13 +11,13 @@ from labelgap.core.types import NONE_OF_THESE
 from labelgap.core.wording import counted
 from labelgap.data.labels import known_labels
 from labelgap.ledger.ledger import Ledger
-from labelgap.project.exchange.held import held_out_rows
 from labelgap.project.images.columns import (
     annotator_column,
     hash_column,
     image_column,
     need_labels,
 )
+from labelgap.project.images.held import held_out_rows
 from labelgap.project.images.naming import Finder
 from labelgap.project.images.reading import Table, read_table
 from labelgap.project.images.tables import fused
@@ -46,6 +46,8 @@ class Imported:
     """What a person must know of how the file was read."""
     differing: list[tuple[str, str, str]] = field(default_factory=list)
     """(path, label in force before, imported label)"""
+    measures: set[int] = field(default_factory=set)
+    """Items of which the file says that they are held out."""
     held_out: int = 0
     """Items that were not held out before, and are since the file says so."""
     items: set[int] = field(default_factory=set)
@@ -108,16 +110,17 @@ def import_file(project: Project, file: Path, person: str = "import") -> Importe
         for who, answers in given.items()
     }
     stored = {item for answers in kept.values() for item in answers}
-    report.held_out = _hold_out(
-        project.ledger, {item for row, (item, _) in found.items() if held_out[row]} & stored
-    )
+    report.measures = {item for row, (item, _) in found.items() if held_out[row]}
+    report.held_out = hold_out(project.ledger, report.measures & stored)
     for who, answers in kept.items():
         store_labels(project.ledger, answers, who, project.classes, report)
     return report
 
 
-def _hold_out(ledger: Ledger, items: set[int]) -> int:
-    """First: a label that is stored and not held out yet would be trained on after a crash."""
+def hold_out(ledger: Ledger, items: set[int]) -> int:
+    """Hold out what a table says; returns how many were not before. To be called before their
+    labels are stored: one that is stored and not held out yet would be trained on after a crash.
+    """
     new = items - ledger.held_out
     if new:
         ledger.hold_out(sorted(new))

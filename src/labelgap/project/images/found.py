@@ -28,6 +28,8 @@ class Found:
     mtime_ns: int
     label: str | None = None
     refused: str = ""
+    held_out: bool = False
+    """The label measures accuracy and is never trained on, as its manifest says."""
 
     def labelled(self, label: str | None) -> "Found":
         return replace(self, label=label)

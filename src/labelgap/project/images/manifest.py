@@ -1,6 +1,7 @@
 """Places that a manifest or tables of images list, with the labels there."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from labelgap.core.errors import DataError
@@ -8,6 +9,7 @@ from labelgap.core.wording import counted
 from labelgap.data.labels import SHOWN, Labels, listed, read_labels
 from labelgap.project.images.columns import image_column, label_column
 from labelgap.project.images.found import Found, Unreadable, stat_file, walk_folder
+from labelgap.project.images.held import held_out_rows
 from labelgap.project.images.naming import Finder, relative
 from labelgap.project.images.readers import Tables
 from labelgap.project.images.reading import Table, read_table
@@ -18,6 +20,8 @@ def from_manifest(root: Path, manifest: Path) -> tuple[list[Found], list[str]]:
     """The places that a table lists, by path, and what a person must know of the reading.
 
     A name that is no path of the folder is looked for among its files as `Finder` does.
+
+    A column held_out says which labels measure accuracy (`held_out_rows`).
 
     Raises `DataError` with all bad rows: without a name, with labels that are none, or with two
     labels of one image; and where no row names a file.
@@ -85,6 +89,7 @@ def _labelled(table: Table, entries: list[Found]) -> list[Found]:
         labels = read_labels(cells, str(table.file), place=table.place).texts()
         if table.spreadsheet:
             labels = [label if label is None else fused(label) for label in labels]
+    held_out = held_out_rows(table)
     found: dict[str, Found] = {}
     bad = []
     for i, (entry, label) in enumerate(zip(entries, labels, strict=True)):
@@ -92,7 +97,8 @@ def _labelled(table: Table, entries: list[Found]) -> list[Found]:
         known = before.label if before is not None else None
         if known and label and known != label:
             bad.append(f"{table.place(i)} ({entry.path}: {known!r} and {label!r})")
-        found[entry.path] = entry.labelled(known or label)
+        held = held_out[i] or (before is not None and before.held_out)
+        found[entry.path] = replace(entry, label=known or label, held_out=held)
     if bad:
         raise DataError(
             f"{table.file}: {counted(len(bad), 'row')} with a second label of an image: "
