@@ -29,7 +29,7 @@ class _Key(np.random.bit_generator.ISeedSequence):
         self.words = np.array([key & _MASK, key >> 64], dtype=np.uint64)
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
-        assert n_words == 2 and dtype is np.uint64, "Philox takes two words of 64 bits"
+        assert (n_words, dtype) == (2, np.uint64), "Philox takes two words of 64 bits"
         return self.words
 
 
