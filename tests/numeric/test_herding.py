@@ -9,6 +9,7 @@ from torch import Tensor
 from views import acquire, array_view, normal
 
 from labelgap.core.errors import BudgetError
+from labelgap.select import similarities
 from labelgap.select.arrays import wide_mean
 from labelgap.select.herding import cover, herd
 from labelgap.select.kernel import nearest_other, nearest_similarity, reach, similarity, unit
@@ -214,3 +215,64 @@ def test_gap_multiplies_doubt_and_rarity() -> None:
     plain = acquire("gap", uncertainty=False, rarity=0.0).select(view, 5)
     assert set(plain.parts) == {"coverage"}
     assert query.notes["temperature"] == 1.0
+
+
+def mixed(n: int = 2200, d: int = 40, seed: int = 0) -> Tensor:
+    """More directions than one block holds, some of them zero and some nearly alike."""
+    z = normal(n, d, seed=seed)
+    z[::50] = z[0] + 0.01 * z[::50]
+    z[7] = 0.0
+    return torch.nn.functional.normalize(z, dim=1)
+
+
+@given(st.integers(0, 10_000), st.floats(1.0, 4.0), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_bounds_of_similarities_are_never_below_them(
+    seed: int, variance: float, same: bool
+) -> None:
+    a = mixed(130, 24, seed)
+    b = a if same else mixed(70, 24, seed + 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(similarities, "native_bfloat16", lambda _: True)
+        patch.setattr(similarities, "BLOCK", 50)
+        made = similarities.Similarities(a, b, variance, bounded=True)
+        blocks = list(made.blocks())
+    assert not made.exact
+    gap = a.double()[:, None] - b.double()[None]
+    k = torch.exp(-gap.square().sum(-1) / variance)
+    found = torch.full_like(k, torch.nan)
+    for rows, columns, block in blocks:
+        assert bool(torch.isnan(found[rows, columns]).all())  # each pair once
+        found[rows, columns] = block.double()
+        if made.mirrored(rows, columns):
+            found[columns, rows] = block.T.double()
+    assert bool((found >= k * (1 - 2**-20)).all())
+    assert bool((found <= k * np.exp(similarities.LOOSEST)).all())
+    exactly = made.exactly(torch.arange(3))
+    assert torch.allclose(exactly.double(), k[:3], atol=24 * 2**-22)
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("picks", [9, 60])
+def test_bounds_change_no_pick(native: bool, picks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few picks are bounded first where bfloat16 is native, many are exact from the start."""
+    monkeypatch.setattr(similarities, "native_bfloat16", lambda _: native)
+    z = mixed()
+    n = len(z)
+    weights = torch.rand(n, generator=torch.Generator().manual_seed(1))
+    covered = nearest_similarity(z, mixed(20, seed=3), 1.5)
+    rows, gains = herd(z, z, covered, weights, 1.5, picks, np.arange(n) / n)
+    k = plain_kernel(z, z, 1.5)
+    expected, added = plain_greedy(k, covered.double().numpy(), weights.double().numpy(), picks)
+    assert rows.tolist() == expected
+    assert np.allclose(gains, added, atol=n * 2**-24)
+
+
+def test_bounds_that_would_be_loose_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similarities, "native_bfloat16", lambda _: True)
+    z = directions()
+    assert similarities.Similarities(z, z, 1e-3, bounded=True).exact
+    assert similarities.Similarities(z, z, 2.0, bounded=False).exact
+    assert not similarities.Similarities(z, z, 2.0, bounded=True).exact
+    wide = z.double()
+    assert similarities.Similarities(wide, wide, 2.0, bounded=True).exact

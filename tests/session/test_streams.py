@@ -1,5 +1,7 @@
 """Streams: a draw depends on what it is for, and on nothing drawn before."""
 
+import pickle
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -60,3 +62,13 @@ def test_endless_passes_hold_every_id_once(n: int, size: int, start: int) -> Non
         assert sorted(whole[k * n : (k + 1) * n].tolist()) == ids.tolist()
     # A window is a pure function of its place, whatever was read before.
     assert (endless.window(start, size) == whole[start : start + size]).all()
+
+
+@given(st.integers(), st.text(max_size=20), st.integers(0, 99), st.integers(0, 10**6))
+def test_a_stream_is_philox_under_its_key(seed: int, purpose: str, round: int, step: int) -> None:
+    streams = Streams(seed)
+    plain = np.random.Generator(np.random.Philox(key=streams._key(purpose, round, step)))
+    found = streams.numpy(purpose, round, step)
+    assert (found.integers(0, 1000, 5) == plain.integers(0, 1000, 5)).all()
+    assert (pickle.loads(pickle.dumps(found)).random(3) == plain.random(3)).all()
+    assert (found.random(3) != found.random(3)).any()

@@ -75,7 +75,7 @@ def machine(device: str = "auto", precision: str = "auto") -> Machine:
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device mps: no Metal device here.", "Use `--device cpu`.")
     if precision == "auto":
-        precision = "bfloat16" if _native_bfloat16(chosen) else "float32"
+        precision = "bfloat16" if native_bfloat16(chosen) else "float32"
     return Machine(chosen, precision)
 
 
@@ -106,7 +106,8 @@ def _count_cuda() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def _native_bfloat16(device: torch.device) -> bool:
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware computes in bfloat16 itself; elsewhere it is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":

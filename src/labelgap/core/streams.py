@@ -9,12 +9,28 @@ state (design: "Streams, not a seed").
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 
 _MASK = (1 << 64) - 1
+
+
+class _Key(np.random.bit_generator.ISeedSequence):
+    """A key of 128 bits, as a bit generator takes it.
+
+    `Philox(key=…)` gives the same stream, but first asks the system for entropy that it then does
+    not use: among a training step's work, fifty microseconds.
+    """
+
+    def __init__(self, key: int) -> None:
+        self.words = np.array([key & _MASK, key >> 64], dtype=np.uint64)
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
+        assert (n_words, dtype) == (2, np.uint64), "Philox takes two words of 64 bits"
+        return self.words
 
 
 class Streams:
@@ -38,7 +54,8 @@ class Streams:
 
     def numpy(self, purpose: str, round: int = 0, step: int = 0) -> np.random.Generator:
         """A numpy generator (Philox: counter-based, cheap to make anew at every step)."""
-        return np.random.Generator(np.random.Philox(key=self._key(purpose, round, step)))
+        key = _Key(self._key(purpose, round, step))
+        return np.random.Generator(np.random.Philox(key))  # type: ignore[arg-type]
 
     def torch(
         self, purpose: str, round: int = 0, step: int = 0, device: str = "cpu"

@@ -16,6 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+masked = torch.ops.aten.threshold_backward.default
+"""masked(g, a, 0): g where a > 0, else 0."""
+
 
 class FreeCriticLoss(torch.autograd.Function):
     """What a critic without sigmoid descends; a gradient for its six parameters alone."""
@@ -41,44 +44,48 @@ class FreeCriticLoss(torch.autograd.Function):
         """
         w1, b1, w2, b2, w3, b3 = parameters
         n, ends = len(labelled), len(labelled) + len(unlabelled)
+        # All rows pass together, and all products of a layer are one: the last rows are those of
+        # the penalty, and what its gradient needs takes their place once they have been used.
         h = torch.cat([labelled, unlabelled, between])
         a1 = torch.addmm(b1, h, w1.t()).relu_()
         a2 = torch.addmm(b2, a1, w2.t()).relu_()
-        m1, m2 = (a1 > 0).to(h.dtype), (a2 > 0).to(h.dtype)
-        # The sign and the share of each item in −(E_U[D] − E_L[D]).
-        share = h.new_full((ends, 1), 1 / n)
-        share[n:] = -1 / len(unlabelled)
-        scores = torch.addmm(b3, a2[:ends], w3.t())
+        # The sign and the share of each item in −(E_U[D] − E_L[D]); 1 for ∇D between the sets.
+        share = h.new_full((len(h), 1), 1.0)
+        share[:n] = 1 / n
+        share[n:ends] = -1 / len(unlabelled)
+        d2 = masked(share * w3, a2, 0.0)
+        d1 = masked(d2 @ w2, a1, 0.0)
+        of_w3 = share[:ends].t() @ a2[:ends]
+        of_b3 = share[:ends].sum(dim=0)
 
-        # ∇D between the sets, and the penalty.
-        g2 = m2[ends:] * w3
-        g1 = (g2 @ w2).mul_(m1[ends:])
-        gradient = g1 @ (w1 if columns is None else w1[:, :columns])
+        # The penalty and backward through it; at a norm of 0 the slope is 0, as it is to autograd.
+        gradient = d1[ends:] @ (w1 if columns is None else w1[:, :columns])
         norm = gradient.norm(dim=1, keepdim=True)
-        loss: Tensor = (share * scores).sum() + penalty * (norm - 1).square().mean()
-
-        # Backward through the penalty; at a norm of 0 the slope is 0, as it is to autograd.
-        direction = gradient / norm.clamp_min(torch.finfo(h.dtype).tiny)
-        e0 = (2 * penalty / len(between)) * (norm - 1) * direction
-        if columns is not None:
-            e0 = torch.nn.functional.pad(e0, (0, h.shape[1] - columns))
-        e1 = (e0 @ w1.t()).mul_(m1[ends:])
-        e2 = (e1 @ w2.t()).mul_(m2[ends:])
-        # Backward through the distance.
-        d2 = (share * w3).mul_(m2[:ends])
-        d1 = (d2 @ w2).mul_(m1[:ends])
+        excess = norm - 1
+        loss: Tensor = (of_w3 @ w3.t() + of_b3 * b3).sum() + penalty * excess.square().mean()
+        gradient.div_(norm.clamp_min_(torch.finfo(h.dtype).tiny))
+        gradient.mul_(excess.mul_(2 * penalty / len(between)))
+        if columns is None:
+            h[ends:] = gradient
+        else:
+            h[ends:, :columns] = gradient
+            h[ends:, columns:] = 0.0
+        a1[ends:] = masked(h[ends:] @ w1.t(), a1[ends:], 0.0)
+        e2 = masked(a1[ends:] @ w2.t(), a2[ends:], 0.0)
         ctx.save_for_backward(
-            torch.cat([d1, g1]).t() @ torch.cat([h[:ends], e0]),
-            d1.sum(dim=0),
-            torch.cat([d2, g2]).t() @ torch.cat([a1[:ends], e1]),
-            d2.sum(dim=0),
-            share.t() @ a2[:ends] + e2.sum(dim=0),
-            share.sum(dim=0),
+            d1.t() @ h,
+            d1[:ends].sum(dim=0),
+            d2.t() @ a1,
+            d2[:ends].sum(dim=0),
+            of_w3.add_(e2.sum(dim=0)),
+            of_b3,
         )
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
-        gradients = [g * above[0] for g in ctx.saved_tensors]
+        gradients = ctx.saved_tensors
+        if above[0].device.type != "cpu" or float(above[0]) != 1.0:  # read where it costs nothing
+            gradients = tuple(g * above[0] for g in gradients)
         return None, None, None, None, None, *gradients

@@ -17,6 +17,10 @@ from labelgap.select.arrays import ROWS
 # Odd constants of a mixing step (Steele et al. 2014, SplitMix64).
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _STREAM = 0x9E3779B97F4A7C15
+_LEADING = 32
+"""Columns that are looked at first."""
+_BLOCK = 512
+"""Rows that are hashed at a time: what is made of them stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,12 @@ def distinct(*arrays: Tensor, ties: Float[np.ndarray, " n"] | None = None) -> Di
     """
     n = len(arrays[0])
     flat = [a.detach().reshape(n, -1) for a in arrays] if n else []
-    hashes = np.zeros(n, dtype=np.uint64)
-    for start in range(0, n, ROWS):
-        hashes[start : start + ROWS] = _hashes(_bytes(flat, slice(start, start + ROWS)))
+    if n and flat[0].shape[1] > 2 * _LEADING:
+        # Rows that differ early need not be read to their end.
+        every = np.arange(n, dtype=np.int64)
+        if len(np.unique(_hashed([flat[0][:, :_LEADING]], n))) == n:
+            return Distinct(every, every.copy(), np.ones(n, dtype=np.int64))
+    hashes = _hashed(flat, n)
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     if len(first) < n and not _equal(flat, first[inverse]):
         inverse = _sorted(flat)
@@ -100,6 +107,14 @@ def differing(
     new = first[first >= known] - known
     spare = np.setdiff1d(np.arange(len(candidates)), new)
     return new, spare[np.argsort(ties[spare], kind="stable")].astype(np.int64)
+
+
+def _hashed(arrays: list[Tensor], n: int) -> UInt64[np.ndarray, " n"]:
+    hashes = np.zeros(n, dtype=np.uint64)
+    for start in range(0, n, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        hashes[part] = _hashes(_bytes(arrays, part))
+    return hashes
 
 
 def _numbered(inverse: Int64[np.ndarray, " n"], ties: Float[np.ndarray, " n"] | None) -> Distinct:

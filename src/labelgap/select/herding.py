@@ -3,6 +3,7 @@
 What a set of centres covers of an item is its similarity to the nearest of them. Each step takes
 the candidate that raises the weighted sum of it most. Gains only fall as centres are added, so an
 old gain is an upper bound (Minoux 1978): a candidate is looked at again only when its bound leads.
+So is a gain from similarities that are bounds themselves: most candidates never need exact ones.
 """
 
 import math
@@ -13,17 +14,25 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labelgap.select.distinct import distinct
-from labelgap.select.kernel import nearest_similarity, similarity
+from labelgap.select.kernel import nearest_similarity
+from labelgap.select.similarities import Similarities
 from labelgap.select.top import check_budget
 
 _ROWS = 512
-"""Rows of a block of similarities: with 10,000 columns 20 MB."""
+"""Rows of similarities that are looked at at a time: with 10,000 columns 20 MB."""
 _AGAIN = 64
 """At most so many candidates are looked at again at a time."""
+_FEW = 0.01
+"""Up to this share of the candidates, to bound all similarities and make exact what leads costs
+less than to make all exact: about three rows a pick, each a pass over all features."""
 
 
 class _Gains:
-    """Similarities of candidates to reference items, and what each candidate would add."""
+    """Similarities of candidates to reference items, and what each candidate would add.
+
+    The similarities may be upper bounds at first (`Similarities`): then so is every gain, and the
+    rows of those that lead are made exact before one of them is taken.
+    """
 
     def __init__(
         self,
@@ -32,21 +41,32 @@ class _Gains:
         covered: Float[Tensor, " m"],
         weights: Float[Tensor, " m"],
         variance: float,
+        bounded: bool,
     ) -> None:
         self.covered, self.weights = covered.float().clone(), weights.float()
+        self.made = Similarities(candidates, reference, variance, bounded)
         self.rows = torch.empty(len(candidates), len(reference), device=candidates.device)
-        self.bound = np.empty(len(candidates))
-        for start in range(0, len(candidates), _ROWS):
-            part = slice(start, start + _ROWS)
-            self.rows[part] = similarity(candidates[part], reference, variance)
-            self.bound[part] = self._added(self.rows[part])
+        self.exact = np.full(len(candidates), self.made.exact)
+        first = torch.zeros(len(candidates), dtype=torch.float64, device=candidates.device)
+        for rows, columns, block in self.made.blocks():
+            self.rows[rows, columns] = block
+            first[rows] += self._added(block, columns)
+            if self.made.mirrored(rows, columns):
+                mirror = block.T.contiguous()  # a copy into a part of rows is ten times slower
+                self.rows[columns, rows] = mirror
+                first[columns] += self._added(mirror, rows)
+        self.bound: np.ndarray = first.cpu().numpy()
 
-    def _added(self, rows: Tensor) -> np.ndarray:
-        added = (rows - self.covered).clamp_min_(0.0) @ self.weights
-        return added.double().cpu().numpy()
+    def _added(self, rows: Tensor, columns: slice = slice(None)) -> Tensor:
+        return (rows - self.covered[columns]).relu_() @ self.weights[columns]
 
-    def look_again(self, some: Int64[np.ndarray, " s"]) -> None:
-        self.bound[some] = self._added(self.rows[torch.from_numpy(some).to(self.rows.device)])
+    def look_again(self, rows: Int64[np.ndarray, " s"], exactly: bool) -> None:
+        for some in np.array_split(rows, -(-len(rows) // _ROWS)):
+            at = torch.from_numpy(some).to(self.rows.device)
+            if exactly:
+                self.rows[at] = self.made.exactly(at)
+                self.exact[some] = True
+            self.bound[some] = self._added(self.rows[at]).double().cpu().numpy()
 
     def take(self, row: int) -> None:
         torch.maximum(self.covered, self.rows[row], out=self.covered)
@@ -77,30 +97,37 @@ def herd(
     chosen, added = np.empty(picks, np.int64), np.empty(picks)
     if picks == 0:
         return chosen, added
-    gains = _Gains(candidates, reference, covered, weights, variance)
+    few = picks <= _FEW * len(candidates)
+    gains = _Gains(candidates, reference, covered, weights, variance, bounded=few)
     seen = np.zeros(len(candidates), np.int64)  # how many centres each bound knows of
     for step in range(picks):
-        number = 1  # mostly the leader stays it; where it does not, more and more are looked at
+        again = exact = 1  # mostly the leader stays it; where not, more and more are looked at
         while True:
             leading = np.flatnonzero(gains.bound == gains.bound.max())
-            old = leading[seen[leading] < step]
-            if not len(old):
+            if len(old := leading[seen[leading] < step]):
+                old = _and_next(old, gains.bound, seen < step, again)
+                gains.look_again(old, exactly=False)
+                again = min(2 * again, _AGAIN)
+            elif len(old := leading[~gains.exact[leading]]):
+                old = _and_next(old, gains.bound, ~gains.exact, exact)
+                gains.look_again(old, exactly=True)
+                exact = min(2 * exact, _AGAIN)
+            else:
                 break
-            if len(old) < number:
-                old = _next(gains.bound, seen < step, number)
-            for some in np.array_split(old, -(-len(old) // _ROWS)):
-                gains.look_again(some)
             seen[old] = step
-            number = min(2 * number, _AGAIN)
         row = int(leading[np.argmin(ties[leading])])
         chosen[step], added[step] = row, gains.bound[row]
         gains.take(row)
     return chosen, added
 
 
-def _next(bound: Float[np.ndarray, " n"], old: np.ndarray, number: int) -> Int64[np.ndarray, " s"]:
-    """The old ones of highest bound."""
-    rows = np.flatnonzero(old & np.isfinite(bound))
+def _and_next(
+    leading: Int64[np.ndarray, " l"], bound: Float[np.ndarray, " n"], some: np.ndarray, number: int
+) -> Int64[np.ndarray, " s"]:
+    """Those that lead, and of `some` those of highest bound after them, `number` in all."""
+    if len(leading) >= number:
+        return leading
+    rows = np.flatnonzero(some & np.isfinite(bound))
     if len(rows) <= number:
         return rows
     return rows[np.argpartition(-bound[rows], number)[:number]]
@@ -157,7 +184,7 @@ def _cover(
         rows = np.sort(free[begin : begin + sample]) if len(free) > sample else np.sort(free)
         if len(rows) < number:
             rows = np.sort(free[:sample])
-        some = z[torch.from_numpy(rows).to(z.device)]
+        some = z[torch.from_numpy(rows).to(z.device)] if len(rows) < n else z
         weight = weights[torch.from_numpy(rows).to(weights.device)].float()
         known = centres
         if chosen:

@@ -26,19 +26,42 @@ def similarity(
     a: Float[Tensor, "r d"], b: Float[Tensor, "c d"], variance: float
 ) -> Float[Tensor, "r c"]:
     """exp(−‖a − b‖² / variance) of every pair, float32, 1 for the same item."""
-    kind = torch.float64 if variance < NARROW and a.device.type != "mps" else torch.float32
-    x, y = a.to(kind), b.to(kind)
-    # −(‖a‖² + ‖b‖² − 2 a·b) / variance, in one product and two passes.
-    made = torch.addmm(-y.square().sum(1) / variance, x, y.T, alpha=2.0 / variance)
-    made -= (x.square().sum(1) / variance)[:, None]
-    return made.float().exp_().clamp_max_(1.0)
+    return SimilarityTo(b, variance)(a)
 
 
-def squared(a: Float[Tensor, "r d"], b: Float[Tensor, "c d"]) -> Float[Tensor, "r c"]:
-    """Squared distances by one float32 product; what is below its rounding is 0."""
-    x, y = a.square().sum(1)[:, None], b.square().sum(1)
-    d2 = torch.addmm(y, a, b.T, alpha=-2.0).add_(x)
-    rounding = 4 * torch.finfo(d2.dtype).eps * float(x.max() + y.max())
+class SimilarityTo:
+    """`similarity` of any items to the same ones, whose norms are found once."""
+
+    def __init__(self, b: Float[Tensor, "c d"], variance: float) -> None:
+        narrow = variance < NARROW and b.device.type != "mps"
+        self.kind: torch.dtype = torch.float64 if narrow else torch.float32
+        self.b: Tensor = b.to(self.kind)
+        self.variance: float = variance
+        self.shift: Tensor = _norms(self.b) / -variance
+
+    def __call__(self, a: Float[Tensor, "r d"]) -> Float[Tensor, "r c"]:
+        x = a.to(self.kind)
+        # −(‖a‖² + ‖b‖² − 2 a·b) / variance, in one product and two passes.
+        made = torch.addmm(self.shift, x, self.b.T, alpha=2.0 / self.variance)
+        made -= (_norms(x) / self.variance)[:, None]
+        return made.float().exp_().clamp_max_(1.0)
+
+
+def _norms(x: Float[Tensor, "r d"]) -> Float[Tensor, " r"]:
+    # In pieces: the squares of a whole pool are as large as the pool.
+    return torch.cat([part.square().sum(1) for part in torch.split(x, 512)])
+
+
+def squared(
+    a: Float[Tensor, "r d"], b: Float[Tensor, "c d"], norms: Float[Tensor, " c"]
+) -> Float[Tensor, "r c"]:
+    """Squared distances by one float32 product; what is below its rounding is 0.
+
+    norms: squared, of b.
+    """
+    x = _norms(a)[:, None]
+    d2 = torch.addmm(norms, a, b.T, alpha=-2.0).add_(x)
+    rounding = 4 * torch.finfo(d2.dtype).eps * float(x.max() + norms.max())
     return d2.masked_fill_(d2 <= rounding, 0.0)
 
 
@@ -78,7 +101,8 @@ def reach(
     # The item itself is the first of its neighbours.
     place = min(len(among), 1 + max(1, round(share * len(among))))
     some = torch.split(among[rows], 64)
-    found = [squared(few, among).kthvalue(place, dim=1).values for few in some]
+    norms = _norms(among)
+    found = [squared(few, among, norms).kthvalue(place, dim=1).values for few in some]
     return float(torch.cat(found).median())
 
 
