@@ -23,7 +23,7 @@ def main() -> None:
         found = sorted((items, x) for (name, items), x in last.items() if name == method)
         n = [items for items, _ in found]
         memory.plot(n, [x["bytes"] / 1e9 for _, x in found], "o-", ms=4, label=method)
-        seconds.plot(n, [x["cpu_seconds"] for _, x in found], "o-", ms=4, label=method)
+        seconds.plot(n, [max(x["cpu_seconds"], 0.01) for _, x in found], "o-", ms=4, label=method)
     sizes = sorted({items for _, items in last})
     features = [4 * 512 * n / 1e9 for n in sizes]
     memory.plot(sizes, features, "k--", lw=1, label="one copy of the features")

@@ -93,8 +93,8 @@ def log_law(values: Float[Tensor, " n"], order: Int64[Tensor, " n"], n: int) -> 
     return (ordered - rest)[:n].sum()
 
 
-_HELD = 1 << 24
-"""Divergences at a time, 128 MB each of three arrays; a matter of speed and not of the picks."""
+_HELD = 1 << 25
+"""Divergences at a time, 256 MB each of three arrays; a matter of speed and not of the picks."""
 
 
 @acquisition("cdal")
