@@ -93,6 +93,10 @@ def log_law(values: Float[Tensor, " n"], order: Int64[Tensor, " n"], n: int) -> 
     return (ordered - rest)[:n].sum()
 
 
+_HELD = 1 << 25
+"""Divergences at a time, 256 MB each of three arrays; a matter of speed and not of the picks."""
+
+
 @acquisition("cdal")
 class Cdal(Acquisition):
     """Items whose predictions are unlike each other's and unlike the labelled items'."""
@@ -122,7 +126,8 @@ class Cdal(Acquisition):
         known = view.labelled("logits")
         known = known[distinct(known).rows].double().log_softmax(1)
         nearest = None
-        for some in torch.split(known, _COLUMNS) if len(known) else ():
+        columns = max(8, min(_COLUMNS, _HELD // max(1, len(log_p))))
+        for some in torch.split(known, columns) if len(known) else ():
             near = symmetric_kl(log_p, some).amin(1)
             nearest = near if nearest is None else torch.minimum(nearest, near)
         draws = ties[found.first]
@@ -131,6 +136,7 @@ class Cdal(Acquisition):
             nearest,
             few,
             ties=draws,
+            block=columns,
             first=int(draws.argmin()) if nearest is None else None,
         )
         chosen = torch.from_numpy(found.filled(picks.numpy(), n, ties))

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
+from labelgap.core import scratch
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Ids, Query
 from labelgap.select.arrays import wide_mean
 from labelgap.select.distinct import Distinct, distinct
 from labelgap.select.geometry import accurate
-from labelgap.select.kmeans import kmeans
+from labelgap.select.kmeans import kmeans_of_sample
 from labelgap.select.top import check_budget
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _CODE = "Hacohen et al.'s code"
 _ROWS = 1024
+_CLUSTERED = 65_536
+"""Items of a larger pool that the centres are found by."""
 
 
 class TypiClustOptions(Settings):
@@ -139,11 +142,13 @@ class TypiClust(Acquisition):
         check_budget(n, size)
         if n == 0:
             return Query(view.candidate_ids[:0])
-        z = torch.cat([view.labelled("embedding"), view.candidates("embedding")]).float()
-        z = F.normalize(z, dim=1) if o.normalise else z
+        z = scratch.joined(view.labelled("embedding"), view.candidates("embedding"))
+        if o.normalise:
+            for part in torch.split(z, _ROWS):
+                part.copy_(F.normalize(part, dim=1))
         known = len(z) - size
         k = min(known + n, o.max_clusters)
-        _, found, _ = kmeans(z, k, view.rng("k-means"), steps=o.steps)
+        found = kmeans_of_sample(z, k, view.rng("k-means"), max(_CLUSTERED, 20 * k), steps=o.steps)
         cluster = found.numpy()
         sizes, labelled = (np.bincount(c, minlength=k) for c in (cluster, cluster[:known]))
         large, small = cluster_order(sizes, labelled, o.smallest)

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from labelgap.core import scratch
 from labelgap.core.errors import LabelgapError
 from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide_mean
 from labelgap.select.distinct import distinct
@@ -51,7 +52,8 @@ def k_center(
     BudgetError: n exceeds the items.   NumericalError: a feature is NaN or infinite.
     """
     check_budget(n, len(z))
-    check_finite({"features": z.detach().abs().amax(1)} if z.numel() else {})
+    largest = [part.abs().amax(1) for part in torch.split(z.detach(), ROWS)] if z.numel() else []
+    check_finite({"features": torch.cat(largest)} if largest else {})
     if n == 0:
         return torch.empty(0, dtype=torch.int64, device=z.device)
     ties = np.arange(len(z), dtype=np.float64) if ties is None else ties
@@ -59,7 +61,8 @@ def k_center(
     if not found.copies:
         return _k_center(z, wide_mean(z.detach()), centres, n, ties, block, first)
     start = None if first is None else int(found.inverse[first])
-    rows, few, draws = z[found.rows.to(z.device)], min(n, len(found)), ties[found.first]
+    rows, few = scratch.rows(z, found.rows.to(z.device)), min(n, len(found))
+    draws = ties[found.first]
     picks = _k_center(rows, wide_mean(z.detach()), centres, few, draws, block, start, far=True)
     items = found.first[picks.cpu().numpy()]
     if first is not None:
