@@ -16,7 +16,7 @@ from torch import Tensor
 
 from labelgap.core import scratch
 from labelgap.core.errors import LabelgapError
-from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide_mean
+from labelgap.select.arrays import ROWS, Factor, lowest, row_extents, row_norms, views, wide_mean
 from labelgap.select.distinct import distinct
 from labelgap.select.geometry import Euclidean, accurate_nearest
 from labelgap.select.top import check_budget, check_finite, top
@@ -52,8 +52,7 @@ def k_center(
     BudgetError: n exceeds the items.   NumericalError: a feature is NaN or infinite.
     """
     check_budget(n, len(z))
-    largest = [part.abs().amax(1) for part in torch.split(z.detach(), ROWS)] if z.numel() else []
-    check_finite({"features": torch.cat(largest)} if largest else {})
+    check_finite({"features": row_extents(z)})
     if n == 0:
         return torch.empty(0, dtype=torch.int64, device=z.device)
     ties = np.arange(len(z), dtype=np.float64) if ties is None else ties
