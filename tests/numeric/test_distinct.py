@@ -13,15 +13,15 @@ from views import acquire, array_view
 
 from labelgap.axes.registry import ACQUISITIONS
 from labelgap.check.synthetic import synthetic_view
-from labelgap.methods import typiclust
 from labelgap.methods.gcn import separation
-from labelgap.methods.typiclust import typicality
+from labelgap.select import typical
 from labelgap.select.coverage import balls, counted, greedy_cover, planes
 from labelgap.select.distinct import Distinct, differing, distinct
 from labelgap.select.graph import Graph
 from labelgap.select.kmeans import _lloyd, kmeans, representatives
 from labelgap.select.seeds import greedy_seeds
 from labelgap.select.top import top, top_differing
+from labelgap.select.typical import typicality
 
 FLOATS = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-45, float("inf")])
 
@@ -137,7 +137,7 @@ def test_typicality_of_copies_is_that_written_out(sample, monkeypatch):
     z = normal(12, 4)[np.random.default_rng(4).integers(12, size=80)]
     found = typicality(z, 20, sample, np.random.default_rng(5))
     none = Distinct(np.arange(80), np.arange(80), np.ones(80, dtype=np.int64))
-    monkeypatch.setattr(typiclust, "distinct", lambda z: none)
+    monkeypatch.setattr(typical, "distinct", lambda z: none)
     expected = typicality(z, 20, sample, np.random.default_rng(5))
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 

@@ -9,7 +9,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from labelgap.core.errors import BudgetError
-from labelgap.select.kmeans import _assign, _centres, _reassign, _Sums, kmeans, representatives
+from labelgap.select.kmeans import (
+    _assign,
+    _centres,
+    _reassign,
+    _Sums,
+    kmeans,
+    kmeans_of_sample,
+    representatives,
+)
 from labelgap.select.seeds import greedy_seeds
 
 # The package gives the name to the function.
@@ -167,3 +175,17 @@ def test_rows_whose_centre_stands_still_look_at_the_moved_ones_alone(
     expected = _assign(x, norms, other)
     assert torch.equal(cluster, expected[0])
     assert torch.equal(distance, expected[1])
+
+
+def test_centres_of_a_sample_part_a_pool_as_its_own_do():
+    rng = np.random.default_rng(0)
+    blob = rng.integers(0, 6, 5000)
+    z = torch.from_numpy(50 * np.eye(6)[blob] + rng.normal(0, 1, (5000, 6)))
+    found = kmeans_of_sample(z, 6, np.random.default_rng(1), 300).numpy()
+    pairs = set(zip(blob.tolist(), found.tolist(), strict=True))
+    assert len(pairs) == 6  # one cluster a blob, and one blob a cluster
+    assert len({b for b, _ in pairs}) == len({c for _, c in pairs}) == 6
+    whole = kmeans(z, 6, np.random.default_rng(1))[1]
+    assert torch.equal(kmeans_of_sample(z, 6, np.random.default_rng(1), 5000), whole)
+    with pytest.raises(BudgetError):
+        kmeans_of_sample(z, 301, np.random.default_rng(1), 300)

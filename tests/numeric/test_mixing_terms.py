@@ -119,6 +119,18 @@ def test_bounds_are_those_of_the_definition_in_every_piece(rows, size, monkeypat
     )
 
 
+def test_items_near_an_anchor_have_the_bounds_of_the_definition():
+    # Far from the origin, so that a product loses the distance; equal in many coordinates or few.
+    head, to = head_of(4, 8), 30 + normal(3, 8, seed=9)
+    head.bias -= head.weight.sum(1) * 30
+    z = to.repeat(4, 1) + 0.05 * normal(12, 8, seed=4) * (torch.arange(12)[:, None] < 9)
+    for row, count in enumerate((1, 2, 3, 5, 6, 7)):
+        z[row, :count] = to[row % 3, :count]
+    y = head(z).argmax(1)
+    found = closed_form_bound(head, z, y, to)
+    np.testing.assert_allclose(found, bound_by_definition(head, z, y, to), rtol=1e-3)
+
+
 def test_without_an_anchor_elsewhere_no_bound_is_enough():
     head, z = head_of(), normal(3, 5)
     y = head(z).argmax(1)

@@ -8,6 +8,7 @@ from labelgap.select import arrays
 from labelgap.select.arrays import (
     Factor,
     lowest,
+    row_extents,
     row_norms,
     views,
     wide,
@@ -79,3 +80,13 @@ def test_wide_sums_keep_what_float32_loses():
     x = torch.tensor([[1e8], [1.0], [-1e8]])
     assert wide_sum(x).tolist() == [1.0]
     assert wide_mean(x).tolist() == [1 / 3]
+
+
+def test_row_extents_are_the_largest_sizes_and_say_what_is_not_finite(monkeypatch):
+    monkeypatch.setattr(arrays, "ROWS", 4)
+    x = normal(9, 3)
+    assert torch.equal(row_extents(x), x.abs().amax(1))
+    x[2, 1], x[5, 0], x[8, 2] = torch.nan, -torch.inf, torch.inf
+    assert torch.equal(torch.isfinite(row_extents(x)), torch.isfinite(x).all(1))
+    assert row_extents(x[:, :0]).tolist() == [0.0] * 9
+    assert row_extents(x[:0]).tolist() == []

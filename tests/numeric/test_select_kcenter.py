@@ -17,9 +17,12 @@ from labelgap.select import (
     d_squared,
     k_center,
     k_center_by,
+    k_center_in,
     representatives,
     symmetric_kl,
 )
+from labelgap.select.divergence import Divergences
+from labelgap.select.geometry import Euclidean
 
 
 def plain(z, centres, n, ties=None, first=None):
@@ -163,6 +166,38 @@ def test_any_distance_gives_the_plain_greedy_on_it(block):
     start = k_center_by(lambda i: table[:, i], None, 3, first=11)
     assert start[0] == 11
     assert start[1] == int(table[:, 11].argmax())
+
+
+@pytest.mark.parametrize("rows", [1, 7, 4096])
+def test_divergences_are_the_symmetric_kl_in_pieces_of_any_size(rows, monkeypatch):
+    monkeypatch.setattr("labelgap.select.divergence._ROWS", rows)
+    monkeypatch.setattr("labelgap.select.divergence._COLUMNS", rows)
+    log_p = torch.from_numpy(np.log(np.random.default_rng(0).dirichlet(np.ones(5), 40)))
+    log_p[3, 2] = -torch.inf
+    space, few = Divergences(log_p), torch.tensor([3, 9, 11])
+    table, size = symmetric_kl(log_p, log_p), float(log_p[4:].abs().max()) + 19
+    assert len(space) == 40
+    assert_rounded(space.pairs(few, few), table[few][:, few], 4 * 5, size)
+    assert_rounded(space.nearest(few), table[:, few].amin(1), 4 * 5, size)
+    assert_rounded(space.nearest_of(log_p[few]), table[:, few].amin(1), 4 * 5, size)
+    assert (space.nearest(few) >= 0).all()
+
+
+@pytest.mark.parametrize("block", [1, 16, 300])
+def test_a_space_gives_the_plain_greedy_on_it(block):
+    z = pool("normal", 120, 6, seed=3)
+    table = (z.double()[:, None] - z.double()).square().sum(2)
+    nearest, ties = table[:, :4].amin(1).float(), np.random.default_rng(0).random(120)
+    want = k_center_by(lambda i: table[:, i].float(), nearest, 90, ties=ties, block=block)
+    got = k_center_in(Euclidean(z), nearest, 90, ties=ties, block=block)
+    assert got.tolist() == want.tolist()
+    start = k_center_in(Euclidean(z), None, 2, first=11)
+    assert start.tolist() == [11, int(table[:, 11].argmax())]
+    assert k_center_in(Euclidean(z), nearest, 0).tolist() == []
+    with pytest.raises(LabelgapError, match="No centre"):
+        k_center_in(Euclidean(z), None, 2)
+    with pytest.raises(BudgetError):
+        k_center_in(Euclidean(z), nearest, 121)
 
 
 @pytest.mark.parametrize("kind", ["normal", "relu"])

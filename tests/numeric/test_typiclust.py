@@ -1,11 +1,15 @@
 """TypiClust: typicality by definition, the order of clusters, planted clusters."""
 
 import numpy as np
+import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from views import acquire, array_view, normal
 
-from labelgap.methods.typiclust import cluster_order, round_robin, typicality
+from labelgap.methods.typiclust import cluster_order, round_robin, rounds
+from labelgap.select.typical import typicality
 
 
 def test_typicality_is_the_inverse_mean_distance_to_the_nearest():
@@ -28,6 +32,41 @@ def test_sampled_neighbours_rank_items_alike():
     tops = [set(t.topk(100).indices.tolist()) for t in (whole, part)]
     assert len(tops[0] & set(range(100))) > 90
     assert len(tops[1] & set(range(100))) > 90
+
+
+@pytest.mark.parametrize("sample", [4000, 90])
+@pytest.mark.parametrize("near", [1.0, 1e-3])
+def test_the_best_have_the_values_of_all_and_their_order(sample, near):
+    # Near pairs: distances that products in float32 get wrong, far from the mean.
+    z = torch.cat([normal(150, 5), 40 + near * normal(60, 5, seed=1)])
+    may = np.random.default_rng(2).random(len(z)) < 0.6
+    whole = typicality(z, 20, sample, np.random.default_rng(0)).numpy()
+    for best in (1, 4, 30, 500):
+        found = typicality(z, 20, sample, np.random.default_rng(0), best, may).numpy()
+        order, expected = (np.argsort(-np.where(may, v, -1), kind="stable") for v in (found, whole))
+        first = order[: min(best, int(may.sum()))]
+        assert first.tolist() == expected[: len(first)].tolist()
+        np.testing.assert_allclose(found[first], whole[first], rtol=1e-9)
+        assert (found[~may] == 0).all()
+        assert best > 30 or (found > 0).sum() < may.sum()  # others were left out
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(1, 30))
+def test_rounds_are_how_far_round_robin_reaches(lengths, n):
+    reached = 0
+
+    class Queue(list):
+        def __getitem__(self, i):
+            nonlocal reached
+            reached = max(reached, i + 1)
+            return list.__getitem__(self, i)
+
+    queues = [Queue(range(length)) for length in lengths]
+    n = min(n, sum(lengths))
+    round_robin(lambda c: queues[c], np.arange(len(lengths)), n)
+    needed = next((r for r in range(6) if sum(min(r, x) for x in lengths) >= n), 5)
+    assert rounds(np.array(lengths), n) == max(1, needed)
+    assert reached >= needed
 
 
 def test_lone_and_coinciding_items_are_finite():

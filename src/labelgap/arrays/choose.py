@@ -15,11 +15,13 @@ from labelgap.arrays.reading import finite, log_probabilities, numbers
 from labelgap.arrays.supply import Head, acquisition_of, head_of, refuse_missing, refuse_other_head
 from labelgap.axes.acquisition import check_query
 from labelgap.axes.view import PoolView
+from labelgap.core import scratch
 from labelgap.core.errors import BudgetError, ConfigError, DataError
 from labelgap.core.streams import Streams
 from labelgap.core.types import NONE_OF_THESE, Query, QueryItem
 from labelgap.report.explain import explain
 
+_ROWS = 4096
 _LOOK = 100
 """Rows by which a head is compared with the predictions given."""
 
@@ -82,8 +84,10 @@ def choose(
     """The n items to label next, from arrays alone; the training stays yours.
 
     All arrays have a row for each item, labelled ones included, in one order. They may be of
-    numpy (of a memory map the rows asked about are copied), torch or jax on the processor,
-    pandas, or of any library with `__array__` or DLPack. Nothing of yours is changed.
+    numpy, torch or jax on the processor, pandas, or of any library with `__array__` or DLPack.
+    Nothing of yours is changed. Memory maps may be larger than memory: what a method needs of
+    them beyond 512 MB lies in files that are gone afterwards (docs/scaling.md). Maps of float16
+    are read as they are.
 
     Parameters
     ----------
@@ -268,6 +272,25 @@ def _check_number(n: int, free: int, size: int) -> None:
 
 
 def _tensor(array: NDArray[Any], rows: NDArray[np.int64], items: Items, name: str) -> Tensor:
-    """Some rows in memory of our own, as float32, finite."""
+    """Some rows as float32, finite: a copy that is written once, in a map where it is large."""
     finite(array, rows, items.ids, name)
-    return torch.from_numpy(np.array(array[rows], dtype=np.float32, order="C"))
+    if _is_part(array, rows):  # of a map of the caller's: it is read where it lies
+        return torch.from_numpy(array[rows[0] : rows[-1] + 1])
+    made = scratch.empty(len(rows), *array.shape[1:])
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        made[start : start + len(part)] = torch.from_numpy(np.array(array[part], np.float32))
+    return made
+
+
+def _is_part(array: NDArray[Any], rows: NDArray[np.int64]) -> bool:
+    """Whether the rows are neighbours in an array of float32 that torch can read as it is."""
+    return (
+        isinstance(array, np.memmap)
+        and array.dtype == np.float32
+        and array.flags.c_contiguous
+        and array.flags.writeable  # else torch would warn; `np.load(mmap_mode="c")` gives this
+        and len(rows) > 0
+        and int(rows[-1] - rows[0]) == len(rows) - 1
+        and bool((np.diff(rows) == 1).all())
+    )

@@ -10,15 +10,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
 from labelgap.axes.finite import refuse_not_finite
+from labelgap.core import scratch
 from labelgap.core.errors import NumericalError
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids
 from labelgap.networks.network import Network
+
+_ROWS = 4096
+
+
+def _not_finite(value: Tensor) -> Bool[Tensor, " n"]:
+    """Which items have a value that is NaN or infinite, a piece at a time."""
+    found = torch.zeros(len(value), dtype=torch.bool, device=value.device)
+    for start in range(0, len(value), _ROWS):
+        part = value[start : start + _ROWS]
+        rows = part.flatten(1) if part.ndim > 1 else part[:, None]
+        found[start : start + len(part)] = ~torch.isfinite(rows).all(dim=1)
+    return found
 
 
 class PoolView:
@@ -100,8 +113,7 @@ class PoolView:
     def _finite(self, name: str, outputs: Mapping[str, Tensor], of: str, ids: Ids) -> Tensor:
         value = outputs[name]
         if (name, of) not in self._checked:
-            rows = value.flatten(1) if value.ndim > 1 else value[:, None]
-            wrong = (~torch.isfinite(rows)).any(dim=1).cpu().numpy()
+            wrong = _not_finite(value).cpu().numpy()
             if wrong.any():
                 if self.inputs is not None:
                     refuse_not_finite(ids[wrong], self.inputs)
@@ -166,7 +178,7 @@ class PoolView:
         """
         part, index = copy(self), torch.from_numpy(rows)
         part.candidate_ids = self.candidate_ids[rows]
-        part._candidates = {name: value[index] for name, value in self._candidates.items()}
+        part._candidates = {n: scratch.rows(value, index) for n, value in self._candidates.items()}
         part._checked = set(self._checked)  # some of what is finite is finite
         if purpose:
             part._streams = self._streams.child(f"query/{purpose}", self.round, step)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelgap.axes.objective import STANDARD_OUTPUTS, Objective, Passed
+from labelgap.core import scratch
 from labelgap.core.errors import PairError
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids, Progress
@@ -36,7 +37,7 @@ def predict(
     """
     split = split or inputs.task.train
     wanted = sorted(set(names))
-    parts: dict[str, list[Tensor]] = {name: [] for name in wanted}
+    made: dict[str, Tensor] = {}
     modules = modules or {}
     with evaluation_mode([network, *modules.values()]):
         for start in range(0, len(ids), PREDICT_BATCH):
@@ -50,11 +51,12 @@ def predict(
                     value = objective.output(name, passed)
                 else:
                     raise KeyError(name)
-                parts[name].append(value.float().cpu())
+                if name not in made:  # in a file's map where it is large, written once
+                    made[name] = scratch.empty(len(ids), *value.shape[1:])
+                made[name][start : start + len(x)] = value.float()
             if progress:
                 progress("predict", min(start + PREDICT_BATCH, len(ids)), len(ids))
-    empty = torch.zeros(0)
-    return {name: torch.cat(p) if p else empty for name, p in parts.items()}
+    return {name: made.get(name, torch.zeros(0)) for name in wanted}
 
 
 @torch.no_grad()

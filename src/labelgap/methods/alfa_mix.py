@@ -13,6 +13,7 @@ from torch import Tensor
 
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
+from labelgap.core import scratch
 from labelgap.core.config import Settings, setting
 from labelgap.core.errors import LabelgapError
 from labelgap.core.types import Query
@@ -73,12 +74,16 @@ class AlfaMix(Acquisition):
             return Query(view.candidate_ids[:0])
         every, ties = view.pseudo_labels, view.ties()
         copies = distinct(view.candidates("features"), ties=ties)
-        z, pseudo = view.candidates("features")[copies.rows].float(), every[copies.rows]
+        z, pseudo = view.candidates("features").float(), every[copies.rows]
+        if copies.copies:
+            z = scratch.rows(z, copies.rows)
         few, counts = min(n, len(copies)), copies.counts
         bound = self.bounds(view, z, pseudo, few)
         inconsistent = torch.nonzero(torch.isfinite(bound)).squeeze(1)
         if len(inconsistent) > few:
-            spread, rng = F.normalize(z[inconsistent], dim=1), view.rng("k-means")
+            spread, rng = scratch.rows(z, inconsistent), view.rng("k-means")
+            for part in torch.split(spread, ROWS):
+                part.copy_(F.normalize(part, dim=1))
             weights = counts[inconsistent.numpy()].astype("float64") if copies.copies else None
             picks = inconsistent[representatives(spread, few, rng, weights)]
         else:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
 from labelgap.select import badge as sampling
-from labelgap.select.arrays import row_norms
+from labelgap.select.arrays import ROWS, row_norms
 from labelgap.select.top import check_budget
 
 if TYPE_CHECKING:
@@ -33,10 +34,13 @@ def residual(logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     The predicted class's entry is minus the sum of the others, not p − 1, which rounds to 0 where
     p is nearly 1.
     """
-    p = logits.double().softmax(1)
-    predicted = logits.argmax(1, keepdim=True)
-    others = p.scatter(1, predicted, 0.0)
-    return others.scatter(1, predicted, -others.sum(1, keepdim=True)).to(logits.dtype)
+    made = torch.empty_like(logits)
+    for start in range(0, len(logits), ROWS):
+        part = logits[start : start + ROWS]
+        predicted = part.argmax(1, keepdim=True)
+        others = part.double().softmax(1).scatter(1, predicted, 0.0)
+        made[start : start + ROWS] = others.scatter(1, predicted, -others.sum(1, keepdim=True))
+    return made
 
 
 @acquisition("badge")

@@ -18,9 +18,9 @@ from labelgap.core.types import Query
 from labelgap.methods.coreset import cover_query, gaps
 from labelgap.select.arrays import wide
 from labelgap.select.distinct import Distinct, distinct
-from labelgap.select.divergence import FLOOR, symmetric_kl
+from labelgap.select.divergence import FLOOR, Divergences, symmetric_kl
 from labelgap.select.geometry import Euclidean, Geometry, WithCopies
-from labelgap.select.kcenter import k_center_by
+from labelgap.select.kcenter import k_center_in
 from labelgap.select.top import check_budget
 
 if TYPE_CHECKING:
@@ -121,18 +121,10 @@ class Cdal(Acquisition):
         log_p, few = every[found.rows].double().log_softmax(1), min(n, len(found))
         known = view.labelled("logits")
         known = known[distinct(known).rows].double().log_softmax(1)
-        nearest = None
-        for some in torch.split(known, _COLUMNS) if len(known) else ():
-            near = symmetric_kl(log_p, some).amin(1)
-            nearest = near if nearest is None else torch.minimum(nearest, near)
-        draws = ties[found.first]
-        picks = k_center_by(
-            lambda at: symmetric_kl(log_p, log_p[at]),
-            nearest,
-            few,
-            ties=draws,
-            first=int(draws.argmin()) if nearest is None else None,
-        )
+        draws, among = ties[found.first], Divergences(log_p)
+        nearest = among.nearest_of(known) if len(known) else None
+        first = int(draws.argmin()) if nearest is None else None
+        picks = k_center_in(among, nearest, few, ties=draws, first=first)
         chosen = torch.from_numpy(found.filled(picks.numpy(), n, ties))
         shown = every[chosen].double().log_softmax(1)
         return cover_query(view, chosen, gaps(shown, known, symmetric_kl), "divergence")

@@ -94,7 +94,8 @@ class Gap(Acquisition):
         centres, z = self._space(view)
         labels = len(view.labelled_ids)
         # Each label's reach is its share of the pool.
-        width = o.scale**2 * reach(torch.cat([centres, z]), 1.0 / (labels + n), view.rng("reach"))
+        share = 1.0 / (labels + n)
+        width = o.scale**2 * reach(z, share, view.rng("reach"), before=centres)
         weights = torch.ones(len(z), dtype=torch.float64)
         parts: dict[str, Tensor] = {}
         notes: dict[str, float] = {}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
+from labelgap.core import scratch
 from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
 from labelgap.select.arrays import wide_mean
@@ -48,7 +49,7 @@ def directions(
     centred: seen from the mean of both together.
     """
     labelled, candidates = view.labelled(name), view.candidates(name)
-    both = torch.cat([labelled, candidates])
+    both = scratch.joined(labelled, candidates)
     mean = wide_mean(both) if centred else torch.zeros(both.shape[1], dtype=torch.float64)
     made = unit(both, mean)
     return made[: len(labelled)], made[len(labelled) :]

@@ -44,7 +44,9 @@ def plain_product(a: Tensor, b: Tensor) -> Tensor:
 
 def centre_of(z: Tensor) -> Tensor:
     """The mean of z, [d], summed in float64 and given in the type of the products."""
-    return (wide_sum(z, dim=0) / z.shape[0]).to(device=z.device, dtype=compute_dtype(z))
+    # In pieces: torch widens the whole of what it sums in a wider type.
+    total = torch.stack([wide_sum(part, dim=0) for part in torch.split(z, GPU_ROWS)]).sum(dim=0)
+    return (total / z.shape[0]).to(device=z.device, dtype=compute_dtype(z))
 
 
 def wide_device(device: torch.device) -> torch.device:

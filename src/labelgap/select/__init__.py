@@ -10,7 +10,7 @@ from labelgap.select.balance import balanced_candidates
 from labelgap.select.distinct import Distinct, distinct
 from labelgap.select.divergence import symmetric_kl
 from labelgap.select.dsquared import d_squared
-from labelgap.select.kcenter import k_center, k_center_by
+from labelgap.select.kcenter import k_center, k_center_by, k_center_in
 from labelgap.select.kmeans import kmeans, representatives
 from labelgap.select.scores import (
     bald,
@@ -33,6 +33,7 @@ __all__ = [
     "entropy",
     "k_center",
     "k_center_by",
+    "k_center_in",
     "kmeans",
     "least_confidence",
     "margin",

@@ -92,3 +92,18 @@ def row_norms(x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     for start, part in wide_pieces(x):
         out[start : start + len(part)] = part.square_().sum(1)
     return out
+
+
+def row_extents(x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """The largest size of a value in each row; NaN where one is NaN. No array of a piece's size.
+
+    Small results that are kept between large ones that are not would leave holes into which the
+    next large one does not fit: memory grew to a copy of x so.
+    """
+    out = x.new_zeros(len(x))
+    if not x.numel():
+        return out
+    for start in range(0, len(x), ROWS):
+        least, most = x.detach()[start : start + ROWS].aminmax(dim=1)
+        out[start : start + len(most)] = torch.maximum(most, -least)
+    return out

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from labelgap.core import scratch
 from labelgap.core.errors import UnknownName
 from labelgap.select.arrays import Factor, lowest, row_norms, views, wide
 from labelgap.select.distinct import distinct
@@ -45,7 +46,7 @@ def badge(
         raise UnknownName("first pick", first, ("max-norm", "random"))
     found = distinct(a, h)
     rows = found.rows.to(h.device)
-    outer = Outer(a[rows], h[rows]) if found.copies else Outer(a, h)
+    outer = Outer(a[rows], scratch.rows(h, rows)) if found.copies else Outer(a, h)
     start = int(found.first[int(outer.norms.argmax())]) if n and first == "max-norm" else None
     return sample(WithCopies(outer, found) if found.copies else outer, n, rng, start, block)
 

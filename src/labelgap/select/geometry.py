@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from labelgap.core import scratch
 from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide_mean
 from labelgap.select.distinct import Distinct
 
@@ -52,7 +53,8 @@ class Euclidean:
     def __init__(self, z: Float[Tensor, "n d"], mean: Float[Tensor, " d"] | None = None) -> None:
         self.z: Tensor = z.detach()
         self.mean: Tensor = wide_mean(self.z) if mean is None else mean
-        self.x: Tensor = self.z - self.mean.to(z.dtype)
+        self.x: Tensor = scratch.empty(*self.z.shape, dtype=z.dtype, device=z.device)
+        torch.sub(self.z, self.mean.to(z.dtype), out=self.x)
         self.norms: Tensor = row_norms(self.x)
 
     @property

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from labelgap.core import scratch
 from labelgap.select.distinct import distinct
 from labelgap.select.kernel import nearest_similarity
 from labelgap.select.similarities import Similarities
@@ -154,8 +155,9 @@ def cover(
         total = np.bincount(found.inverse, weights=weights.double().cpu().numpy())
         few = min(picks, len(found))
         some, gains = _cover(
-            z[found.rows.to(z.device)], centres, torch.from_numpy(total).to(weights.device),
-            variance, few, ties[found.first], sample,
+            scratch.rows(z, found.rows.to(z.device)), centres,
+            torch.from_numpy(total).to(weights.device), variance, few,
+            ties[found.first], sample,
         )  # fmt: skip
         return found.filled(some, picks, ties), np.append(gains, np.zeros(picks - few))
     return _cover(z, centres, weights, variance, picks, ties, sample)

@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from labelgap.core import scratch
 from labelgap.core.errors import LabelgapError
-from labelgap.select.arrays import ROWS, Factor, lowest, row_norms, views, wide_mean
+from labelgap.select.arrays import ROWS, Factor, lowest, row_extents, row_norms, views, wide_mean
 from labelgap.select.distinct import distinct
-from labelgap.select.geometry import Euclidean, accurate_nearest
+from labelgap.select.geometry import Euclidean, Geometry, accurate_nearest
 from labelgap.select.top import check_budget, check_finite, top
 
 
@@ -51,7 +52,7 @@ def k_center(
     BudgetError: n exceeds the items.   NumericalError: a feature is NaN or infinite.
     """
     check_budget(n, len(z))
-    check_finite({"features": z.detach().abs().amax(1)} if z.numel() else {})
+    check_finite({"features": row_extents(z)})
     if n == 0:
         return torch.empty(0, dtype=torch.int64, device=z.device)
     ties = np.arange(len(z), dtype=np.float64) if ties is None else ties
@@ -59,7 +60,8 @@ def k_center(
     if not found.copies:
         return _k_center(z, wide_mean(z.detach()), centres, n, ties, block, first)
     start = None if first is None else int(found.inverse[first])
-    rows, few, draws = z[found.rows.to(z.device)], min(n, len(found)), ties[found.first]
+    rows, few = scratch.rows(z, found.rows.to(z.device)), min(n, len(found))
+    draws = ties[found.first]
     picks = _k_center(rows, wide_mean(z.detach()), centres, few, draws, block, start, far=True)
     items = found.first[picks.cpu().numpy()]
     if first is not None:
@@ -119,9 +121,7 @@ def k_center_by(
     picks = []
     if nearest is None:
         if first is None:
-            raise LabelgapError(
-                "No centre to start from.", "Give `nearest`, or the position of `first`."
-            )
+            raise _no_start()
         picks = [first]
         nearest = distance(torch.tensor(picks))[:, 0]
     check_budget(n, len(nearest))
@@ -129,6 +129,40 @@ def k_center_by(
         return torch.empty(0, dtype=torch.int64, device=nearest.device)
     ties = np.arange(len(nearest), dtype=np.float64) if ties is None else ties
     return _greedy(_Columns(distance), nearest.detach().clone(), n, block, ties, picks)
+
+
+def k_center_in(
+    space: Geometry,
+    nearest: Float[Tensor, " n"] | None,
+    n: int,
+    *,
+    ties: Float[np.ndarray, " n"] | None = None,
+    block: int = 128,
+    first: int | None = None,
+) -> Int64[Tensor, " b"]:
+    """`k_center_by` for distances whose nearest of a few is found without all of them.
+
+    Items meet the picks alone, and nothing of n x `block` is held.
+
+    Raises
+    ------
+    BudgetError, LabelgapError: as `k_center_by`.
+    """
+    picks = []
+    if nearest is None:
+        if first is None:
+            raise _no_start()
+        picks = [first]
+        nearest = space.nearest(torch.tensor(picks, device=space.device))
+    check_budget(n, len(space))
+    if n == 0:
+        return torch.empty(0, dtype=torch.int64, device=space.device)
+    ties = np.arange(len(space), dtype=np.float64) if ties is None else ties
+    return _greedy(_Pairs(space), nearest.detach().clone(), n, block, ties, picks)
+
+
+def _no_start() -> LabelgapError:
+    return LabelgapError("No centre to start from.", "Give `nearest`, or the position of `first`.")
 
 
 @runtime_checkable
@@ -247,3 +281,21 @@ class _Columns:
 
     def add(self, members: Tensor, picked: list[int]) -> Tensor:
         return self.columns[:, picked].amin(1)
+
+
+class _Pairs:
+    """Distances of a space whose upper bounds are true at any time."""
+
+    def __init__(self, space: Geometry) -> None:
+        self.space = space
+        self.rows = torch.empty(0, 0)
+
+    def settle(self, members: Tensor, upper: Tensor) -> Tensor:
+        self.rows = self.space.pairs(members, members)
+        return upper[members]
+
+    def within(self, j: int) -> Tensor:
+        return self.rows[:, j]
+
+    def add(self, members: Tensor, picked: list[int]) -> Tensor:
+        return self.space.nearest(members[picked])

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from labelgap.core import scratch
 from labelgap.select.arrays import ROWS, wide_mean
 from labelgap.select.geometry import accurate
 
@@ -19,7 +20,12 @@ def unit(z: Float[Tensor, "n d"], mean: Float[Tensor, " d"]) -> Float[Tensor, "n
     Features of a network share a large common part, which makes all cosines alike: without it
     directions tell items apart.
     """
-    return F.normalize(z.float() - mean.to(device=z.device, dtype=torch.float32), dim=1)
+    made = scratch.empty(*z.shape, device=z.device)
+    narrow = mean.to(device=z.device, dtype=torch.float32)
+    for start in range(0, len(z), ROWS):
+        part = slice(start, start + ROWS)
+        made[part] = F.normalize(z[part].float() - narrow, dim=1)
+    return made
 
 
 def similarity(
@@ -84,23 +90,29 @@ def reach(
     rng: np.random.Generator,
     anchors: int = 256,
     sample: int = 50_000,
+    before: Float[Tensor, "l d"] | None = None,
 ) -> float:
     """The squared distance within which an item has its share of the others: the median of it.
 
     share: of the items, above 0; a share of less than one item is the nearest one.
     anchors: items whose neighbours are sought. sample: items among which; both drawn uniformly,
         so that the cost does not grow with the square of n.
+    before: items that stand before those of z; so two arrays need not become one.
     """
-    among = z
-    if len(z) > sample:
-        among = z[torch.from_numpy(np.sort(rng.choice(len(z), sample, replace=False))).to(z.device)]
+    first = z[:0] if before is None else before
+    size = len(first) + len(z)
+    rows = np.arange(size)
+    if size > sample:
+        rows = np.sort(rng.choice(size, sample, replace=False))
+    mine = torch.from_numpy(rows[rows >= len(first)] - len(first)).to(z.device)
+    among = torch.cat([first[torch.from_numpy(rows[rows < len(first)]).to(z.device)], z[mine]])
     if len(among) < 2:
         return 0.0
     chosen = rng.permutation(len(among))[:anchors]
-    rows = torch.from_numpy(np.sort(chosen)).to(z.device)
+    anchor = torch.from_numpy(np.sort(chosen)).to(z.device)
     # The item itself is the first of its neighbours.
     place = min(len(among), 1 + max(1, round(share * len(among))))
-    some = torch.split(among[rows], 64)
+    some = torch.split(among[anchor], 64)
     norms = _norms(among)
     found = [squared(few, among, norms).kthvalue(place, dim=1).values for few in some]
     return float(torch.cat(found).median())

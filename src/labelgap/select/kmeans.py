@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from labelgap.core import scratch
 from labelgap.select.arrays import row_norms, views, wide, wide_mean, wide_pieces
 from labelgap.select.distinct import distinct
 from labelgap.select.seeds import greedy_seeds
@@ -51,12 +52,35 @@ def kmeans(
         return _lloyd(z, k, rng, None, steps, tolerance, trials)
     check_budget(k, len(z), "items to cluster")
     check_budget(1, k, "clusters")
-    rows, weights = z[found.rows.to(z.device)], found.counts.astype(np.float64)
+    rows, weights = scratch.rows(z, found.rows.to(z.device)), found.counts.astype(np.float64)
     inverse = torch.from_numpy(found.inverse).to(z.device)
     if k >= len(rows):
         return torch.cat([rows, rows[:1].expand(k - len(rows), -1)]), inverse, 0.0
     centres, cluster, inertia = _lloyd(rows, k, rng, weights, steps, tolerance, trials)
     return centres, cluster[inverse], inertia
+
+
+def kmeans_of_sample(
+    z: Float[Tensor, "n d"], k: int, rng: np.random.Generator, sample: int, *, steps: int = 300
+) -> Int64[Tensor, " n"]:
+    """Each item's cluster [n]; of more items than `sample` the centres are those of a uniform
+    sample, since hundreds of clusters of a million items take minutes otherwise.
+
+    Raises
+    ------
+    BudgetError: k exceeds the items or the sample, or is 0.
+    """
+    if len(z) <= sample:
+        return kmeans(z, k, rng, steps=steps)[1]
+    rows = torch.from_numpy(np.sort(rng.choice(len(z), sample, replace=False))).to(z.device)
+    some = z[rows]
+    centres, _, _ = kmeans(some, k, rng, steps=steps)
+    mean = wide_mean(some).to(z.dtype)
+    found = []
+    for part in torch.split(z.detach(), _ROWS):
+        x = part - mean
+        found.append(_assign(x, row_norms(x), centres - mean)[0])
+    return torch.cat(found)
 
 
 def _lloyd(
@@ -71,7 +95,8 @@ def _lloyd(
     """`kmeans` of rows, each of which stands for as many items as its weight says."""
     mass = None if weights is None else torch.from_numpy(weights).to(z.device, wide(z.device))
     mean = _mean(z, mass).to(z.dtype)
-    x = z - mean
+    x = scratch.empty(*z.shape, dtype=z.dtype, device=z.device)
+    torch.sub(z, mean, out=x)
     norms = row_norms(x)
     spread = norms.to(wide(x.device))
     spread = spread.mean() if mass is None else (spread * mass).sum() / mass.sum()

@@ -9,10 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from labelgap.core.linalg import matmul
+from labelgap.select.arrays import row_norms
+from labelgap.select.geometry import NEAR
 
 ROWS = 4096
 """Items mixed at a time: [rows, d] arrays stay small whatever the pool."""
@@ -58,22 +60,56 @@ def closed_form_bound(
     the ε at which another class catches up is a ratio, and no bound has to be tried.
     """
     out = torch.full((len(z),), torch.inf)
+    sizes = row_norms(to)
     for i in range(0, len(z), ROWS):
         rows, y = z[i : i + ROWS], predicted[i : i + ROWS]
         g = F.normalize(head.gradient(rows, y), dim=1, eps=1e-30)
         logits = head(rows).double()
         margin = logits.gather(1, y[:, None]) - logits
-        for anchor in to:
-            v = anchor - rows
-            rate = matmul(g * (v != 0), head.weight.T).double()
-            gain = (rate - rate.gather(1, y[:, None])) * (v.norm(dim=1) / v.shape[1] ** 0.5)[
-                :, None
-            ]
+        whole = matmul(g, head.weight.T).double()
+        lengths = _lengths(rows, to, sizes)
+        for k, anchor in enumerate(to):
+            rate = _rate(whole, rows == anchor, g, head.weight)
+            gain = (rate - rate.gather(1, y[:, None])) * (lengths[:, k, None] / z.shape[1] ** 0.5)
             # A class that does not gain never catches up; the predicted one is not a rival.
             needed = torch.where(gain > 0, margin / gain, torch.inf)
             needed.scatter_(1, y[:, None], torch.inf)
             out[i : i + ROWS] = torch.minimum(out[i : i + ROWS], needed.amin(1).float())
     return out
+
+
+def _lengths(
+    rows: Float[Tensor, "r d"], to: Float[Tensor, "k d"], sizes: Float[Tensor, " k"]
+) -> Float[Tensor, "r k"]:
+    """‖z* − z‖ by a product; by differences where they are too near for one."""
+    own = row_norms(rows)[:, None] + sizes
+    squares = own - 2 * matmul(rows, to.T)
+    near = (squares < NEAR * own).nonzero()
+    for some in torch.split(near, ROWS):
+        r, k = some[:, 0], some[:, 1]
+        squares[r, k] = (rows[r] - to[k]).square().sum(1)
+    return squares.sqrt().double()
+
+
+def _rate(
+    whole: Float[Tensor, "r k"],
+    still: Bool[Tensor, "r d"],
+    g: Float[Tensor, "r d"],
+    weight: Float[Tensor, "k d"],
+) -> Float[Tensor, "r k"]:
+    """Logits along g where some coordinates stand still, from those along the whole of it.
+
+    Few do so but where a ReLU is dead for a class, and nearly all in a copy of an anchor: there
+    the difference of two sums would be rounding.
+    """
+    columns = still.any(0).nonzero().squeeze(1)
+    if not len(columns):
+        return whole
+    many = (still.sum(1) > still.shape[1] // 2).nonzero().squeeze(1)
+    less = matmul(g[:, columns] * still[:, columns], weight[:, columns].T)
+    found = whole - less.double()
+    found[many] = matmul(g[many] * ~still[many], weight.T).double()
+    return found
 
 
 def _draw(v: Tensor, cap: float, rng: np.random.Generator) -> Tensor:

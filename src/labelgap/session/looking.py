@@ -9,13 +9,17 @@ from torch import Tensor
 
 from labelgap.axes import STANDARD_OUTPUTS, Acquisition
 from labelgap.axes.view import PoolView
+from labelgap.core import scratch
 from labelgap.core.config import RunConfig
 from labelgap.core.types import Ids, Progress
 from labelgap.data.types import Task
 from labelgap.frozen.embedding import embedding, has_embedding
 from labelgap.ledger import Ledger
+from labelgap.select.kernel import unit
 from labelgap.session.calibrating import calibrated
 from labelgap.session.trained import Trained
+
+_ROWS = 4096
 
 
 def provided(config: RunConfig, task: Task) -> frozenset[str]:
@@ -103,12 +107,23 @@ def _outputs(
             progress=progress,
         )
     if stands_in:
-        outputs["embedding"] = torch.nn.functional.normalize(outputs["features"], dim=1)
+        features = outputs["features"]
+        outputs["embedding"] = unit(features, torch.zeros(features.shape[1]))
     elif "embedding" in names:
-        outputs["embedding"] = embedding(learner.task, learner)[ids]
+        known = embedding(learner.task, learner)
+        outputs["embedding"] = scratch.rows(known, torch.from_numpy(ids))
     if "inputs" in names:
-        outputs["inputs"] = torch.from_numpy(np.array(learner.task.train.inputs[ids]))
+        outputs["inputs"] = _inputs(learner.task.train.inputs, ids)
     return outputs
+
+
+def _inputs(rows: NDArray[Any], ids: Ids) -> Tensor:
+    """Frozen features of some ids, a piece at a time."""
+    made = scratch.empty(len(ids), *rows.shape[1:], dtype=torch.from_numpy(rows[:0]).dtype)
+    for start in range(0, len(ids), _ROWS):
+        part = ids[start : start + _ROWS]
+        made[start : start + len(part)] = torch.from_numpy(np.array(rows[part]))
+    return made
 
 
 def _memory(ledger: Ledger) -> dict[int, dict[str, NDArray[Any]]]:
