@@ -34,6 +34,15 @@ class Machine:
             module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return module
 
+    def free_memory(self) -> int | None:
+        """Bytes that are free on an accelerator; None on the CPU, whose memory the data are in."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.mem_get_info(self.device)[0])
+        if self.device.type == "mps":
+            used = torch.mps.driver_allocated_memory()
+            return int(torch.mps.recommended_max_memory() - used)
+        return None
+
     def synchronise(self) -> None:
         """Wait for the device, so that a clock reads what it should."""
         if self.device.type == "cuda":

@@ -79,7 +79,8 @@ class Learner:
             round=round,
             preset=self.preset,
             device=self.machine.device,
-            predict=lambda ids, names: self.predict(network, ids, names),
+            # A refresh goes on with them on the device.
+            predict=lambda ids, names: self.predict(network, ids, names, on_host=False),
         )
         with self.streams.scope(f"modules/{objective.name}", round):
             made = objective.modules(training)
@@ -166,6 +167,7 @@ class Learner:
         objective: Objective | None = None,
         modules: Mapping[str, nn.Module] | None = None,
         progress: Progress | None = None,
+        on_host: bool = True,
     ) -> dict[str, Tensor]:
         """`learn.predict.predict` on this task, of its training images unless told otherwise."""
         return predict(
@@ -177,6 +179,7 @@ class Learner:
             objective=objective,
             modules=modules,
             progress=progress,
+            on_host=on_host,
         )
 
     def mc_logits(
