@@ -73,7 +73,7 @@ class Inputs:
         """Mean and deviation, on the device once: thousands of numbers for ready-made features."""
         moments = (self.task.mean, self.task.std)
         mean, std = (
-            torch.as_tensor(m, dtype=torch.float32, device=self.machine.device) for m in moments
+            over(torch.tensor(m, dtype=torch.float32), self.machine.device) for m in moments
         )
         return mean, std
 
