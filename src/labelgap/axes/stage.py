@@ -13,7 +13,8 @@ T = TypeVar("T")
 class Batch:
     """One training step's data, augmented and normalised, on the device.
 
-    `x`, `y`, `ids` are labelled; `u`, `u_ids` unlabelled (None in stages that use none);
+    `x`, `y`, `ids` are labelled; `u`, `u_ids` unlabelled (None in stages that use none). The ids
+    stay on the host: a step that reads them there waits for nothing.
     `u_views` are further augmentations of the same unlabelled images, by name.
     `shared` is what `Stage.forward` returned: what the phases of one step have in common.
     `turn` counts the repeats of a phase within the step.

@@ -58,6 +58,11 @@ def run(
     ),
     device: str = typer.Option("auto", help="auto | cpu | cuda | mps."),
     precision: str | None = typer.Option(None, help="auto | float32 | bfloat16."),
+    compile_: str = typer.Option(
+        "auto",
+        "--compile",
+        help="auto | on | off: compile the network. [auto: long CUDA trainings]",
+    ),
     threads: int | None = typer.Option(None, min=1, help="CPU threads."),
     out: Path | None = typer.Option(
         None, help="Folder. [default: runs/<dataset>-<method>-s<seed>-<hash>]"
@@ -119,12 +124,13 @@ def run(
     if isinstance(named, dict) and isinstance(named.get("name"), str):
         named["name"] = one_name(named["name"])
     settings = resolve(values, preset=chosen, where=where)
-    _run(settings, device, threads, out, data_root, download, extend, baseline, track)
+    _run(settings, device, compile_, threads, out, data_root, download, extend, baseline, track)
 
 
 def _run(
     config: "RunConfig",
     device: str,
+    compile_: str,
     threads: int | None,
     out: Path | None,
     data_root: Path | None,
@@ -149,7 +155,7 @@ def _run(
 
     if track:
         check_trackers(track)
-    machine, used = machine_of(device, config.precision), set_threads(threads)
+    machine, used = machine_of(device, config.precision, compile_), set_threads(threads)
     folder = out or runs.default_folder(config)
     data = load(
         config.data.name, root=data_root, image_size=config.data.image_size, download=download

@@ -8,6 +8,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import nn
 
+from labelgap.core.compiler import LONG, compile_on
 from labelgap.core.errors import DeviceError
 from labelgap.core.names import check_device
 
@@ -16,10 +17,18 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and in which precision training runs. Prediction is always float32."""
+    """Where and in which precision training runs. Prediction is always float32.
+
+    compile: on | off | auto, as `labelgap.core.compiler.compile_on` has it.
+    """
 
     device: torch.device
     precision: str
+    compile: str = "off"
+
+    def compiles(self, steps: int) -> bool:
+        """Whether the network is compiled for a training whose longest stage has so many steps."""
+        return self.compile == "on" or (self.compile == "auto" and steps >= LONG)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of a training step's forward passes."""
@@ -34,6 +43,15 @@ class Machine:
             module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return module
 
+    def free_memory(self) -> int | None:
+        """Bytes that are free on an accelerator; None on the CPU, whose memory the data are in."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.mem_get_info(self.device)[0])
+        if self.device.type == "mps":
+            used = torch.mps.driver_allocated_memory()
+            return int(torch.mps.recommended_max_memory() - used)
+        return None
+
     def synchronise(self) -> None:
         """Wait for the device, so that a clock reads what it should."""
         if self.device.type == "cuda":
@@ -42,7 +60,7 @@ class Machine:
             torch.mps.synchronize()
 
 
-def machine(device: str = "auto", precision: str = "auto") -> Machine:
+def machine(device: str = "auto", precision: str = "auto", compile: str = "auto") -> Machine:
     """Choose device and precision by what the hardware can do, never by a timing.
 
     Parameters
@@ -50,10 +68,13 @@ def machine(device: str = "auto", precision: str = "auto") -> Machine:
     device: auto | cpu | cuda | cuda:N | mps. auto takes cuda, then mps, then cpu.
     precision: auto | float32 | bfloat16. auto takes bfloat16 where the hardware computes in it
         natively (AVX512-BF16 or AMX on the CPU, compute capability 8 on CUDA).
+    compile: auto | on | off: whether training compiles the network. auto does so on CUDA, where
+        Triton can, for a training of at least 2,000 steps.
 
     Raises
     ------
-    DeviceError: a device that this machine does not have.
+    DeviceError: a device that this machine does not have, or nothing that compiles for it.
+    UnknownName: another word for `compile`.
     """
     if device == "auto":
         kind = "cpu"
@@ -76,7 +97,7 @@ def machine(device: str = "auto", precision: str = "auto") -> Machine:
         raise DeviceError("--device mps: no Metal device here.", "Use `--device cpu`.")
     if precision == "auto":
         precision = "bfloat16" if native_bfloat16(chosen) else "float32"
-    return Machine(chosen, precision)
+    return Machine(chosen, precision, compile_on(chosen, compile))
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:

@@ -1,6 +1,7 @@
 """Random crop and flip, and normalisation: what happens to every batch of every training step."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -8,31 +9,53 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from labelgap.core.crossing import all_over
 from labelgap.data.types import Augment
+
+
+class Crops(NamedTuple):
+    """Where each image of a batch is cut out, and whether it is mirrored; arrays or tensors.
+
+    places: of rows, then of columns, 0 … 2·pad.
+    """
+
+    places: Any
+    mirrored: Any
+
+
+def crops(b: int, spec: Augment, rng: np.random.Generator) -> Crops:
+    """The draws of b images: b row offsets, b column offsets, then b flips, whatever `spec` uses.
+
+    Arrays, so that every device sees the same crops, and draws of many steps can cross at once.
+    """
+    places = rng.integers(0, 2 * spec.pad + 1, size=(2, b))
+    return Crops(places, rng.integers(0, 2, size=b).astype(np.bool_))
+
+
+def cropped(
+    inputs: UInt8[Tensor, "b h w c"], spec: Augment, drawn: Crops
+) -> UInt8[Tensor, "b h w c"]:
+    """Each image as `drawn` says, out of a zero border; the draws are tensors on its device."""
+    b, h, w, c = inputs.shape
+    device, pad = inputs.device, spec.pad
+    padded = F.pad(inputs, (0, 0, pad, pad, pad, pad)) if pad else inputs
+    # Crop and flip are one gather of pixels; only 3·b numbers cross to the device.
+    columns = torch.arange(w, device=device)
+    if spec.flip:
+        columns = torch.where(drawn.mirrored[:, None], w - 1 - columns, columns)
+    columns = columns + drawn.places[1][:, None]  # [b, w]
+    images = torch.arange(b, device=device) * (h + 2 * pad)
+    rows = (images + drawn.places[0])[:, None] + torch.arange(h, device=device)  # [b, h]
+    pixels = rows[:, :, None] * (w + 2 * pad) + columns[:, None, :]  # [b, h, w]
+    return padded.reshape(-1, c).index_select(0, pixels.view(-1)).view(b, h, w, c)
 
 
 def augment(
     inputs: UInt8[Tensor, "b h w c"], spec: Augment, rng: np.random.Generator
 ) -> UInt8[Tensor, "b h w c"]:
-    """Each image cropped at its own random place out of a zero border, and flipped or not.
-
-    The draws come from `rng` on the CPU and are moved, so that every device sees the same crops;
-    per call: b row offsets, b column offsets in 0..2·pad, then b flips, whatever `spec` uses.
-    """
-    b, h, w, c = inputs.shape
-    device, pad = inputs.device, spec.pad
-    offsets = torch.from_numpy(rng.integers(0, 2 * pad + 1, size=(2, b))).to(device)
-    flips = torch.from_numpy(rng.integers(0, 2, size=b).astype(np.bool_)).to(device)
-    padded = F.pad(inputs, (0, 0, pad, pad, pad, pad)) if pad else inputs
-    # Crop and flip are one gather of pixels; only 3·b numbers cross to the device.
-    columns = torch.arange(w, device=device)
-    if spec.flip:
-        columns = torch.where(flips[:, None], w - 1 - columns, columns)
-    columns = columns + offsets[1][:, None]  # [b, w]
-    images = torch.arange(b, device=device) * (h + 2 * pad)
-    rows = (images + offsets[0])[:, None] + torch.arange(h, device=device)  # [b, h]
-    pixels = rows[:, :, None] * (w + 2 * pad) + columns[:, None, :]  # [b, h, w]
-    return padded.reshape(-1, c).index_select(0, pixels.view(-1)).view(b, h, w, c)
+    """Each image cropped at its own random place out of a zero border, and flipped or not."""
+    drawn = crops(len(inputs), spec, rng)
+    return cropped(inputs, spec, Crops(*all_over(drawn, inputs.device)))
 
 
 def normalise(

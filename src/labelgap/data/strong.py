@@ -6,6 +6,7 @@ ones come on demand: they may turn one digit into another.
 """
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +14,67 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelgap.data.augment import augment
+from labelgap.core.crossing import all_over
+from labelgap.data.augment import Crops, cropped, crops
 from labelgap.data.types import Augment
+
+
+class Changes(NamedTuple):
+    """What befalls each image of a batch; arrays or tensors, factors and sizes [b, 1, 1, 1].
+
+    maps: [b, 2, 3] of a change of geometry, or [0, 2, 3] for none.
+    size_y, size_x, y, x: half sides and centre of the cutout.
+    """
+
+    places: Any
+    mirrored: Any
+    brightness: Any
+    contrast: Any
+    threshold: Any
+    solarised: Any
+    maps: Any
+    size_y: Any
+    size_x: Any
+    y: Any
+    x: Any
+
+
+def changes(
+    b: int, size: tuple[int, int], spec: Augment, rng: np.random.Generator, *, geometry: bool
+) -> Changes:
+    """The draws of b images of `size` (rows, columns): those of weak augmentation first."""
+
+    def draw(low: float, high: float) -> Float32[np.ndarray, "b 1 1 1"]:
+        return rng.uniform(low, high, size=(b, 1, 1, 1)).astype(np.float32)
+
+    h, w = size
+    weak = crops(b, spec, rng)
+    light = draw(0.4, 1.6), draw(0.4, 1.6), draw(128.0, 256.0), draw(0.0, 1.0)
+    maps = np.empty((0, 2, 3), dtype=np.float32)
+    if geometry:
+        maps = random_affine(b, rng).numpy()
+    # One rectangle per image, its centre anywhere, its sides up to half the image's.
+    hole = draw(0.0, h / 4), draw(0.0, w / 4), draw(0.0, float(h)), draw(0.0, float(w))
+    return Changes(*weak, *light, maps, *hole)
+
+
+def changed(
+    inputs: UInt8[Tensor, "b h w c"], spec: Augment, drawn: Changes
+) -> UInt8[Tensor, "b h w c"]:
+    """Each image as `drawn` says; the draws are tensors on its device."""
+    x = cropped(inputs, spec, Crops(drawn.places, drawn.mirrored)).float()
+    _, h, w, _ = x.shape
+    x = x * drawn.brightness
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    x = ((x - mean) * drawn.contrast + mean).clamp(0, 255)
+    solarised = torch.where(x > drawn.threshold, 255 - x, x)
+    x = torch.where(drawn.solarised < 0.25, solarised, x)
+    if len(drawn.maps):
+        x = warp(x, drawn.maps, mean)
+    rows = torch.arange(h, device=x.device).view(1, h, 1, 1)
+    columns = torch.arange(w, device=x.device).view(1, 1, w, 1)
+    hole = ((rows - drawn.y).abs() <= drawn.size_y) & ((columns - drawn.x).abs() <= drawn.size_x)
+    return torch.where(hole, mean, x).clamp(0, 255).round().to(torch.uint8)
 
 
 def strong(
@@ -30,27 +90,9 @@ def strong(
     ----------
     geometry: before the cutout half of the images are turned, sheared or moved too.
     """
-    x = augment(inputs, spec, rng).float()
-    b, h, w, _ = x.shape
-
-    def draw(low: float, high: float) -> Tensor:
-        values = rng.uniform(low, high, size=(b, 1, 1, 1)).astype(np.float32)
-        return torch.from_numpy(values).to(x.device)
-
-    x = x * draw(0.4, 1.6)
-    mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    x = ((x - mean) * draw(0.4, 1.6) + mean).clamp(0, 255)
-    solarised = torch.where(x > draw(128.0, 256.0), 255 - x, x)
-    x = torch.where(draw(0.0, 1.0) < 0.25, solarised, x)
-    if geometry:
-        x = warp(x, random_affine(b, rng).to(x.device), mean)
-    # One rectangle per image, its centre anywhere, its sides up to half the image's.
-    size_y, size_x = draw(0.0, h / 4), draw(0.0, w / 4)
-    y0, x0 = draw(0.0, float(h)), draw(0.0, float(w))
-    rows = torch.arange(h, device=x.device).view(1, h, 1, 1)
-    columns = torch.arange(w, device=x.device).view(1, 1, w, 1)
-    hole = ((rows - y0).abs() <= size_y) & ((columns - x0).abs() <= size_x)
-    return torch.where(hole, mean, x).clamp(0, 255).round().to(torch.uint8)
+    b, h, w, _ = inputs.shape
+    drawn = changes(b, (h, w), spec, rng, geometry=geometry)
+    return changed(inputs, spec, Changes(*all_over(drawn, inputs.device)))
 
 
 def random_affine(b: int, rng: np.random.Generator) -> Float32[Tensor, "b 2 3"]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from labelgap.core.streams import Streams
 from labelgap.core.types import Ids, Progress
 from labelgap.data.types import Split, Task
 from labelgap.learn.checkpoint import CHECKPOINT_SECONDS, Checkpoint, identity
+from labelgap.learn.compiled import Compiled
 from labelgap.learn.inputs import Inputs
 from labelgap.learn.predict import mc_logits, predict
 from labelgap.learn.stage import StageRunner
@@ -79,7 +81,8 @@ class Learner:
             round=round,
             preset=self.preset,
             device=self.machine.device,
-            predict=lambda ids, names: self.predict(network, ids, names),
+            # A refresh goes on with them on the device.
+            predict=lambda ids, names: self.predict(network, ids, names, on_host=False),
         )
         with self.streams.scope(f"modules/{objective.name}", round):
             made = objective.modules(training)
@@ -107,21 +110,27 @@ class Learner:
         Raises
         ------
         NumericalError: a loss that is NaN or infinite, naming stage, phase and step.
+        DeviceError: a network that cannot be compiled where that was asked for.
         """
         stages = objective.stages(training)
         kept = Checkpoint(checkpoint, identity(training, objective)) if checkpoint else None
         saved = kept.load(self.machine.device) if kept else None
         seconds: dict[str, float] = dict(saved["seconds"]) if saved else {}
         first = int(saved["stage"]) if saved else 0
-        for index in range(first, len(stages)):
-            stage = stages[index]
-            state = saved if saved and index == first else None
-            started = time.perf_counter() - seconds.get(stage.name, 0.0)
-            self._run_stage(training, stage, index, state, kept, seconds, progress, started)
-            self.machine.synchronise()
-            seconds[stage.name] = time.perf_counter() - started
-            if on_stage:
-                on_stage(stage)
+        longest = max((stage.steps for stage in stages), default=0)
+        compiled: AbstractContextManager[None] = nullcontext()
+        if self.machine.compiles(longest):
+            compiled = Compiled(training.network)
+        with compiled:
+            for index in range(first, len(stages)):
+                stage = stages[index]
+                state = saved if saved and index == first else None
+                started = time.perf_counter() - seconds.get(stage.name, 0.0)
+                self._run_stage(training, stage, index, state, kept, seconds, progress, started)
+                self.machine.synchronise()
+                seconds[stage.name] = time.perf_counter() - started
+                if on_stage:
+                    on_stage(stage)
         training.network.eval()
         for module in training.modules.values():
             module.eval()
@@ -166,6 +175,7 @@ class Learner:
         objective: Objective | None = None,
         modules: Mapping[str, nn.Module] | None = None,
         progress: Progress | None = None,
+        on_host: bool = True,
     ) -> dict[str, Tensor]:
         """`learn.predict.predict` on this task, of its training images unless told otherwise."""
         return predict(
@@ -177,6 +187,7 @@ class Learner:
             objective=objective,
             modules=modules,
             progress=progress,
+            on_host=on_host,
         )
 
     def mc_logits(

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelgap.axes.objective import STANDARD_OUTPUTS, Objective, Passed
-from labelgap.core import scratch
+from labelgap.core import crossing
 from labelgap.core.errors import PairError
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids, Progress
@@ -30,10 +30,16 @@ def predict(
     objective: Objective | None = None,
     modules: Mapping[str, nn.Module] | None = None,
     progress: Progress | None = None,
+    on_host: bool = True,
 ) -> dict[str, Tensor]:
-    """One chunked pass in eval mode and float32 that fills all named outputs, on the host.
+    """One chunked pass in eval mode and float32 that fills all named outputs.
 
-    Float32 whatever the training's precision: bfloat16 logits tie.
+    Float32 whatever the training's precision: bfloat16 logits tie. On an accelerator the chunks
+    are queued one behind the other, with their way home; the host waits once, for all of them.
+
+    Parameters
+    ----------
+    on_host: the outputs come to the host's memory; False: they stay on the device.
     """
     split = split or inputs.task.train
     wanted = sorted(set(names))
@@ -51,11 +57,15 @@ def predict(
                     value = objective.output(name, passed)
                 else:
                     raise KeyError(name)
-                if name not in made:  # in a file's map where it is large, written once
-                    made[name] = scratch.empty(len(ids), *value.shape[1:])
-                made[name][start : start + len(x)] = value.float()
+                if name not in made:
+                    room = crossing.waiting_room if on_host else crossing.room_there
+                    made[name] = room(len(ids), value)
+                rows = made[name][start : start + len(x)]
+                rows.copy_(value, non_blocking=rows.is_pinned() or not on_host)
             if progress:
                 progress("predict", min(start + PREDICT_BATCH, len(ids)), len(ids))
+    if on_host:
+        inputs.machine.synchronise()  # what is pinned is there only now
     return {name: made.get(name, torch.zeros(0)) for name in wanted}
 
 
@@ -73,16 +83,19 @@ def mc_logits(
             f"Stochastic passes need dropout; {type(network).__name__} has no such module.",
             "Give the network one, or choose an acquisition of a single pass.",
         )
-    rows = []
+    made = torch.zeros(0)
     with evaluation_mode([network]), streams.scope("mc-dropout", round):
         for module in dropping:
             module.train()
         for start in range(0, len(ids), PREDICT_BATCH):
             x = inputs.clean(inputs.task.train, ids[start : start + PREDICT_BATCH])
-            rows.append(
-                torch.stack([network(x).logits.float() for _ in range(passes)], dim=1).cpu()
-            )
-    return torch.cat(rows)
+            logits = torch.stack([network(x).logits for _ in range(passes)], dim=1)
+            if start == 0:
+                made = crossing.waiting_room(len(ids), logits)
+            rows = made[start : start + len(x)]
+            rows.copy_(logits, non_blocking=rows.is_pinned())
+    inputs.machine.synchronise()
+    return made
 
 
 class evaluation_mode(AbstractContextManager[None]):

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from labelgap.axes.finite import refuse_not_finite
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
 from labelgap.axes.training import Training
-from labelgap.core.errors import LabelgapError, NumericalError
-from labelgap.learn.inputs import Endless, Inputs
+from labelgap.core.errors import LabelgapError
+from labelgap.learn.batches import Batches
+from labelgap.learn.inputs import Inputs
 from labelgap.learn.optimiser import Descent
+from labelgap.learn.watch import EVERY, Watch, not_finite
 from labelgap.networks.network import dropout_modules
 
 
@@ -26,18 +28,14 @@ class StageRunner:
         self.training: Training = training
         self.stage: Stage = stage
         self.players: dict[str, nn.Module] = {"network": training.network, **training.modules}
-        purpose = f"batches/{stage.name}"
-        self.labelled: Endless = Endless(
-            np.arange(len(training.labelled_ids)), training.streams, purpose, training.round
-        )
-        self.unlabelled: Endless = Endless(
-            training.unlabelled_ids, training.streams, f"{purpose}/unlabelled", training.round
+        self.batches: Batches = Batches(inputs, training, stage)
+        self.watch: Watch = Watch(
+            [phase.name for phase in stage.phases], stage.name, training.round, training.device
         )
         self.updated: set[str] = {name for phase in stage.phases for name in phase.modules}
         self.optimisers: list[Descent] = [self._optimiser(phase) for phase in stage.phases]
         self.params = [self._parameters(phase) for phase in stage.phases]
         self.others = [self._others(phase) for phase in stage.phases]
-        self.labels: Tensor = torch.from_numpy(training.labels).to(training.device)
         self.refreshing = True
         """Off when an estimate times steps and refreshes apart."""
         self._set_modes()
@@ -61,24 +59,7 @@ class StageRunner:
 
     def batch(self, step: int) -> Batch:
         """The step's labelled and unlabelled images: a pure function of round and step."""
-        t, stage, inputs = self.training, self.stage, self.inputs
-        rng = t.streams.numpy(f"augment/{stage.name}", t.round, step)
-        rows = self.labelled.window(step * stage.batch_size, stage.batch_size)
-        ids = t.labelled_ids[rows]
-        batch = Batch(
-            x=inputs.augmented(ids, rng, "weak"),
-            y=self.labels[torch.from_numpy(rows).to(t.device)],
-            ids=torch.from_numpy(ids),
-            step=step,
-        )
-        size = stage.unlabelled_batch
-        if size:
-            u_ids = self.unlabelled.window(step * size, size)
-            batch.u, batch.u_ids = inputs.augmented(u_ids, rng, "weak"), torch.from_numpy(u_ids)
-            batch.u_views = {
-                name: inputs.augmented(u_ids, rng, kind) for name, kind in stage.views.items()
-            }
-        return batch
+        return self.batches.batch(step)
 
     def step(self, step: int) -> None:
         """Refresh what is due, draw the batch, let each phase take its turns.
@@ -90,8 +71,13 @@ class StageRunner:
         try:
             self._step(step)
         except LabelgapError:
-            self._look_at_inputs()
+            self._look_further()
             raise
+
+    def _look_further(self) -> None:
+        """Items that are not finite themselves come first, then a loss that was noted before."""
+        self._look_at_inputs()
+        self.watch.read()
 
     def _look_at_inputs(self) -> None:
         """Refuse items that are not finite themselves, before anything else is suspected.
@@ -123,6 +109,8 @@ class StageRunner:
                 set_rate(self.optimisers[index], phase.optimiser, step, stage.steps)
                 for batch.turn in range(phase.repeats):
                     self._turn(index, phase, batch)
+        if self.training.device.type != "cpu" and self._due_for_check(step):
+            self.watch.read()
 
     def _turn(self, index: int, phase: Phase, batch: Batch) -> None:
         for parameter in self.others[index]:
@@ -130,24 +118,36 @@ class StageRunner:
         try:
             with self.inputs.machine.autocast():
                 loss = phase.loss(batch)
-            if self._due_for_check(batch.step) and not bool(torch.isfinite(loss)):
-                raise NumericalError(
-                    f"The loss of phase {phase.name!r} in stage {self.stage.name!r} is "
-                    f"{float(loss.detach())} at step {batch.step} of round {self.training.round}.",
-                    "Try a lower learning rate (`--set training.lr=0.03`) or "
-                    "`--precision float32`.",
-                )
+            self._check(index, loss, batch.step)
             descend(self.optimisers[index], loss, self.params[index], phase.clip)
         finally:
             for parameter in self.others[index]:
                 parameter.requires_grad_(True)
 
+    def _check(self, index: int, loss: Tensor, step: int) -> None:
+        # Reading a loss waits for the device. The CPU's is at hand; an accelerator notes the first
+        # bad one of every phase, and the note is read at times.
+        if self.training.device.type == "cpu":
+            if self._due_for_check(step) and not bool(torch.isfinite(loss)):
+                name, t = self.stage.phases[index].name, self.training
+                raise not_finite(name, self.stage.name, float(loss.detach()), step, t.round)
+            return
+        self.watch.note(index, loss, step)
+
     def _due_for_check(self, step: int) -> bool:
-        # Reading the loss waits for the device; on accelerators that is worth it only at times.
-        return self.training.device.type == "cpu" or step % 20 == 0 or step == self.stage.steps - 1
+        at_times = step % EVERY == 0 or step == self.stage.steps - 1
+        return self.training.device.type == "cpu" or at_times
 
     def state(self) -> dict[str, Any]:
-        """Everything a checkpoint needs besides (stage, step)."""
+        """Everything a checkpoint needs besides (stage, step).
+
+        Raises `NumericalError` for a loss that was not finite: what it spoilt is not kept.
+        """
+        try:
+            self.watch.read()
+        except LabelgapError:
+            self._look_at_inputs()
+            raise
         return {
             "players": {k: m.state_dict() for k, m in self.players.items()},
             "optimisers": [o.state_dict() for o in self.optimisers],

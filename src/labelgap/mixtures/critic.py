@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from labelgap.core.crossing import over_like
 from labelgap.mixtures.free_critic import FreeCriticLoss
 
 
@@ -60,7 +61,7 @@ def gradient_penalty(
 def _between(
     labelled: Float[Tensor, "b i"], unlabelled: Float[Tensor, "b i"], rng: np.random.Generator
 ) -> Float[Tensor, "b i"]:
-    mix = torch.from_numpy(rng.random((len(labelled), 1), dtype=np.float32)).to(labelled)
+    mix = over_like(rng.random((len(labelled), 1), dtype=np.float32), labelled)
     return mix * labelled.detach() + (1 - mix) * unlabelled.detach()
 
 

@@ -170,6 +170,8 @@ def machine_facts(machine: Machine) -> dict[str, Any]:
     return {
         "device": str(machine.device),
         "precision": machine.precision,
+        # Named only where it is on: folders of before know no such key.
+        **({"compile": machine.compile} if machine.compile != "off" else {}),
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
+from labelgap.core.crossing import over_like
 from labelgap.methods.vae.networks import DISCRIMINATOR, VAE, Vae, VaeSettings
 
 if TYPE_CHECKING:
@@ -136,4 +137,4 @@ def unlabelled_logit(
 
 
 def _normal(rng: np.random.Generator, like: Tensor) -> Tensor:
-    return torch.from_numpy(rng.standard_normal(tuple(like.shape), dtype=np.float32)).to(like)
+    return over_like(rng.standard_normal(tuple(like.shape), dtype=np.float32), like)
