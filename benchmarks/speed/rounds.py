@@ -8,7 +8,8 @@ learns what is learned once for a data set (the embedding of TypiClust and ProbC
 Ratios are of medians, in elapsed and in CPU time; on a busy machine trust the latter.
 
 Cases: `digits`, preset smoke, 40 + 40 labels; `fashion`, Fashion-MNIST, preset cpu, 100 + 100;
-`frozen`, CIFAR-10 on the frozen network of the benchmark's preset of that name, 20 + 20.
+`frozen`, CIFAR-10 on the frozen network of the benchmark's preset of that name, 20 + 20;
+`linear`, the same with one linear layer in place of the adapter.
 """
 
 import argparse
@@ -35,6 +36,14 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "cpu",
         {
             "network": {"name": "timm:tf_efficientnet_lite0", "freeze": True},
+            "loop": {"initial": 20, "budget": 20},
+        },
+    ),
+    "linear": (
+        "cifar10",
+        "cpu",
+        {
+            "network": {"name": "timm:tf_efficientnet_lite0", "freeze": True, "adapter": 0},
             "loop": {"initial": 20, "budget": 20},
         },
     ),

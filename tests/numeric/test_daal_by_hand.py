@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sessions import labelled_session
+from sessions import labelled_session, vectors
 from views import acquire, array_view, normal
 
 from labelgap.axes.stage import Batch
@@ -22,7 +22,7 @@ from labelgap.methods.daal.acquisition import DaalAcquisition
 from labelgap.methods.daal.fit import fit_critic
 from labelgap.methods.daal.objective import Daal
 from labelgap.methods.daal.settings import CriticSettings, MixtureSettings
-from labelgap.methods.daal.stages import Parts, critic_input_of
+from labelgap.methods.daal.stages import Parts, _Both, critic_input_of
 from labelgap.mixtures import em
 from labelgap.mixtures.characteristic import Characteristic, critic_input
 from labelgap.mixtures.critic import gradient_penalty
@@ -498,3 +498,34 @@ def test_keys_of_before_are_told_where_they_are_now() -> None:
 def test_more_than_the_pool_cannot_be_asked_for() -> None:
     with pytest.raises(LabelgapError, match=f"{N + 1}"):
         daal().select(view(critic=True), N + 1)
+
+
+def test_terms_of_features_that_stand_still_are_left_out_of_losses_and_move_nothing() -> None:
+    """One linear layer on vectors: the gradient is that of all terms."""
+    session = labelled_session(
+        "daal", task=vectors(), labels=60, steps=40, network={"freeze": True, "adapter": 0}
+    )
+    t = session.new_training(0)
+    assert isinstance(session.objective, Daal)
+    part = Parts(session.objective.options, t)
+    part.refresh_both(0)
+    params = list(t.network.parameters())
+    assert len(params) == 2
+    batch = StageRunner(session.learner.inputs, t, part.alignment_stage()).batch(39)
+    batch.shared = part.forward(batch)
+    both = batch.common(_Both)
+    plain = cross_entropy(both.logits, batch.y)
+    values = t.modules["critic"](both.h)
+    n = len(both.z_l)
+    whole = (
+        plain
+        + part.o.adversarial * (values[n:].mean() - values[:n].mean())
+        + part.o.alpha * part.regulariser(both.z_l, batch.y)
+    )
+    expected = torch.autograd.grad(whole, params, retain_graph=True)
+    for loss in (part.feature_loss(batch), part.regularised_loss(batch)):
+        assert float(loss.detach()) == pytest.approx(float(plain.detach()), rel=1e-5)
+        for one, two in zip(torch.autograd.grad(loss, params), expected, strict=True):
+            torch.testing.assert_close(one, two)
+    with torch.no_grad():  # a value is asked for, not a gradient: it is of all terms
+        torch.testing.assert_close(part.feature_loss(batch), whole.detach())

@@ -21,6 +21,7 @@ from labelgap.mixtures.em import fit
 from labelgap.mixtures.mixture import COVARIANCES, Mixture
 from labelgap.mixtures.statistics import (
     MINIMUM_MASS,
+    Samples,
     Statistics,
     class_responsibilities,
     expectation,
@@ -659,3 +660,24 @@ def test_errors_name_cause_and_cure() -> None:
     nothing = Statistics(*(torch.zeros(s).double() for s in ((2,), (2, 3), (2, 3))), count=0)
     with pytest.raises(DataError, match="no mass"):
         nothing.mixture()
+
+
+@pytest.mark.parametrize("n", [40, 5000])
+def test_em_that_has_arrived_stops(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes far apart: the first E step repeats their labels, to the last digit."""
+    y = torch.arange(n) % 4
+    z = 100.0 * torch.nn.functional.one_hot(y, 6).float() + torch.from_numpy(
+        np.random.default_rng(0).normal(size=(n, 6)).astype(np.float32)
+    )
+    hot = torch.nn.functional.one_hot(y, 4).float()
+    seen: list[int] = []
+    expectation = Samples.expectation
+
+    def counted(samples: Samples, mixture: Mixture) -> Statistics:
+        seen.append(1)
+        return expectation(samples, mixture)
+
+    monkeypatch.setattr(Samples, "expectation", counted)
+    found = fit(z, hot, steps=10, average="statistics")
+    assert len(seen) == 1
+    assert found.same(fit(z, hot, steps=0, average="statistics"))

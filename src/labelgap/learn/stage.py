@@ -56,6 +56,9 @@ class StageRunner:
         for name, module in self.players.items():
             module.train(name in self.updated)
             module.requires_grad_(name in self.updated)
+        # Asked once: to walk through the modules at every step costs as much as a layer.
+        dropping = "network" in self.updated and dropout_modules(self.training.network)
+        self.dropping: bool = bool(dropping)
 
     def batch(self, step: int) -> Batch:
         """The step's labelled and unlabelled images: a pure function of round and step."""
@@ -99,7 +102,7 @@ class StageRunner:
                 function(step)
         batch = self.batch(step)
         scope: AbstractContextManager[None] = nullcontext()
-        if dropout_modules(self.training.network) and "network" in self.updated:
+        if self.dropping:
             scope = self.training.streams.scope(f"dropout/{stage.name}", self.training.round, step)
         with scope:
             if stage.forward:

@@ -26,11 +26,11 @@ from labelgap.mixtures.mixture import COVARIANCES, Mixture
 from labelgap.mixtures.products import check_known, check_positive, compute_dtype
 from labelgap.mixtures.statistics import (
     Pooled,
+    Samples,
     Statistics,
-    expectation,
+    check_responsibilities,
     maximise_step,
     pooled_of,
-    statistics,
 )
 
 AVERAGES = ("parameters", "statistics")
@@ -83,31 +83,37 @@ def fit(
     if steps < 0:
         raise ConfigError(f"steps is {steps}.", "Give 0 or more EM steps.")
     z, responsibilities = z.detach(), responsibilities.detach()
-    whole = statistics(z, responsibilities, covariance=covariance)
+    samples, whole = _begin(z, responsibilities, covariance)
     pooled = pooled_of(whole)
     smallest = floor * pooled.scale
 
-    def em(start: Statistics, samples: Tensor) -> Mixture:
+    def em(start: Statistics, samples: Samples) -> Mixture:
         mixture = maximise_step(start, pooled, smallest)
         for _ in range(steps):
             before = mixture
-            mixture = maximise_step(expectation(before, samples), pooled, smallest)
+            mixture = maximise_step(samples.expectation(before), pooled, smallest)
             if mixture.same(before):
                 break  # a fixed point, to the last digit: further steps would repeat it
         return mixture
 
     parts = math.ceil(z.shape[0] / batch_size)
     if average == "statistics" or parts == 1:
-        result = em(whole, z)
+        result = em(whole, samples)
     else:
         n = z.shape[0]
         order = torch.arange(n) if generator is None else torch.from_numpy(generator.permutation(n))
         mean = _Mean(pooled, responsibilities.shape[1])
         for batch in torch.tensor_split(order.to(z.device), parts):
-            start = statistics(z[batch], responsibilities[batch], covariance=covariance)
-            mean.add(em(start, z[batch]))
+            some, start = _begin(z[batch], responsibilities[batch], covariance)
+            mean.add(em(start, some))
         result = mean.mixture()
     return result.to(device=z.device, dtype=compute_dtype(z))
+
+
+def _begin(z: Tensor, responsibilities: Tensor, covariance: str) -> tuple[Samples, Statistics]:
+    check_responsibilities(z, responsibilities)
+    samples = Samples(z, covariance)
+    return samples, samples.statistics(responsibilities)
 
 
 class _Mean:

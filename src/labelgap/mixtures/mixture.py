@@ -197,12 +197,14 @@ def tempered(joint: Float[Tensor, "n k"], temperature: float) -> Float[Tensor, "
 # Kept by the mixture and used in training too, so never inference tensors.
 @torch.inference_mode(False)
 @torch.no_grad()
-def quadratic_terms(mixture: Mixture, device: torch.device, dtype: torch.dtype) -> _Terms:
-    """W and b about the mean of the mixture, formed in float64."""
+def quadratic_terms(
+    mixture: Mixture, device: torch.device, dtype: torch.dtype, about: Tensor | None = None
+) -> _Terms:
+    """W and b about a centre, the mean of the mixture unless one is given; formed in float64."""
     wide = mixture.to(wide_device(mixture.means.device)).to(dtype=torch.float64)
     k, d = wide.means.shape
-    centre = (wide.weights @ wide.means).to(dtype)
-    mean = wide.means - centre.to(torch.float64)
+    centre = (wide.weights @ wide.means).to(dtype) if about is None else about
+    mean = wide.means - centre.to(wide.means)
     precision = wide.variances.reciprocal()
     linear = mean * precision
     repeats = d // wide.variances.shape[1]

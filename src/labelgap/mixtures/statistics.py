@@ -1,6 +1,7 @@
 """Sufficient statistics of a mixture: mergeable, so that they stream."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from labelgap.core import linalg
 from labelgap.core.errors import ConfigError, DataError, NumericalError
 from labelgap.mixtures.mixture import COVARIANCES, Mixture, quadratic_terms
 from labelgap.mixtures.products import (
+    CPU_ROWS,
     centre_of,
     check_distributions,
     check_known,
@@ -134,6 +136,18 @@ def class_responsibilities(labels: Int[Tensor, "n"], k: int) -> Float[Tensor, "n
     return torch.nn.functional.one_hot(labels.long(), k).to(torch.float32)
 
 
+def check_responsibilities(z: Float[Tensor, "n d"], responsibilities: Float[Tensor, "m k"]) -> None:
+    """Raises `DataError` where they are not one distribution per sample, or of no sample."""
+    n = responsibilities.shape[0]
+    if z.shape[0] != n:
+        raise DataError(
+            f"There are {z.shape[0]} features and {n} rows of responsibilities.",
+            "Give one row of responsibilities for each feature vector.",
+        )
+    check_some(z)
+    check_distributions(responsibilities)
+
+
 @torch.no_grad()
 @linalg.one_pool()
 def statistics(
@@ -150,23 +164,8 @@ def statistics(
     NumericalError: features that are not finite, or whose squares are not.
     """
     check_known("covariance", covariance, COVARIANCES)
-    n, k = responsibilities.shape
-    if z.shape[0] != n:
-        raise DataError(
-            f"There are {z.shape[0]} features and {n} rows of responsibilities.",
-            "Give one row of responsibilities for each feature vector.",
-        )
-    check_some(z)
-    check_distributions(responsibilities)
-    z, responsibilities = z.detach(), responsibilities.detach()
-    centre = centre_of(z)
-    width = z.shape[1] + (z.shape[1] if covariance == "diagonal" else 1)
-    sums = _Sums(centre, width, padded_columns(k, z.device))
-    for rows, block in row_blocks(z, centre, width):
-        r = block.new_zeros(block.shape[0], sums.mass.shape[0])
-        r[:, :k] = responsibilities[rows]
-        sums.add(r, block)
-    return sums.statistics(z, k, None)
+    check_responsibilities(z, responsibilities)
+    return Samples(z, covariance).statistics(responsibilities.detach())
 
 
 @torch.no_grad()
@@ -183,18 +182,59 @@ def expectation(mixture: Mixture, z: Float[Tensor, "n d"]) -> Statistics:
     """
     check_some(z)
     check_same_dim(z, mixture.feature_dim)
-    z = z.detach()
     terms = quadratic_terms(mixture, z.device, compute_dtype(z))
-    sums = _Sums(terms.centre, *terms.weight.shape)
-    total = torch.zeros((), dtype=torch.float64, device=sums.mass.device)
-    for _, block in row_blocks(z, terms.centre, terms.weight.shape[0]):
-        logits = plain_product(block, terms.weight).add_(terms.bias)
-        r = torch.softmax(logits, dim=1)
-        # log Σ exp = max − log(largest posterior): one pass less than a second exponential.
-        evidence = logits.amax(dim=1) - r.amax(dim=1).log()
-        total += wide_sum(evidence, dim=0)
-        sums.add(r, block)
-    return sums.statistics(z, mixture.num_components, float(total))
+    return Samples(z, mixture.covariance, terms.centre).expectation(mixture)
+
+
+class Samples:
+    """The features of one fit, all of whose steps see them about one centre: their own mean.
+
+    So equal responsibilities give equal statistics, to the last digit, and EM sees that it has
+    arrived. What fits one block is prepared once.
+    """
+
+    def __init__(
+        self, z: Float[Tensor, "n d"], covariance: str, centre: Float[Tensor, " d"] | None = None
+    ) -> None:
+        check_some(z)
+        self.z: Tensor = z.detach()
+        self.centre: Tensor = centre_of(self.z) if centre is None else centre
+        self.width: int = z.shape[1] + (z.shape[1] if covariance == "diagonal" else 1)
+        self._only: list[tuple[slice, Tensor]] = []
+
+    def _blocks(self) -> Iterable[tuple[slice, Tensor]]:
+        if self._only:
+            return self._only
+        blocks = row_blocks(self.z, self.centre, self.width)
+        if self.z.shape[0] > CPU_ROWS:
+            return blocks
+        self._only = list(blocks)
+        return self._only
+
+    def statistics(self, responsibilities: Float[Tensor, "n k"]) -> Statistics:
+        """`statistics` of them."""
+        k = responsibilities.shape[1]
+        sums = _Sums(self.centre, self.width, padded_columns(k, self.z.device))
+        for rows, block in self._blocks():
+            r = block.new_zeros(block.shape[0], sums.mass.shape[0])
+            r[:, :k] = responsibilities[rows]
+            sums.add(r, block)
+        return sums.statistics(self.z, k, None)
+
+    def expectation(self, mixture: Mixture) -> Statistics:
+        """`expectation` of them."""
+        check_same_dim(self.z, mixture.feature_dim)
+        terms = quadratic_terms(mixture, self.z.device, self.centre.dtype, self.centre)
+        sums = _Sums(terms.centre, *terms.weight.shape)
+        total = torch.zeros((), dtype=torch.float64, device=sums.mass.device)
+        for _, block in self._blocks():
+            logits = plain_product(block, terms.weight).add_(terms.bias)
+            r = torch.softmax(logits, dim=1)
+            # log Σ exp = max − log(largest posterior): one pass less than a second exponential.
+            evidence = logits.amax(dim=1) - r.amax(dim=1).log()
+            total += wide_sum(evidence, dim=0)
+            sums.add(r, block)
+        return sums.statistics(self.z, mixture.num_components, float(total))
 
 
 class Pooled(NamedTuple):

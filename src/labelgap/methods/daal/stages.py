@@ -43,6 +43,14 @@ def critic_input_of(o: DaalOptions, modules: Mapping[str, nn.Module], z: Tensor)
     )
 
 
+def stands_still(z: Tensor) -> bool:
+    """Whether no parameter moves these features, as where one layer learns on ready-made ones.
+
+    A loss of them alone has no gradient: it is left out.
+    """
+    return torch.is_grad_enabled() and not z.requires_grad
+
+
 @dataclass(frozen=True)
 class _Both:
     """One step's forward pass of both sets.
@@ -123,7 +131,7 @@ class Parts:
         """L_CE + α · L_GMM."""
         out = self.t.network(batch.x)
         loss = cross_entropy(out.logits, batch.y)
-        if batch.step < self.reg_from:
+        if batch.step < self.reg_from or stands_still(out.features):
             return loss
         return loss + self.o.alpha * self.regulariser(out.features, batch.y)
 
@@ -165,6 +173,8 @@ class Parts:
         """L_CE + w · (E_U[D] − E_L[D]) (+ α · L_GMM)."""
         o, critic, both = self.o, self.t.modules["critic"], batch.common(_Both)
         loss, n = cross_entropy(both.logits, batch.y), len(both.z_l)
+        if stands_still(both.h):
+            return loss
         with full_precision(self.t.device):
             values = critic(both.h)
             loss = loss + o.adversarial * distance(values[:n], values[n:])
