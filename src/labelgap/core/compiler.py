@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import torch
 
 from labelgap.core.errors import DeviceError, UnknownName
+from labelgap.core.installing import command_for
 
 CHOICES = ("auto", "on", "off")
 LONG = 2000
@@ -42,7 +43,10 @@ def what_is_missing(device: torch.device) -> tuple[str, str] | None:
         return "torch compiles no training for Metal.", "Use another device."
     if device.type == "cuda":
         if find_spec("triton") is None:
-            return "Triton, which torch compiles with, is not installed.", "`pip install triton`."
+            return (
+                "Triton, which torch compiles with, is not installed.",
+                f"Install it: `{command_for('triton')}`.",
+            )
         found = torch.cuda.get_device_capability(device)
         if found < _CAPABILITY:
             least = ".".join(map(str, _CAPABILITY))

@@ -73,7 +73,7 @@ def waiting_room(rows: int, like: Tensor) -> Tensor:
     """
     shape = (rows, *like.shape[1:])
     if waits_for_nothing(like.device) and math.prod(shape) * 4 <= PINNED:
-        return torch.empty(shape, dtype=torch.float32, pin_memory=True)
+        return torch.empty(shape, dtype=torch.float32).pin_memory()
     return scratch.empty(*shape)
 
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 STATUS = 130
 """The exit status of what Ctrl-C stopped: 128 and the signal's number, as shells have it."""
@@ -113,16 +113,20 @@ def at_leisure() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def withheld() -> Iterator[None]:
-    """Start processes here: they never see Ctrl-C, which a terminal sends to them all, and leave
-    it to this one to end them. One that comes meanwhile is answered afterwards."""
+def start_unheard(process: Any) -> None:
+    """Start a process of `multiprocessing` that never sees Ctrl-C, which a terminal sends to all,
+    and leaves it to this one to end it. Ctrl-C that comes meanwhile is answered afterwards."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
+        process.start()
         return
+    from multiprocessing import resource_tracker
+
+    # The first process brings this one along, after which Python lets Ctrl-C through again: so it
+    # comes before.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

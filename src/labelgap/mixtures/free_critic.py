@@ -86,6 +86,6 @@ class FreeCriticLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
         gradients = ctx.saved_tensors
-        if above[0].device.type != "cpu" or float(above[0]) != 1.0:  # read where it costs nothing
+        if above[0].device.type != "cpu" or above[0].numpy() != 1.0:  # read where it costs nothing
             gradients = tuple(g * above[0] for g in gradients)
         return None, None, None, None, None, *gradients

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from labelgap.core.errors import DataError, DiskError, LabelgapError
+from labelgap.core.interrupts import start_unheard
 from labelgap.core.wording import shortened
 from labelgap.score.parts import Task, is_done
 from labelgap.score.shards import Shard
@@ -108,7 +109,7 @@ class Local:
         while len(self._running) < self.workers:
             ours, theirs = context.Pipe()
             process = context.Process(target=_worker, args=(theirs, self.threads), daemon=False)
-            process.start()
+            start_unheard(process)
             theirs.close()  # else its death would not close the pipe
             self._running.append((process, ours))
 

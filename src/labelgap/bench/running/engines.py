@@ -91,8 +91,7 @@ class _Worker:
         self.process: BaseProcess = context.Process(
             target=_serve, args=(other, str(log), os.getpid()), daemon=True
         )
-        with interrupts.withheld():
-            self.process.start()
+        interrupts.start_unheard(self.process)
         other.close()
         self.job: Job | None = None
         self.alive = True
