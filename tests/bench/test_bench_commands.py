@@ -188,6 +188,7 @@ def test_ray_on_the_loopback_gives_the_same_queries(tmp_path: Path) -> None:
         assert queries(one) == queries(other)
 
 
+@pytest.mark.slow
 def test_cells_that_the_audit_would_refuse_are_refused_before_they_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,7 @@ def grid_with(mine: Path, folder: Path, arms: str = "") -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_it_runs_in_workers_and_is_reported_without_running_its_file(
     mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -164,6 +164,7 @@ def test_killed_in_the_comparison_the_same_command_goes_on(
     assert (folder / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_page_from_before_the_comparison_is_drawn_anew(
     compared: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

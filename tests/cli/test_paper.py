@@ -26,6 +26,7 @@ def test_departures_are_two_keys_of_daal_under_this_preset_alone() -> None:
     assert departing(resolve({}).model_dump(mode="json")) is None
 
 
+@pytest.mark.slow
 def test_help_the_first_lines_and_the_page_say_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,6 +93,7 @@ def test_runs_and_benchmarks(tmp_path: Path, encoding: str) -> None:
     assert b"->" in told[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_lists_help_and_errors(tmp_path: Path, encoding: str) -> None:
     accents = [] if encoding == "ascii" else ["é", "ü", "ö", "ä", "ø"]

@@ -35,7 +35,10 @@ def pools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RssAnon is Linux's")
-@pytest.mark.parametrize("method", ["daal", "coreset", "badge", "alfa-mix"])
+@pytest.mark.parametrize(
+    "method",
+    ["daal", *(pytest.param(m, marks=pytest.mark.slow) for m in ("coreset", "badge", "alfa-mix"))],
+)
 def test_no_copy_of_the_features_is_in_memory(method: str, pools: Path) -> None:
     # Arrays from 16 MB on lie in files here, as those from 512 MB on do at a million items.
     facts = scaling().measure(method, ITEMS, WIDTH, 50, 1, False, 16 << 20, pools)

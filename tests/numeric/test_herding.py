@@ -253,7 +253,7 @@ def test_bounds_of_similarities_are_never_below_them(
 
 
 @pytest.mark.parametrize("native", [True, False])
-@pytest.mark.parametrize("picks", [9, 60])
+@pytest.mark.parametrize("picks", [9, pytest.param(60, marks=pytest.mark.slow)])
 def test_bounds_change_no_pick(native: bool, picks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few picks are bounded first where bfloat16 is native, many are exact from the start."""
     monkeypatch.setattr(similarities, "native_bfloat16", lambda _: native)

@@ -59,7 +59,10 @@ def squared(x):
     return ((x[:, None] - x[None]) ** 2).sum(-1)
 
 
-@pytest.mark.parametrize(("picks", "block"), [(2, 16), (3, 2), (3, 64)])
+@pytest.mark.parametrize(
+    ("picks", "block"),
+    [(3, 2), *(pytest.param(*c, marks=pytest.mark.slow) for c in [(2, 16), (3, 64)])],
+)
 def test_d_squared_has_the_sequential_law(picks, block):
     z = toy()
     d2 = squared(z.double().numpy())
@@ -114,7 +117,9 @@ def materialised(a, h):
     return (a.double()[:, :, None] * h.double()[:, None]).flatten(1).numpy()
 
 
-@pytest.mark.parametrize(("first", "block"), [("max-norm", 64), ("random", 3)])
+@pytest.mark.parametrize(
+    ("first", "block"), [("random", 3), pytest.param("max-norm", 64, marks=pytest.mark.slow)]
+)
 def test_badge_has_the_law_of_the_materialised_gradients(first, block):
     a, h = gradients()
     g = materialised(a, h)

@@ -130,6 +130,7 @@ def test_ask_for_more_on_the_page_when_a_batch_is_done(browser, tmp_path):
     assert len(labels) == len(answers) == 30
 
 
+@pytest.mark.slow
 def test_a_page_has_no_log_of_the_page_before(browser, tmp_path):
     """What its server's end did to that one: seen once as a failure of the next test."""
 
@@ -213,6 +214,7 @@ def test_confirm_a_grid_of_one_prediction(browser, tmp_path):
     assert {y for i, y in labels.items() if i >= 12} == {int(chosen)}
 
 
+@pytest.mark.slow
 def test_two_hundred_classes_by_typing_on_a_phone(browser, tmp_path):
     folder = tmp_path / "images"
     names = [f"species {i:03d}" for i in range(200)]

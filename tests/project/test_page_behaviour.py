@@ -200,6 +200,7 @@ def transform(browser):
     return browser.execute_script("return document.getElementById('image').style.transform")
 
 
+@pytest.mark.slow
 def test_zoom_by_key_and_wheel_and_nothing_moves(browser, tmp_path):
     folder = tmp_path / "images"
     with_network(folder, 8, side=(1600, 1000))

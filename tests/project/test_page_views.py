@@ -61,6 +61,7 @@ def test_one_image_with_its_reason_its_neighbours_and_history(browser, tmp_path)
         until(lambda: not browser.find_element(By.ID, "keys").is_displayed())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "classes"), [("ten", ANIMALS), ("many", MANY)])
 def test_classes_fit_on_every_screen(browser, tmp_path, name, classes):
     folder = tmp_path / "images"
@@ -103,6 +104,7 @@ def test_the_end_says_how_good_it_is_and_what_the_next_costs(browser, tmp_path):
         look(browser, "finished")
 
 
+@pytest.mark.slow
 def test_waiting_says_what_goes_on_in_plain_words(browser, tmp_path):
     folder = tmp_path / "images"
     slow = {**QUICK, "training": {"steps": 200_000, "batch_size": 16}}

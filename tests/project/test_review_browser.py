@@ -1,5 +1,6 @@
 """The review view in a real headless Chromium: doubts, bulk and undo, duplicates, the map."""
 
+import pytest
 from page_driver import drawn, look, no_browser
 from review_project import planted_project
 from selenium.webdriver.common.action_chains import ActionChains
@@ -133,6 +134,7 @@ def test_relabel_many_and_take_all_of_it_back(browser, tmp_path):
         no_trouble(browser)
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_left_out_but_for_one(browser, tmp_path):
     folder = tmp_path / "images"
     planted_project(folder)
@@ -153,6 +155,7 @@ def test_near_duplicates_are_left_out_but_for_one(browser, tmp_path):
     assert {e.person for e in events} == {"berta"}
 
 
+@pytest.mark.slow
 def test_draw_around_images_on_the_map_and_label_them(browser, tmp_path):
     folder = tmp_path / "images"
     planted_project(folder)
@@ -181,6 +184,7 @@ def test_draw_around_images_on_the_map_and_label_them(browser, tmp_path):
     assert said.count("chosen by berta on the map") > 10
 
 
+@pytest.mark.slow
 def test_more_than_ten_classes_fit_in_every_view(browser, tmp_path):
     folder = tmp_path / "images"
     planted_project(folder, classes=MANY)

