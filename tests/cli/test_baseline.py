@@ -31,6 +31,9 @@ TINY: dict[str, Any] = {
 }
 
 
+pytestmark = pytest.mark.xdist_group("baseline")  # on one worker: the run is made once
+
+
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A run's folder with its baseline, and what the terminal said."""

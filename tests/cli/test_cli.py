@@ -35,6 +35,10 @@ SMALL = [
 ]
 
 
+of_the_run = pytest.mark.xdist_group("finished")
+"""On one worker, so that the run is made once."""
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small run of the whole method."""
@@ -44,6 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@of_the_run
 def test_a_run_leaves_what_it_promises(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert names >= {
@@ -64,6 +69,7 @@ def test_a_run_leaves_what_it_promises(finished: Path) -> None:
     assert result["config"]["objective"]["alpha"] > 0
 
 
+@of_the_run
 def test_queries_have_a_line_for_each_item_and_no_times(finished: Path) -> None:
     lines = [json.loads(x) for x in (finished / "queries.jsonl").read_text().splitlines()]
     assert len(lines) == len({x["id"] for x in lines}) == 60
@@ -74,6 +80,7 @@ def test_queries_have_a_line_for_each_item_and_no_times(finished: Path) -> None:
     assert all(set(x) == {"id", "round", "score", "parts", "pseudo_label"} for x in lines)
 
 
+@of_the_run
 def test_a_finished_folder_prints_its_result_and_changes_nothing(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +91,7 @@ def test_a_finished_folder_prints_its_result_and_changes_nothing(
     assert {p.name: p.stat().st_mtime_ns for p in finished.iterdir()} == before
 
 
+@of_the_run
 def test_a_folder_of_another_configuration_is_refused_with_the_difference(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
