@@ -102,7 +102,11 @@ def main() -> None:
     order = np.argsort(ranks)
     head = ["method", "mean rank", *(setting(one.c) for one in found)]
     areas = [[f"{100 * score:.1f}" for score in scores[:, k]] for k in order]
-    print(markdown(head, [[arms[k], f"{ranks[k]:.1f}", *a] for k, a in zip(order, areas)]))
+    print(
+        markdown(
+            head, [[arms[k], f"{ranks[k]:.1f}", *a] for k, a in zip(order, areas, strict=True)]
+        )
+    )
 
 
 if __name__ == "__main__":
