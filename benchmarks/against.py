@@ -1,14 +1,16 @@
-"""One method against all others, setting by setting: the tables of docs/findings.md.
+"""One method against all others, setting by setting: the tables and the figure of docs/findings.md.
 
-    python benchmarks/against.py benchmarks/results/field --method gap
+    python benchmarks/against.py benchmarks/results/field --figure docs/field.png
 
-Prints Markdown. Arms are judged as the benchmark's own report judges them: by balanced accuracy
-where the pool is imbalanced, paired by seed, and by Holm's p over all arms of the setting. The
-upper line, which looks at the truth, is in no comparison.
+Prints Markdown, and draws every method's lead over random labels in each setting. Arms are judged
+as the benchmark's own report judges them: by balanced accuracy where the pool is imbalanced, paired
+by seed, and by Holm's p over all arms of the setting. The upper line, which looks at the truth, is
+in no comparison.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,11 @@ from labelgap.bench.grid.store import Store
 from labelgap.bench.report.tables import markdown
 
 OTHERS = ["random", "daal", "badge", "margin", "typiclust"]
+LOOKS: dict[str, dict[str, Any]] = {
+    "method": {"c": "#d1495b", "s": 90, "marker": "D"},
+    "daal": {"c": "#2453a6", "s": 60},
+    "other": {"c": "#9aa0a6", "s": 28},
+}
 SEED = 0  # of the bootstrap, which ten seeds and more have
 
 
@@ -57,9 +64,48 @@ class Against:
         return above, [arm for arm in sure if arm not in above]
 
 
+def of_labels(c: Comparison) -> str:
+    return f"{c.labels[0]:,} → {c.labels[-1]:,} labels"
+
+
 def setting(c: Comparison) -> str:
     """Its name, and by what it is judged."""
-    return f"{c.name}{', balanced accuracy' if c.imbalanced else ''}"
+    # A variant that is named by its labels says nothing more.
+    by_labels = c.variant == f"{c.labels[0]} to {c.labels[-1]}"
+    name = Path(c.data).name if by_labels else c.name
+    return f"{name}{', balanced accuracy' if c.imbalanced else ''}"
+
+
+def draw(found: list["Against"], file: Path) -> None:
+    """A row a setting, a dot a method: points over random; the one method, DAAL and the best."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    found = found[::-1]
+    figure, axes = plt.subplots(figsize=(8, 0.9 + 0.66 * len(found)), dpi=110, layout="constrained")
+    for row, one in enumerate(found):
+        lead = {a: 100 * float((x - one.area["random"]).mean()) for a, x in one.area.items()}
+        for arm in lead.keys() - {"random"}:
+            named = arm in (one.method, "daal")
+            look = LOOKS["method" if arm == one.method else arm if named else "other"]
+            axes.scatter(lead[arm], row, zorder=3 if named else 2, **look)
+        above = {"xytext": (0, 9), "textcoords": "offset points", "ha": "center", "fontsize": 8}
+        axes.annotate(one.best, (lead[one.best], row), color="#5f6368", **above)
+    names = [f"{setting(one.c)}\n{of_labels(one.c)}" for one in found]
+    axes.set_yticks(range(len(found)), names, fontsize=8)
+    axes.axvline(0, color="#5f6368", linewidth=1)
+    axes.set_xlabel("points over random labels, averaged over the curve")
+    for look, name in zip(
+        LOOKS, (found[0].method, "daal", "others, the best by name"), strict=True
+    ):
+        axes.scatter([], [], label=name, **LOOKS[look])
+    figure.legend(loc="outside upper center", ncol=3, frameon=False, fontsize=8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.grid(axis="y", color="#e6e6e6")
+    axes.set_axisbelow(True)
+    figure.savefig(file)
 
 
 def main() -> None:
@@ -69,21 +115,23 @@ def main() -> None:
     parser.add_argument(
         "--of", nargs="*", default=["random", "daal", "badge", "margin", "typiclust"]
     )
+    parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     found = [
         Against(c, options.method)
         for c in compare.comparisons(collect(Store(options.folder)).finished)
         if options.method in c.arms
     ]
+    if options.figure:
+        draw(found, options.figure)
     named = [arm for arm in options.of if arm != options.method]
     head = ["setting", "labels", "seeds", options.method, *(f"− {arm}" for arm in named),
             "best other", "− that one"]  # fmt: skip
     rows = []
     for one in found:
-        labels = one.c.labels
         rows.append([
             setting(one.c),
-            f"{labels[0]:,} → {labels[-1]:,}",
+            of_labels(one.c).removesuffix(" labels"),
             str(len(one.c.seeds)),
             f"{100 * one.area[options.method].mean():.1f}",
             *(one.difference(arm) if arm in one.to else "–" for arm in named),
