@@ -44,7 +44,7 @@ def changes(
 ) -> Changes:
     """The draws of b images of `size` (rows, columns): those of weak augmentation first."""
 
-    def draw(low: float, high: float) -> Float32[np.ndarray, "b 1 1 1"]:
+    def draw(low: float, high: float) -> np.ndarray:  # a shape here would be parsed every time
         return rng.uniform(low, high, size=(b, 1, 1, 1)).astype(np.float32)
 
     h, w = size

@@ -1,7 +1,7 @@
 """A stage's batches: drawn on the host for many steps ahead, made on the device."""
 
-from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate, islice, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +18,7 @@ BLOCK = 64
 half a megabyte; and a killed training that goes on draws at most so many steps again."""
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
     """One step's items and draws, arrays or (in `rows` and `drawn`) tensors on the device.
 
     rows: labelled rows, their ids, and the unlabelled ids, for gathers on the device.
@@ -28,18 +27,11 @@ class _Plan:
 
     ids: Ids
     u_ids: Ids
-    rows: tuple[Any, Any, Any]
+    rows: tuple[Any, ...]
     drawn: tuple[Drawn, ...]
 
-    def arrays(self) -> list[Any]:
-        return [*self.rows, *(array for drawn in self.drawn for array in drawn)]
-
-    def there(self, tensors: list[Tensor]) -> "_Plan":
-        """The same, of the tensors that `arrays` became."""
-        found = iter(tensors)
-        rows = (next(found), next(found), next(found))
-        drawn = tuple(tuple(next(found) for _ in part) for part in self.drawn)
-        return _Plan(self.ids, self.u_ids, rows, drawn)
+    def parts(self) -> tuple[Drawn, ...]:
+        return (self.rows, *self.drawn)
 
 
 class Batches:
@@ -84,12 +76,14 @@ class Batches:
     def _draw(self, first: int) -> None:
         steps = range(first, max(first + 1, min(first + self.block, self.stage.steps)))
         plans = [self._plan(step) for step in steps]
-        arrays = [plan.arrays() for plan in plans]
-        there = iter(all_over([a for some in arrays for a in some], self.training.device))
+        parts = [part for plan in plans for part in plan.parts()]
+        there = all_over([array for part in parts for array in part], self.training.device)
+        ends = list(accumulate(map(len, parts), initial=0))
+        found = iter([tuple(there[a:b]) for a, b in pairwise(ends)])
         self._first = first
         self._ahead = [
-            plan.there([next(there) for _ in some])
-            for plan, some in zip(plans, arrays, strict=True)
+            plan._replace(rows=next(found), drawn=tuple(islice(found, len(plan.drawn))))
+            for plan in plans
         ]
 
     def _plan(self, step: int) -> _Plan:
