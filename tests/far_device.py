@@ -9,7 +9,7 @@ and behaves as an accelerator does where that is easily forgotten:
 * `numpy()` and `np.asarray` are refused.
 
 `with FarDevice() as far:` makes it; `far.waits` lists what waited, each with the line of labelgap
-that did it.
+that did it, and `far.home` counts the numbers that were copied home.
 """
 
 import sys
@@ -58,6 +58,12 @@ class Far(Tensor):
         # Backward runs in threads to which the mode does not reach.
         return _run(func, args, kwargs or {}, _NOW[-1])
 
+    def __getitem__(self, index: Any) -> Tensor:
+        return super().__getitem__(_listed(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(_listed(index), value)
+
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
@@ -78,12 +84,20 @@ class Far(Tensor):
         return made
 
 
+def _listed(index: Any) -> Any:
+    """Rows by a list are rows of the host; C++ would make them without numbers, as it sees far."""
+    if isinstance(index, list):
+        return torch.tensor(index, dtype=None if index else torch.long)
+    return tuple(_listed(i) for i in index) if isinstance(index, tuple) else index
+
+
 class FarDevice(TorchDispatchMode):
     """While it is entered, `cuda` is the far device. waits: what made the host wait."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[str] = []
+        self.home = 0
         self.pinned: dict[int, Tensor] = {}
 
     def __enter__(self) -> "FarDevice":
@@ -190,6 +204,7 @@ def _notice(
             return
         queued = bool(kwargs.get("non_blocking")) or (name == "copy_" and args[2:] == (True,))
         here = args[0] if name == "copy_" and not target else source
+        at.home += 0 if target else source.numel()
         if not target and name == "_to_copy":
             at.wait("a copy home")
         elif not (queued and _pinned(here, at)):

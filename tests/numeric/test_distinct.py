@@ -278,3 +278,16 @@ def test_without_copies_every_item_stands_for_itself(n, d, seed):
     found = distinct(z, ties=np.random.default_rng(0).random(n))
     assert not found.copies
     assert found.first.tolist() == found.inverse.tolist() == list(range(n))
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_of_arrays_side_by_side_the_widest_may_tell_all_rows_apart(copied: bool) -> None:
+    rng = np.random.default_rng(0)
+    wide = torch.from_numpy(rng.random((30, 100)).astype(np.float32))
+    narrow = torch.from_numpy(rng.integers(0, 2, (30, 1)).astype(np.float32))
+    if copied:
+        wide[20:] = wide[:10]  # copies where the narrow array agrees too
+    found = distinct(narrow, wide)
+    rows = torch.cat([narrow, wide], dim=1).tolist()
+    assert len(found) == len({tuple(row) for row in rows})
+    assert [rows[i] for i in found.first[found.inverse]] == rows

@@ -64,6 +64,7 @@ def test_the_far_device_notes_what_waits() -> None:
             (lambda: bool((x > 1).any()), "_local_scalar_dense"),
             (lambda: x[x > 1], "index by a mask"),
             (lambda: x[torch.tensor([0])], "index by rows of the host"),
+            (lambda: x[[0, 2]], "index by rows of the host"),
             (lambda: x.nonzero(), "nonzero"),
             (lambda: x.cpu(), "a copy home"),
             (lambda: x.tolist(), "a copy home"),
@@ -81,6 +82,9 @@ def test_the_far_device_notes_what_waits() -> None:
             x + torch.ones(4)
         with pytest.raises(TypeError, match="numpy"):
             np.asarray(x)
+        assert x[[3, 1]].tolist() == [3.0, 1.0]
+        x[[0, 2]] = -1.0
+    assert near(x).tolist() == [-1.0, 1.0, -1.0, 3.0]
     assert home.tolist() == near(y).tolist()
 
 
@@ -139,6 +143,45 @@ def test_a_training_waits_for_nothing_and_ends_with_the_same_weights(objective: 
                 torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-4)
             else:
                 assert torch.equal(found, value), (name, key)
+
+
+REFRESHES = {
+    "settings.py": "the labels' one-hot rows, made and checked on the host",
+    "stages.py": "the same",
+    "products.py": "responsibilities that are no distribution are refused",
+    "statistics.py": "features that are not finite are refused; an EM step without mass, too",
+    "mixture.py": "EM stops where a step changes nothing",
+    "em.py": "EM stops where it has arrived",
+}
+"""Where a refresh may wait, and why."""
+
+
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [
+        ("daal", {}),
+        ("daal", {"critic": {"sigmoid": True}}),
+        ("daal", {"objective": {"batch_norm": "separate"}}),
+        ("waal", {"objective": {"form": "published"}}),
+        ("fixmatch", {"objective": {"ema": 0.9, "geometry": True}}),
+        ("random", {"network": {"dropout": 0.3}}),
+    ],
+)
+def test_other_settings_wait_for_nothing_either(method: str, values: dict[str, Any]) -> None:
+    with FarDevice() as far, session(method, FAR, **values) as there:
+        training = there.new_training(0)
+        for stage in there.objective.stages(training):
+            runner = StageRunner(there.learner.inputs, training, stage)
+            with far.counted() as waits:
+                runner.step(0)
+            files = {w.split(" at ")[1].split(":")[0] for w in waits} - {"watch.py"}
+            assert files <= REFRESHES.keys()
+            assert not files or method == "daal"
+            runner.refreshing = False
+            for step in range(1, stage.steps - 1):
+                with far.counted() as waits:
+                    runner.step(step)
+                assert not waits
 
 
 @pytest.mark.slow

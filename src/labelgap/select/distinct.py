@@ -83,10 +83,11 @@ def distinct(*arrays: Tensor, ties: Float[np.ndarray, " n"] | None = None) -> Di
     """
     n = len(arrays[0])
     flat = [a.detach().reshape(n, -1) for a in arrays] if n else []
-    if n and flat[0].shape[1] > 2 * _LEADING:
+    widest = max(flat, key=lambda a: a.shape[1], default=None)
+    if widest is not None and widest.shape[1] > 2 * _LEADING:
         # Rows that differ early need not be read to their end.
         every = np.arange(n, dtype=np.int64)
-        if len(np.unique(_hashed([flat[0][:, :_LEADING]], n))) == n:
+        if len(np.unique(_hashed([widest[:, :_LEADING]], n))) == n:
             return Distinct(every, every.copy(), np.ones(n, dtype=np.int64))
     hashes = _hashed(flat, n)
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
