@@ -151,7 +151,6 @@ REFRESHES = {
     "products.py": "responsibilities that are no distribution are refused",
     "statistics.py": "features that are not finite are refused; an EM step without mass, too",
     "mixture.py": "EM stops where a step changes nothing",
-    "em.py": "EM stops where it has arrived",
 }
 """Where a refresh may wait, and why."""
 
