@@ -1,6 +1,6 @@
-"""Seconds of a query at N = 10,000 and 50,000: d = 512, K = 10, 1,000 labelled, budget 1,000.
+"""Seconds of a query: N = 10,000 and 50,000, d = 512, K = 10, 1,000 labelled, budget 1,000.
 
-    python benchmarks/speed/queries.py [NAME ...] [--given OUTPUT] [--out FILE]
+    python benchmarks/speed/queries.py [NAME ...] [--items N ...] [--width D] [--given OUTPUT]
 
 The view is made of synthetic arrays (`labelgap.check.synthetic`): what is timed is the acquisition
 alone: no pass of a network, no embedding; ISAL's network is an adapter on the features. CPU time
@@ -60,6 +60,8 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", default=[])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--items", nargs="+", type=int, default=[10_000, 50_000], metavar="N")
+    parser.add_argument("--width", type=int, default=512, help="features")
     parser.add_argument("--given", action="append", default=[], help="further output of the view")
     parser.add_argument("--out", type=Path, help="Markdown file for the table")
     args = parser.parse_args()
@@ -71,12 +73,12 @@ def main() -> None:
         f"({threads} threads) | CPU seconds | grown by MB |",
         "|:--|--:|--:|--:|--:|",
     ]
-    for n in (10_000, 50_000):
-        pool = synthetic_view(n, needs)
+    for n in args.items:
+        pool = synthetic_view(n, needs, width=args.width)
         for name in ["random", *args.methods]:
             cls = acquisition(name)
             made = cls(build(cls.Options, options if name != "random" else {}, name))
-            made.select(synthetic_view(500, needs, labelled=50), 5)  # loads libraries
+            made.select(synthetic_view(500, needs, labelled=50, width=args.width), 5)  # libraries
             with Peak() as peak:
                 elapsed, started = time.perf_counter(), time.process_time()
                 made.select(pool, BUDGET)

@@ -79,9 +79,13 @@ class Local:
     def _once(self, task: Task, shards: Sequence[Shard], out: Path, done: Done) -> list[Failed]:
         """Until each worker said that nothing is left, or died."""
         self._start()
+        waiting, ended = set(), set()
         for _, pipe in self._running:
-            pipe.send((task, shards, out))
-        waiting = {pipe for _, pipe in self._running}
+            try:
+                pipe.send((task, shards, out))
+                waiting.add(pipe)
+            except (BrokenPipeError, ConnectionResetError):  # it was killed between two stages
+                ended.add(pipe)
         failed: list[Failed] = []
         refused: LabelgapError | None = None
         while waiting:
@@ -90,6 +94,7 @@ class Local:
                     kind, what = pipe.recv()
                 except (EOFError, ConnectionResetError):  # it was killed
                     waiting.discard(pipe)
+                    ended.add(pipe)
                     continue
                 if kind == "shard":
                     done()
@@ -99,7 +104,11 @@ class Local:
                     failed += what
                 else:
                     refused = what
-        self._running = [(p, pipe) for p, pipe in self._running if p.is_alive()]
+        # By its pipe, not `is_alive`: a process that ends still lives for a moment.
+        for process, pipe in self._running:
+            if pipe in ended:
+                process.join()
+        self._running = [(p, pipe) for p, pipe in self._running if pipe not in ended]
         if refused is not None:
             raise refused
         return failed

@@ -13,6 +13,7 @@ from labelgap.score.shards import Shard
 
 _WAIT = 0.2
 """Seconds between two looks at the shards that others have."""
+_LESS = "Fewer workers or smaller shards need less. The same command goes on from here."
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ def work(
                 raise
             except LabelgapError as error:
                 failed.append(Failed(shard.name, error.cause, error.cure))
+            except MemoryError:
+                failed.append(
+                    Failed(shard.name, f"{shard.name}: there is no memory for it.", _LESS)
+                )
         if len(others) == len(left):
             time.sleep(_WAIT)
         left = others
