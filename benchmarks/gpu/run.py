@@ -59,14 +59,21 @@ def key_of(part: str, precision: str, compiled: bool) -> str:
 
 
 class Results:
-    """results.json of a folder: written whole after each measurement."""
+    """results.json of a folder: written whole after each measurement.
 
-    def __init__(self, folder: Path) -> None:
+    Raises SystemExit where the folder holds the other kind of results: the real ones would be
+    taken for done.
+    """
+
+    def __init__(self, folder: Path, tiny: bool = False) -> None:
         self.file = folder / "results.json"
         folder.mkdir(parents=True, exist_ok=True)
-        self.facts: dict[str, Any] = {"speed": {}, "runs": {}}
+        self.facts: dict[str, Any] = {"tiny": tiny, "speed": {}, "runs": {}}
         if self.file.exists():
             self.facts = json.loads(self.file.read_text())
+            if self.facts["tiny"] != tiny:
+                kind = "without `--tiny`" if tiny else "of `--tiny`"
+                raise SystemExit(f"{self.file} holds results {kind}: give another `--out`.")
 
     def add(self, kind: str, key: str, facts: Any) -> None:
         self.facts[kind][key] = facts
@@ -76,23 +83,31 @@ class Results:
         (self.file.parent / "results.md").write_text(table(self.facts))
 
     def left(self) -> tuple[list[tuple[str, str, bool]], list[str]]:
-        """Measurements and runs that are still to be done, in their order."""
-        speeds = [s for s in SPEEDS if key_of(*s) not in self.facts["speed"]]
+        """Measurements and runs that are still to be done, in their order.
+
+        A measurement that was refused is asked for again: the compiler may be there by now.
+        """
+        known = self.facts["speed"]
+        speeds = [s for s in SPEEDS if "card" not in known.get(key_of(*s), {})]
         return speeds, [name for name in RUNS if name not in self.facts["runs"]]
 
 
 def table(facts: dict[str, Any]) -> str:
     """Both tables as Markdown."""
-    lines = ["| ResNet-18, 32 × 32 | images/s | least to most | share of the card's bound | card |",
-             "|---|--:|--:|--:|---|"]  # fmt: skip
+    lines = [
+        "| ResNet-18, 32 × 32 | images/s | least to most | 10⁹ operations an image "
+        "| the card's bound, 10¹² a second | reached | card |",
+        "|---|--:|--:|--:|--:|--:|---|",
+    ]
     for key, s in facts["speed"].items():
         if "refused" in s:
-            lines.append(f"| {key} | – | – | – | {s['refused']} |")
+            lines.append(f"| {key} | – | – | – | – | – | {s['refused']} |")
             continue
-        share = "–" if s["share_of_peak"] is None else f"{100 * s['share_of_peak']:.0f} %"
+        peak = s["peak"]
+        share = f"{peak / 1e12:,.0f} | {100 * s['share_of_peak']:.1f} %" if peak else "– | –"
         lines.append(
             f"| {key} | {s['images_per_second']:,.0f} | {s['least']:,.0f} to {s['most']:,.0f} "
-            f"| {share} | {s['card']} |"
+            f"| {s['operations_per_image'] / 1e9:.2f} | {share} | {s['card']} |"
         )
     lines += [
         "",
@@ -140,7 +155,7 @@ def facts_of(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/gpu"))
+    parser.add_argument("--out", type=Path, help="runs/gpu, or runs/gpu-tiny with --tiny")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--device", default="cuda")
@@ -148,7 +163,8 @@ def main() -> None:
     options = parser.parse_args()
     device = "cpu" if options.tiny else options.device
     until, sizes = time.monotonic() + 60 * options.minutes, SIZES[options.tiny]
-    results = Results(options.out)
+    out = options.out or Path("runs/gpu-tiny" if options.tiny else "runs/gpu")
+    results = Results(out, options.tiny)
     speeds, runs = results.left()
     for part, precision, compiled in speeds:
         if time.monotonic() > until:
@@ -157,13 +173,15 @@ def main() -> None:
                     speed(part, precision, compiled, device, sizes))  # fmt: skip
     root = ["--data-root", str(options.data_root)] if options.data_root else []
     for name in runs:
-        folder = options.out / name
+        folder = out / name
         words = [*sizes.run, *root, *RUNS[name], "--device", device]
         if time.monotonic() > until or not run(words, folder, until):
             break
         results.add("runs", name, facts_of(folder))
     print(table(results.facts))
-    left = sum(map(len, results.left()))
+    left = sum(
+        len(kind) - len(results.facts[of]) for of, kind in (("speed", SPEEDS), ("runs", RUNS))
+    )
     print(
         "done" if not left else f"{left} of {len(SPEEDS) + len(RUNS)} left: the same command again"
     )

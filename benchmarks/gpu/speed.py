@@ -5,6 +5,7 @@ forward, loss, backward, optimiser. The images are noise, since a kernel's time 
 what it multiplies.
 """
 
+import re
 import time
 from contextlib import nullcontext
 from typing import Any
@@ -23,14 +24,26 @@ from labelgap.session.presets import resolve
 from labelgap.session.session import Session
 
 PEAKS = {
-    "H100": {"float32": 494e12, "bfloat16": 989e12},
-    "H200": {"float32": 494e12, "bfloat16": 989e12},
-    "A100": {"float32": 156e12, "bfloat16": 312e12},
-    "L4": {"float32": 60e12, "bfloat16": 121e12},
-    "RTX 4090": {"float32": 82e12, "bfloat16": 165e12},
+    "H100": (494e12, 989e12),
+    "H100 PCIe": (378e12, 756e12),
+    "H100 NVL": (418e12, 835e12),
+    "H200": (494e12, 989e12),
+    "A100": (156e12, 312e12),
+    "L4": (60e12, 121e12),
+    "GeForce RTX 4090": (82e12, 165e12),
 }
-"""Multiplications and additions a second by the makers' data sheets, dense. Convolutions in float32
-run in TF32 there, torch's default. Other cards have no share of their bound in the table."""
+"""Operations a second in float32 and bfloat16 by the makers' data sheets, dense; a multiplication
+and an addition are two. Convolutions in float32 run in TF32 there, torch's default. Other cards
+have no share of their bound in the table."""
+_FORMS = re.compile(r"^NVIDIA |[ -](SXM\d-\d+GB|PCIE-\d+GB|\d+GB( HBM3| PCIe)?)$")
+"""What a card's name says besides: its maker, how it is built in, its memory.
+A slice of a card keeps a name of its own."""
+
+
+def peak_of(card: str, precision: str) -> float | None:
+    """The bound of a card by its name, or None where no data sheet was read."""
+    both = PEAKS.get(_FORMS.sub("", card))
+    return None if both is None else both[precision == "bfloat16"]
 
 
 def session_of(images: int, device: str, precision: str, width: int) -> Session:
@@ -43,7 +56,7 @@ def session_of(images: int, device: str, precision: str, width: int) -> Session:
 
 
 def operations(network: Network, device: torch.device) -> float:
-    """Multiplications and additions of one image's forward pass."""
+    """Operations of one image's forward pass: each multiplication and each addition is one."""
     x = torch.zeros(1, 3, 32, 32, device=device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(x)
@@ -83,14 +96,13 @@ def measure(
             rates.append(images / (time.perf_counter() - started))
     rate, forward = float(np.median(rates[1:])), operations(network, where)
     # Backward computes two products for each of forward's.
-    needed = rate * forward * (3 if part == "train" else 1)
-    card = name_of(where)
-    peak = next((p for known, p in PEAKS.items() if known in card), {}).get(
-        precision if part == "train" else "float32"  # predictions are always in float32
-    )
+    each, card = forward * (3 if part == "train" else 1), name_of(where)
+    # Predictions are always in float32.
+    peak = peak_of(card, precision if part == "train" else "float32")
     return {
         "card": card, "images_per_second": rate, "least": min(rates[1:]), "most": max(rates[1:]),
-        "operations_per_image": forward, "share_of_peak": needed / peak if peak else None,
+        "operations_per_image": each, "peak": peak,
+        "share_of_peak": rate * each / peak if peak else None,
     }  # fmt: skip
 
 

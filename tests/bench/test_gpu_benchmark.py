@@ -13,26 +13,57 @@ import pytest
 FILE = Path(__file__).parents[2] / "benchmarks" / "gpu" / "run.py"
 
 
-@pytest.fixture(scope="module")
-def gpu() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gpu_run", FILE)
+def loaded(file: Path) -> ModuleType:
+    name = f"gpu_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["gpu_run"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def gpu() -> ModuleType:
+    return loaded(FILE)
 
 
 def test_what_is_done_is_left_out_by_the_next_call(gpu: ModuleType, tmp_path: Path) -> None:
     results = gpu.Results(tmp_path)
     assert results.left() == (gpu.SPEEDS, list(gpu.RUNS))
-    results.add("speed", gpu.key_of(*gpu.SPEEDS[1]), {"refused": "no compiler"})
+    measured = {
+        "card": "NVIDIA H100 80GB HBM3", "images_per_second": 25_000.0, "least": 24_000.0,
+        "most": 26_000.0, "operations_per_image": 3.34e9, "peak": 989e12, "share_of_peak": 0.0844,
+    }  # fmt: skip
+    results.add("speed", gpu.key_of(*gpu.SPEEDS[1]), measured)
+    results.add("speed", gpu.key_of(*gpu.SPEEDS[2]), {"refused": "no compiler"})
     results.add("runs", "badge", {"labels": 10_000, "accuracy": 0.9, "aubc": 0.8, "minutes": 41.0})
     speeds, runs = gpu.Results(tmp_path).left()
-    assert speeds == [gpu.SPEEDS[0], *gpu.SPEEDS[2:]]
+    assert speeds == [gpu.SPEEDS[0], *gpu.SPEEDS[2:]]  # what was refused is asked for again
     assert runs == [name for name in gpu.RUNS if name != "badge"]
-    assert "| badge | 10,000 | 90.0 | 80.0 | 41 |" in (tmp_path / "results.md").read_text()
+    text = (tmp_path / "results.md").read_text()
+    assert "| badge | 10,000 | 90.0 | 80.0 | 41 |" in text
+    assert "| 25,000 | 24,000 to 26,000 | 3.34 | 989 | 8.4 % | NVIDIA H100 80GB HBM3 |" in text
+    with pytest.raises(SystemExit, match="another `--out`"):
+        gpu.Results(tmp_path, tiny=True)
+
+
+@pytest.mark.parametrize(
+    ("card", "bound"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA H200", 989e12),
+        ("NVIDIA A100-SXM4-40GB", 312e12), ("NVIDIA A100 80GB PCIe", 312e12),
+        ("NVIDIA L4", 121e12), ("NVIDIA GeForce RTX 4090", 165e12),
+        # Others whose names begin alike, and a slice of a card.
+        ("NVIDIA L40S", None), ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", None), ("mps", None),
+    ],
+)  # fmt: skip
+def test_a_card_has_its_own_bound_or_none(card: str, bound: float | None) -> None:
+    peak_of = loaded(FILE.with_name("speed.py")).peak_of
+    assert peak_of(card, "bfloat16") == bound
+    assert (peak_of(card, "float32") is None) == (bound is None)
 
 
 def test_the_clock_ends_a_run_and_a_failing_one_is_told(
