@@ -85,6 +85,20 @@ def test_the_same_is_chosen_there_and_little_comes_home(name: str) -> None:
     assert home < N * D / 4
 
 
+def test_representatives_are_named_without_a_reading_for_each() -> None:
+    readings = []
+    for k in (K, 5 * K):
+        # Each centre is nearest to an item of its own, and k-means is there at once.
+        z = Z[:k].repeat_interleave(4, dim=0) * 50 + Z[: 4 * k]
+        with FarDevice() as far:
+            there = z.pin_memory().to(PLACE, non_blocking=True)
+            found: Any = representatives(there, k, rng())
+        assert found.near.tolist() == representatives(z, k, rng()).tolist()
+        # Seeds are drawn one by one.
+        readings.append(len([w for w in far.waits if "seeds.py" not in w]))
+    assert readings[1] - readings[0] < K
+
+
 def test_rows_come_home_in_large_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = copies.distinct(torch.cat([Z, Z[:9]]))
     with FarDevice() as far:

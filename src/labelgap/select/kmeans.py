@@ -5,6 +5,8 @@ of Lloyd's steps, and it is the start that is made fast here. One path serves ev
 it is deterministic on the CPU whatever the number of threads.
 """
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -112,11 +114,11 @@ def _lloyd(
         cluster, distance = _reassign(x, norms, centres, still, cluster, distance)
         if shift <= enough or torch.equal(cluster, before):
             break
-    inertia = 0.0
+    parts = []
     for i in range(0, len(x), _ROWS):
         gap = (x[i : i + _ROWS] - centres[cluster[i : i + _ROWS]]).to(wide(z.device)).square()
-        inertia += float(gap.sum() if mass is None else gap.sum(1) @ mass[i : i + _ROWS])
-    return centres + mean, cluster, inertia
+        parts.append(gap.sum() if mass is None else gap.sum(1) @ mass[i : i + _ROWS])
+    return centres + mean, cluster, math.fsum(torch.stack(parts).tolist())
 
 
 def _mean(z: Float[Tensor, "n d"], mass: Float[Tensor, " n"] | None) -> Float[Tensor, " d"]:
@@ -176,19 +178,22 @@ def _nearest(
     mean = wide_mean(z).to(z.dtype)
     x, c = z.detach() - mean, centres - mean
     item, distance = _assign(c, row_norms(c), x)
-    chosen = torch.full((k,), -1, dtype=torch.int64, device=z.device)
-    free = torch.ones(len(z), dtype=torch.bool, device=z.device)
-    waiting = []
+    # Read at once: a device would make the host wait for each centre's.
+    nearest, waiting = item.tolist(), []
+    taken: dict[int, int] = {}  # which centre an item stands for
     for j in torch.argsort(distance, stable=True).tolist():
-        if free[item[j]]:
-            chosen[j] = item[j]
-            free[item[j]] = False
-        else:
+        if nearest[j] in taken:
             waiting.append(j)
-    for j in waiting:
-        away = (x - c[j]).square().sum(1).masked_fill_(~free, torch.inf)
-        chosen[j] = away.argmin()
-        free[chosen[j]] = False
+        else:
+            taken[nearest[j]] = j
+    chosen = item.clone()
+    if waiting:
+        free = torch.ones(len(z), dtype=torch.bool, device=z.device)
+        free[torch.tensor(list(taken), device=z.device)] = False
+        for j in waiting:
+            away = (x - c[j]).square().sum(1).masked_fill_(~free, torch.inf)
+            chosen[j] = away.argmin()
+            free.index_fill_(0, chosen[j : j + 1], False)
     return chosen
 
 
@@ -252,6 +257,7 @@ class _Sums:
         kind = torch.int64 if mass is None else mass.dtype
         self.counts = torch.zeros(k, dtype=kind, device=x.device)
         self.cluster = torch.full((len(x),), -1, dtype=torch.int64, device=x.device)
+        self.filled = False
 
     def update(self, cluster: Int64[Tensor, " n"]) -> None:
         moved = torch.nonzero(cluster != self.cluster).squeeze(1)
@@ -260,10 +266,9 @@ class _Sums:
             number = torch.ones_like(rows) if self.mass is None else self.mass[rows]
             part = part if self.mass is None else part * number[:, None]
             self._add(part, number, cluster[rows], 1)
-            left = self.cluster[rows]
-            if bool((left >= 0).all()):  # all of them, but for the first time
-                self._add(part, number, left, -1)
-        self.cluster = cluster
+            if self.filled:
+                self._add(part, number, self.cluster[rows], -1)
+        self.cluster, self.filled = cluster, True
 
     def _add(self, part: Tensor, number: Tensor, cluster: Tensor, sign: int) -> None:
         self.sums.index_add_(0, cluster, part, alpha=sign)
