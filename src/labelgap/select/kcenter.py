@@ -118,17 +118,8 @@ def k_center_by(
     BudgetError: n exceeds the items.   NumericalError: a distance is NaN or infinite.
     LabelgapError: neither `nearest` nor `first`.
     """
-    picks = []
-    if nearest is None:
-        if first is None:
-            raise _no_start()
-        picks = [first]
-        nearest = distance(torch.tensor(picks))[:, 0]
-    check_budget(n, len(nearest))
-    if n == 0:
-        return torch.empty(0, dtype=torch.int64, device=nearest.device)
-    ties = np.arange(len(nearest), dtype=np.float64) if ties is None else ties
-    return _greedy(_Columns(distance), nearest.detach().clone(), n, block, ties, picks)
+    columns = _Columns(distance)
+    return _from(columns, lambda at: distance(at)[:, 0], nearest, n, block, ties, first)
 
 
 def k_center_in(
@@ -148,21 +139,10 @@ def k_center_in(
     ------
     BudgetError, LabelgapError: as `k_center_by`.
     """
-    picks = []
-    if nearest is None:
-        if first is None:
-            raise _no_start()
-        picks = [first]
-        nearest = space.nearest(torch.tensor(picks, device=space.device))
-    check_budget(n, len(space))
-    if n == 0:
-        return torch.empty(0, dtype=torch.int64, device=space.device)
-    ties = np.arange(len(space), dtype=np.float64) if ties is None else ties
-    return _greedy(_Pairs(space), nearest.detach().clone(), n, block, ties, picks)
-
-
-def _no_start() -> LabelgapError:
-    return LabelgapError("No centre to start from.", "Give `nearest`, or the position of `first`.")
+    there = space.device
+    return _from(
+        _Pairs(space), lambda at: space.nearest(at.to(there)), nearest, n, block, ties, first
+    )
 
 
 @runtime_checkable
@@ -177,6 +157,31 @@ class _Cover(Protocol):
 
     def add(self, members: Tensor, picked: list[int]) -> Tensor:
         """The picked members become centres; upper bounds of all items' distance to them."""
+
+
+def _from(
+    cover: _Cover,
+    away: Callable[[Int64[Tensor, " 1"]], Float[Tensor, " n"]],
+    nearest: Float[Tensor, " n"] | None,
+    n: int,
+    block: int,
+    ties: Float[np.ndarray, " n"] | None,
+    first: int | None,
+) -> Int64[Tensor, " b"]:
+    """The greedy from `nearest`, or from the item `first`, from which every item is `away`."""
+    picks = []
+    if nearest is None:
+        if first is None:
+            raise LabelgapError(
+                "No centre to start from.", "Give `nearest`, or the position of `first`."
+            )
+        picks = [first]
+        nearest = away(torch.tensor(picks))
+    check_budget(n, len(nearest))
+    if n == 0:
+        return torch.empty(0, dtype=torch.int64, device=nearest.device)
+    ties = np.arange(len(nearest), dtype=np.float64) if ties is None else ties
+    return _greedy(cover, nearest.detach().clone(), n, block, ties, picks)
 
 
 def _greedy(
