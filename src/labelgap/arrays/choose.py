@@ -21,7 +21,6 @@ from labelgap.core.streams import Streams
 from labelgap.core.types import NONE_OF_THESE, Query, QueryItem
 from labelgap.report.explain import explain
 
-_ROWS = 4096
 _LOOK = 100
 """Rows by which a head is compared with the predictions given."""
 
@@ -276,11 +275,7 @@ def _tensor(array: NDArray[Any], rows: NDArray[np.int64], items: Items, name: st
     finite(array, rows, items.ids, name)
     if _is_part(array, rows):  # of a map of the caller's: it is read where it lies
         return torch.from_numpy(array[rows[0] : rows[-1] + 1])
-    made = scratch.empty(len(rows), *array.shape[1:])
-    for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
-        made[start : start + len(part)] = torch.from_numpy(np.array(array[part], np.float32))
-    return made
+    return scratch.read(array, rows, torch.float32)
 
 
 def _is_part(array: NDArray[Any], rows: NDArray[np.int64]) -> bool:

@@ -75,8 +75,3 @@ def waiting_room(rows: int, like: Tensor) -> Tensor:
     if waits_for_nothing(like.device) and math.prod(shape) * 4 <= PINNED:
         return torch.empty(shape, dtype=torch.float32).pin_memory()
     return scratch.empty(*shape)
-
-
-def room_there(rows: int, like: Tensor) -> Tensor:
-    """Room for `rows` rows like those of a tensor where it is, in float32."""
-    return torch.empty((rows, *like.shape[1:]), dtype=torch.float32, device=like.device)

@@ -8,10 +8,12 @@ import math
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from labelgap.core.disk import told
@@ -50,6 +52,20 @@ def rows(x: Float[Tensor, "n *d"], index: Int64[Tensor, " r"]) -> Float[Tensor, 
     for start in range(0, len(index), _ROWS):
         part = slice(start, start + _ROWS)
         made[part] = x[index[part]]
+    return made
+
+
+def read(
+    array: NDArray[Any], index: Int64[np.ndarray, " r"], dtype: torch.dtype | None = None
+) -> Tensor:
+    """`array[index]` of an array or a memory map of numpy, a piece at a time; in its own type
+    unless another one is given."""
+    wanted = array.dtype if dtype is None else np.dtype(_KINDS[dtype])
+    kind: torch.dtype = torch.from_numpy(np.empty(0, wanted)).dtype
+    made = empty(len(index), *array.shape[1:], dtype=kind)
+    for start in range(0, len(index), _ROWS):
+        part = index[start : start + _ROWS]
+        made[start : start + len(part)] = torch.from_numpy(np.array(array[part], wanted))
     return made
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelgap.axes.objective import STANDARD_OUTPUTS, Objective, Passed
-from labelgap.core import crossing
+from labelgap.core import crossing, scratch
 from labelgap.core.errors import PairError
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids, Progress
@@ -58,8 +58,11 @@ def predict(
                 else:
                     raise KeyError(name)
                 if name not in made:
-                    room = crossing.waiting_room if on_host else crossing.room_there
-                    made[name] = room(len(ids), value)
+                    made[name] = (
+                        crossing.waiting_room(len(ids), value)
+                        if on_host
+                        else scratch.empty(len(ids), *value.shape[1:], device=value.device)
+                    )
                 rows = made[name][start : start + len(x)]
                 rows.copy_(value, non_blocking=rows.is_pinned() or not on_host)
             if progress:

@@ -19,8 +19,6 @@ from labelgap.select.kernel import unit
 from labelgap.session.calibrating import calibrated
 from labelgap.session.trained import Trained
 
-_ROWS = 4096
-
 
 def provided(config: RunConfig, task: Task) -> frozenset[str]:
     """Outputs that a session has for every objective."""
@@ -113,17 +111,8 @@ def _outputs(
         known = embedding(learner.task, learner)
         outputs["embedding"] = scratch.rows(known, torch.from_numpy(ids))
     if "inputs" in names:
-        outputs["inputs"] = _inputs(learner.task.train.inputs, ids)
+        outputs["inputs"] = scratch.read(learner.task.train.inputs, ids)
     return outputs
-
-
-def _inputs(rows: NDArray[Any], ids: Ids) -> Tensor:
-    """Frozen features of some ids, a piece at a time."""
-    made = scratch.empty(len(ids), *rows.shape[1:], dtype=torch.from_numpy(rows[:0]).dtype)
-    for start in range(0, len(ids), _ROWS):
-        part = ids[start : start + _ROWS]
-        made[start : start + len(part)] = torch.from_numpy(np.array(rows[part]))
-    return made
 
 
 def _memory(ledger: Ledger) -> dict[int, dict[str, NDArray[Any]]]:
