@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerance import assert_rounded
+from views_at_once import augment
 
 from labelgap.data import Augment
-from labelgap.data.augment import augment, normalise
+from labelgap.data.augment import normalise
 
 
 def batch(b, h, w, c, seed=0):

@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy.ndimage import affine_transform
 from tolerance import assert_rounded
+from views_at_once import strong
 
 from labelgap.data import Augment
-from labelgap.data.strong import random_affine, strong, warp
+from labelgap.data.strong import random_affine, warp
 
 SPEC = Augment(pad=0, flip=False)
 

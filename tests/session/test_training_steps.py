@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from torch import Tensor, nn
+from views_at_once import augment, augmented, strong
 
 from labelgap.axes.objective import Objective, Passed
 from labelgap.axes.stage import Batch, Optimiser, Phase, Stage
@@ -24,8 +25,7 @@ from labelgap.core.config import Settings, TrainingSettings
 from labelgap.core.device import Machine
 from labelgap.core.errors import FolderError, LabelgapError, NumericalError, PairError
 from labelgap.core.streams import Streams
-from labelgap.data.augment import augment, normalise
-from labelgap.data.strong import strong
+from labelgap.data.augment import normalise
 from labelgap.data.types import Augment, Split, Task
 from labelgap.learn import learner as learning
 from labelgap.learn import predict as predicting
@@ -161,14 +161,14 @@ def test_inputs_are_raw_clean_or_augmented_by_kind() -> None:
         "warped": strong(raw, usual, rng(), geometry=True),
     }
     for kind, images in expected.items():
-        assert torch.equal(inputs.augmented(ids, rng(), kind), normal(images)), kind
+        assert torch.equal(augmented(inputs, ids, rng(), kind), normal(images)), kind
     # Crop and flip can be off; a strong view is another view all the same.
     bare = learner(task, augment=False).inputs
     assert learner(task).inputs == inputs
-    assert torch.equal(bare.augmented(ids, rng(), "weak"), normal(raw))
+    assert torch.equal(augmented(bare, ids, rng(), "weak"), normal(raw))
     for kind in ("strong", "warped"):
         plain = strong(raw, Augment(), rng(), geometry=kind == "warped")
-        assert torch.equal(bare.augmented(ids, rng(), kind), normal(plain)), kind
+        assert torch.equal(augmented(bare, ids, rng(), kind), normal(plain)), kind
 
 
 def test_vectors_are_the_same_in_every_view() -> None:
@@ -176,7 +176,7 @@ def test_vectors_are_the_same_in_every_view() -> None:
     inputs = Inputs(task, PLACE)
     expected = (task.train.inputs[ids] - np.float32(task.mean)) / np.float32(task.std)
     for kind in ("weak", "strong", "warped"):
-        found = inputs.augmented(ids, np.random.default_rng(0), kind)
+        found = augmented(inputs, ids, np.random.default_rng(0), kind)
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -201,11 +201,11 @@ def test_a_batch_is_a_pure_function_of_round_and_step() -> None:
     assert batch.u_ids is not None
     assert batch.u_ids.tolist() == u_ids.tolist()
     rng = streams.numpy("augment/supervised", 2, 5)
-    assert torch.equal(batch.x, by.inputs.augmented(LABELLED[rows], rng, "weak"))
-    assert torch.equal(batch.unlabelled(), by.inputs.augmented(u_ids, rng, "weak"))
+    assert torch.equal(batch.x, augmented(by.inputs, LABELLED[rows], rng, "weak"))
+    assert torch.equal(batch.unlabelled(), augmented(by.inputs, u_ids, rng, "weak"))
     assert list(batch.u_views) == ["a", "b"]
     for name, kind in (("a", "strong"), ("b", "warped")):
-        assert torch.equal(batch.u_views[name], by.inputs.augmented(u_ids, rng, kind))
+        assert torch.equal(batch.u_views[name], augmented(by.inputs, u_ids, rng, kind))
     bare = StageRunner(by.inputs, made, supervised_stage(made)).batch(5)
     assert torch.equal(bare.x, batch.x)  # what a stage sees besides changes no batch of it
     assert bare.u is bare.u_ids is None

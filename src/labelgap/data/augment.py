@@ -9,7 +9,6 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelgap.core.crossing import all_over
 from labelgap.data.types import Augment
 
 
@@ -48,14 +47,6 @@ def cropped(
     rows = (images + drawn.places[0])[:, None] + torch.arange(h, device=device)  # [b, h]
     pixels = rows[:, :, None] * (w + 2 * pad) + columns[:, None, :]  # [b, h, w]
     return padded.reshape(-1, c).index_select(0, pixels.view(-1)).view(b, h, w, c)
-
-
-def augment(
-    inputs: UInt8[Tensor, "b h w c"], spec: Augment, rng: np.random.Generator
-) -> UInt8[Tensor, "b h w c"]:
-    """Each image cropped at its own random place out of a zero border, and flipped or not."""
-    drawn = crops(len(inputs), spec, rng)
-    return cropped(inputs, spec, Crops(*all_over(drawn, inputs.device)))
 
 
 def normalise(

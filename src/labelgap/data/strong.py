@@ -14,7 +14,6 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelgap.core.crossing import all_over
 from labelgap.data.augment import Crops, cropped, crops
 from labelgap.data.types import Augment
 
@@ -42,7 +41,13 @@ class Changes(NamedTuple):
 def changes(
     b: int, size: tuple[int, int], spec: Augment, rng: np.random.Generator, *, geometry: bool
 ) -> Changes:
-    """The draws of b images of `size` (rows, columns): those of weak augmentation first."""
+    """The draws of b images of `size` (rows, columns): those of weak augmentation, brightness and
+    contrast in [0.4, 1.6], solarise, a change of geometry, and a grey-mean cutout.
+
+    Parameters
+    ----------
+    geometry: before the cutout half of the images are turned, sheared or moved too.
+    """
 
     def draw(low: float, high: float) -> np.ndarray:  # a shape here would be parsed every time
         return rng.uniform(low, high, size=(b, 1, 1, 1)).astype(np.float32)
@@ -75,24 +80,6 @@ def changed(
     columns = torch.arange(w, device=x.device).view(1, 1, w, 1)
     hole = ((rows - drawn.y).abs() <= drawn.size_y) & ((columns - drawn.x).abs() <= drawn.size_x)
     return torch.where(hole, mean, x).clamp(0, 255).round().to(torch.uint8)
-
-
-def strong(
-    inputs: UInt8[Tensor, "b h w c"],
-    spec: Augment,
-    rng: np.random.Generator,
-    *,
-    geometry: bool = False,
-) -> UInt8[Tensor, "b h w c"]:
-    """Weak augmentation, brightness and contrast in [0.4, 1.6], solarise, grey-mean cutout.
-
-    Parameters
-    ----------
-    geometry: before the cutout half of the images are turned, sheared or moved too.
-    """
-    b, h, w, _ = inputs.shape
-    drawn = changes(b, (h, w), spec, rng, geometry=geometry)
-    return changed(inputs, spec, Changes(*all_over(drawn, inputs.device)))
 
 
 def random_affine(b: int, rng: np.random.Generator) -> Float32[Tensor, "b 2 3"]:

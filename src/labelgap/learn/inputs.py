@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labelgap.core.crossing import all_over, over
+from labelgap.core.crossing import over
 from labelgap.core.device import Machine
 from labelgap.core.streams import Streams
 from labelgap.core.types import Ids
@@ -120,8 +120,3 @@ class Inputs:
         elif drawn:
             raw = cropped(raw, self._usual, Crops(*drawn))
         return normalise(raw, *self._moments)
-
-    def augmented(self, ids: Ids, rng: np.random.Generator, kind: str) -> Tensor:
-        """Normalised training inputs of ids as `kind` has them: weak, strong or warped."""
-        drawn = self.draw(len(ids), rng, kind)
-        return self.view(ids, None, kind, tuple(all_over(drawn, self.machine.device)))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -30,9 +30,6 @@ class Found:
     refused: str = ""
     held_out: bool = False
     """The label measures accuracy and is never trained on, as its manifest says."""
-
-    def labelled(self, label: str | None) -> "Found":
-        return replace(self, label=label)
 
 
 class Unreadable(Exception):
