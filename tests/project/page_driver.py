@@ -31,6 +31,9 @@ AXE_RUN = """
   const done = arguments[0], drawn = new CSSStyleSheet(), before = document.adoptedStyleSheets;
   drawn.replaceSync("* { content-visibility: visible !important }");
   document.adoptedStyleSheets = [...before, drawn];
+  for (const one of document.getAnimations()) {
+    if (one.effect.getComputedTiming().endTime < Infinity) one.finish();
+  }
   axe.run(document).catch(String).then((found) => {
     document.adoptedStyleSheets = before;
     done(found);
@@ -91,16 +94,24 @@ def of_size(browser, width, height):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
+def two_frames(browser):
+    """What depends on the last change has been laid out and painted."""
+    browser.execute_async_script(
+        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
+    )
+
+
 def as_before(browser):
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    two_frames(browser)  # else a test draws on a canvas that is still the phone's
 
 
 def findings(browser):
     """What axe-core finds that is serious or worse, in one line each.
 
     Tiles that no one sees yet are drawn too: Chromium may answer for the others with the colours
-    of the scheme before."""
+    of the scheme before. What is on its way from one colour to another has arrived."""
     browser.execute_script(AXE)
     found = browser.execute_async_script(AXE_RUN)
     assert isinstance(found, dict), found
@@ -123,9 +134,7 @@ def drawn(browser):
     """Every picture on the screen is there, two frames after the last change."""
 
     def ready():
-        browser.execute_async_script(
-            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
-        )
+        two_frames(browser)
         return browser.execute_script(LOADED)
 
     return ready
