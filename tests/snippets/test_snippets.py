@@ -83,6 +83,6 @@ def test_a_snippet_has_ten_lines_at_most(name: str) -> None:
 
 
 def test_lines_are_counted_as_people_count_them() -> None:
-    text = '"""Doc."""\n\nimport x\n\na = 1\n\n# labelgap:\nb = (\n    2\n)\n# no\nfor i in b:\n\n    a'
+    text = '"""D."""\nimport x\n\na = 1\n\n# labelgap:\nb = (\n    2\n)\n# no\nfor i in b:\n\n    a'
     assert lines_of_code(text) == 5
     assert lines_of_code(text.replace(MARK, "# ")) == 6
