@@ -19,7 +19,7 @@ from urllib.parse import unquote
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / ".site" / "pages"
 TOP = ("CHANGELOG.md", "CONTRIBUTING.md")
-KINDS = (".md", ".png", ".ipynb", ".js")
+KINDS = (".md", ".png", ".ipynb", ".js", ".css")
 SNIPPETS = "docs/snippets/"
 CODE = re.compile(r"(^(```|~~~).*?^\2)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")

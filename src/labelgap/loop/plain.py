@@ -53,9 +53,10 @@ def run(
 
     Raises
     ------
-    UnknownName, ConfigError: a name or a setting that does not exist. DataError: `data` is
-        neither a name nor a task. FolderError: the folder belongs to another configuration or
-        to other data.
+    UnknownName, ConfigError: a name or a setting that does not exist.
+    DataError: `data` is neither a name nor a task.
+    FolderError: the folder belongs to another configuration or to other data.
+    PairError, BudgetError: the method does not fit these data; more labels than there are.
     """
     own = None if isinstance(data, (str, Path)) else given_task(data)
     name = own.name if own else one_name(str(data))
