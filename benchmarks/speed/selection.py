@@ -10,13 +10,25 @@ and scaled: first pick (with its start-up) plus (n - 1) x the mean of the furthe
 import argparse
 import os
 import platform
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
-def arguments() -> argparse.Namespace:
+class Row(NamedTuple):
+    """A task beside its peer: [repeat, side, clock or processor] seconds, ours first, and the
+    products that it cannot do without, in floating-point operations."""
+
+    task: str
+    peer: str
+    seconds: Any
+    aim: str
+    operations: float | None
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=50_000)
     parser.add_argument("--width", type=int, default=512)
@@ -28,14 +40,23 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the tables to this file too")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-def main(options: argparse.Namespace) -> str:
+def line(row: Row) -> str:
     import numpy as np
-    import scipy
-    import skactiveml
-    import sklearn
+
+    ratios = np.sort(row.seconds[:, 1] / row.seconds[:, 0], axis=0)
+    middle, ratio = np.median(row.seconds, axis=0)[:, 0], np.median(ratios, axis=0)
+    return (
+        f"| {row.task} | {row.peer} | {middle[0]:.2f} | {middle[1]:.2f} | **{ratio[0]:.1f}** | "
+        f"{ratios[0, 0]:.1f} to {ratios[-1, 0]:.1f} | {ratio[1]:.1f} | {row.aim} |"
+    )
+
+
+def measured(options: argparse.Namespace) -> tuple[list[Row], list[str]]:
+    """The tasks beside their peers, and what else is to be said of them."""
+    import numpy as np
     import torch
     from skactiveml.pool import CoreSet
     from sklearn.cluster import KMeans
@@ -43,7 +64,6 @@ def main(options: argparse.Namespace) -> str:
     from labelgap.select import badge, k_center, kmeans, representatives
 
     torch.set_num_threads(options.threads)
-    load = os.getloadavg()[0]
     rng = np.random.default_rng(options.seed)
     n, d, b = options.items, options.width, options.picks
 
@@ -54,7 +74,7 @@ def main(options: argparse.Namespace) -> str:
 
     means = rng.normal(size=(100, d))
     z, labelled = features(n), features(options.labelled)
-    lines: list[str] = []
+    rows: list[Row] = []
 
     def timed(call: Callable[[], Any]) -> tuple[Any, Any]:
         """Seconds on the clock and of the processor, and the result."""
@@ -66,17 +86,18 @@ def main(options: argparse.Namespace) -> str:
         one, more = timed(lambda: call(1))[0], timed(lambda: call(options.peer_picks))[0]
         return one + (b - 1) * (more - one) / (options.peer_picks - 1)
 
-    def compare(name: str, aim: str, ours: Callable[[], Any], peer: Callable[[], Any]) -> None:
+    def compare(
+        task: str,
+        peer: str,
+        aim: str,
+        operations: float | None,
+        ours: Callable[[], Any],
+        theirs: Callable[[], Any],
+    ) -> None:
         ours()
-        pairs = [(timed(ours)[0], peer()) for _ in range(options.repeats)]
-        seconds = np.array(pairs)  # [repeat, side, clock or processor]
-        ratios = np.sort(seconds[:, 1] / seconds[:, 0], axis=0)
-        middle, ratio = np.median(seconds, axis=0)[:, 0], np.median(ratios, axis=0)
-        lines.append(
-            f"| {name} | {middle[0]:.2f} | {middle[1]:.2f} | **{ratio[0]:.1f}** | "
-            f"{ratios[0, 0]:.1f} to {ratios[-1, 0]:.1f} | {ratio[1]:.1f} | {aim} |"
-        )
-        print(lines[-1], flush=True)
+        pairs = [(timed(ours)[0], theirs()) for _ in range(options.repeats)]
+        rows.append(Row(task, peer, np.array(pairs), aim, operations))
+        print(line(rows[-1]), file=sys.stderr, flush=True)
 
     # k-center ------------------------------------------------------------------------------
     both = np.concatenate([labelled.numpy(), z.numpy()])
@@ -87,8 +108,10 @@ def main(options: argparse.Namespace) -> str:
         return CoreSet(random_state=0).query(both, y, batch_size=picks)
 
     compare(
-        f"k-center, {b:,} picks | scikit-activeml `CoreSet`",
+        f"k-center, {b:,} picks",
+        "scikit-activeml `CoreSet`",
         "8",
+        2.0 * n * d * (options.labelled + b),
         lambda: k_center(z, labelled, b),
         lambda: scaled(core_set),
     )
@@ -111,8 +134,10 @@ def main(options: argparse.Namespace) -> str:
         a[torch.arange(n), p.argmax(1)] -= 1
 
         compare(
-            f"BADGE, K = {classes}, {b:,} picks | factorised, one pick at a time (numpy)",
+            f"BADGE, K = {classes}, {b:,} picks",
+            "factorised, one pick at a time (numpy)",
             "5",
+            2.0 * n * (d + classes) * b,
             lambda a=a: badge(a, z, b, np.random.default_rng(0)),
             lambda a=a: scaled(lambda picks: one_by_one(picks, a.numpy(), z.numpy())),
         )
@@ -132,8 +157,10 @@ def main(options: argparse.Namespace) -> str:
         return seconds
 
     compare(
-        f"k-means, {len(few):,} items, {b:,} clusters | scikit-learn `KMeans(n_init=1)`",
+        f"k-means, {len(few):,} items, {b:,} clusters",
+        "scikit-learn `KMeans(n_init=1)`",
         "3",
+        None,
         ours,
         peer,
     )
@@ -155,15 +182,35 @@ def main(options: argparse.Namespace) -> str:
         near[plain] = -1
     same = sum(i == j for i, j in zip(k_center(z, labelled, b).tolist(), plain, strict=True))
 
+    return rows, [
+        f"* k-center: {same} of {b:,} picks are those of the plain greedy (float64 distances "
+        "rounded to\n  float32, one pick at a time), in the same order.",
+        f"* k-means: mean inertia {gap:+.2f} % against scikit-learn's over the same number of "
+        "seeds or more.",
+        "* representatives (k-means and the item nearest each centre), same size: "
+        f"{seconds[0]:.2f} s.",
+    ]
+
+
+def main(options: argparse.Namespace) -> str:
+    import numpy as np
+    import scipy
+    import skactiveml
+    import sklearn
+    import torch
+
+    load = os.getloadavg()[0]
+    rows, notes = measured(options)
     head = f"""# Selection: speed beside the peers
 
 Made by `python benchmarks/speed/selection.py --threads {options.threads} \
 --repeats {options.repeats} --peer-picks {options.peer_picks}`.
-{n:,} items x {d} features (float32, 100 overlapping clusters after a ReLU),
-{len(labelled):,} labelled, {b:,} picks. Seconds are medians of {options.repeats} repeats, ours
-and the peer's in turn; ratios are taken within a repeat, of the clock and, because other work
-on the same cores disturbs it less, of processor time. CoreSet and the one-by-one form are timed
-on 1 and on {options.peer_picks} picks and scaled to {b:,}. Both sides run with
+{options.items:,} items x {options.width} features (float32, 100 overlapping clusters after a
+ReLU), {options.labelled:,} labelled, {options.picks:,} picks. Seconds are medians of
+{options.repeats} repeats, ours and the peer's in turn; ratios are taken within a repeat, of the
+clock and, because other work on the same cores disturbs it less, of processor time. CoreSet and
+the one-by-one form are timed on 1 and on {options.peer_picks} picks and scaled to
+{options.picks:,}. Both sides run with
 `OMP_WAIT_POLICY=PASSIVE`, so that idle threads do not spin against other work.
 
 {platform.machine()}, {os.cpu_count()} cores, {options.threads} thread(s); load average
@@ -175,13 +222,8 @@ scikit-activeml {skactiveml.__version__}.
 | task | peer | ours, s | peer, s | ratio | spread | ratio of processor time | aim |
 |---|---|---|---|---|---|---|---|
 """
-    tail = f"""
-* k-center: {same} of {b:,} picks are those of the plain greedy (float64 distances rounded to
-  float32, one pick at a time), in the same order.
-* k-means: mean inertia {gap:+.2f} % against scikit-learn's over the same number of seeds or more.
-* representatives (k-means and the item nearest each centre), same size: {seconds[0]:.2f} s.
-"""
-    return head + "\n".join(lines) + "\n" + tail
+    table = "\n".join(line(row) for row in rows)
+    return head + table + "\n\n" + "\n".join(notes) + "\n"
 
 
 if __name__ == "__main__":
