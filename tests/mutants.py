@@ -70,7 +70,7 @@ TESTS = {
     "mixtures": _numeric("mixture mixture_terms alignment critic_terms set_statistics"),
     "select": _numeric(
         "distinct_steps fisher_steps lcmd_steps line_steps typical_steps herding_steps "
-        "kernel_terms kmeans_weights power_terms select_arrays "
+        "kernel_terms kmeans_weights power_terms select_corners select_arrays "
         "select_scores select_sampling select_kcenter balance_refusals score_corners "
         "distance_ladder near_pairs_in_pieces coverage_terms "
         "draws_by_distance kcenter_steps kmeans_steps linear_solvers mixing_terms "

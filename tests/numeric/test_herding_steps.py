@@ -114,28 +114,32 @@ def test_bounds_are_for_one_pick_in_a_hundred(picks, few, monkeypatch):
     assert seen == [few]
 
 
-def test_where_bounds_mislead_ever_more_rows_are_looked_at(monkeypatch):
+@pytest.mark.parametrize("from_bounds", [False, True])
+def test_where_bounds_mislead_ever_more_rows_are_looked_at(from_bounds, monkeypatch):
     """Items on a circle: a pick covers its neighbours, and the next leaders lead in vain."""
+    monkeypatch.setattr(similarities, "native_bfloat16", lambda _: from_bounds)
+    monkeypatch.setattr(herding, "_FEW", 1.0)
     monkeypatch.setattr(herding, "_AGAIN", 8)
     angle = 2 * np.pi * np.random.default_rng(0).random(200)
     z = torch.from_numpy(np.stack([np.cos(angle), np.sin(angle)], 1)).float()
     looked, taken, look, take = [], [], _Gains.look_again, _Gains.take
-    monkeypatch.setattr(
-        _Gains,
-        "look_again",
-        lambda self, rows, exactly: (
-            looked.append((len(taken), len(rows), exactly)) or look(self, rows, exactly)
-        ),
-    )
+
+    def spy(self, rows, exactly):
+        looked.append((len(taken), len(rows), exactly))
+        look(self, rows, exactly)
+
+    monkeypatch.setattr(_Gains, "look_again", spy)
     monkeypatch.setattr(_Gains, "take", lambda self, row: taken.append(row) or take(self, row))
-    herd(z, z, torch.zeros(200), torch.ones(200), 0.5, 12, np.random.default_rng(1).random(200))
-    assert all(not exactly for _, _, exactly in looked)
-    most = 0
-    for step in range(12):
-        sizes = [size for at, size, _ in looked if at == step]
-        assert sizes == [1, 2, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8][: len(sizes)]
-        most = max(most, len(sizes))
-    assert most > 4
+    ties = np.random.default_rng(1).random(200)
+    herd(z, z, torch.zeros(200), torch.ones(200), 0.9, 12, ties)
+    for kind in (False, True)[: 1 + from_bounds]:
+        most = 0
+        for step in range(12):
+            sizes = [size for at, size, exactly in looked if (at, exactly) == (step, kind)]
+            assert sizes == [1, 2, 4, *[8] * 40][: len(sizes)]
+            most = max(most, len(sizes))
+        assert most > 4
+    assert from_bounds or not any(exactly for _, _, exactly in looked)
 
 
 def test_who_is_looked_at_next_leads_among_those_that_may():
@@ -187,6 +191,7 @@ def in_parts(z, centres, weights, variance, picks, ties, sample):
 @pytest.mark.parametrize(("n", "sample", "picks"), [
     (40, 40, 12), (40, 41, 40), (50, 12, 10), (40, 12, 10), (60, 12, 15), (48, 12, 12),
     (30, 5, 4), (31, 7, 31), (41, 40, 10), (41, 40, 11), (24, 12, 6), (26, 13, 6), (13, 12, 13),
+    (47, 12, 10),
 ])  # fmt: skip
 @pytest.mark.parametrize("labels", [0, 3])
 def test_a_large_pool_is_covered_in_parts(n, sample, picks, labels):
@@ -216,7 +221,7 @@ def test_a_pool_with_copies_is_one_of_rows_that_differ_however_many_items_it_has
 
 def test_equal_draws_keep_the_order_of_the_items():
     """The sample is the first items by the draw; of equal draws those that stand first."""
-    z, ties = unit_length(80), np.random.default_rng(0).integers(0, 3, 80).astype(float)
+    z, ties = unit_length(80), np.random.default_rng(1).integers(0, 3, 80).astype(float)
     found, _ = cover(z, z[:0], torch.ones(80), 0.6, 5, ties, 20)
     first = sorted(range(80), key=lambda i: ties[i])[:20]
     assert set(found.tolist()) <= set(first)

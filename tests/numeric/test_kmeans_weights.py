@@ -11,6 +11,7 @@ from labelgap.select.dsquared import propose
 from labelgap.select.kmeans import (
     _assign,
     _lloyd,
+    _mean,
     _nearest,
     _reassign,
     _Sums,
@@ -64,6 +65,14 @@ def test_every_step_is_that_of_weighted_means(steps, rows, monkeypatch):
         np.testing.assert_allclose(found[0], centres)
         assert found[1].tolist() == cluster.tolist()
         assert found[2] == pytest.approx(inertia)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_mean_is_weighted_and_wide(dtype):
+    z = (100 + normal(300, 3)).to(dtype)
+    found = _mean(z, torch.from_numpy(WEIGHTS))
+    assert found.dtype == torch.float64
+    np.testing.assert_allclose(found, np.average(z.double().numpy(), 0, WEIGHTS), rtol=1e-12)
 
 
 def test_it_stops_by_the_weighted_variance():

@@ -80,3 +80,33 @@ def test_equal_draws_keep_the_order_of_the_items():
     ties = np.random.default_rng(0).integers(0, 3, 60).astype(float)
     found, _, _ = largest_clusters(torch.ones(60, 2), torch.ones(1, 2), 60, ties)
     assert found.tolist() == sorted(range(60), key=lambda i: ties[i])
+
+
+def test_among_equals_the_first_centre_keeps_an_item_and_the_smaller_draw_is_first():
+    state = _Clusters(4)
+    state.add(np.array([2.0, 2.0, 1.0, 2.0]))
+    state.add(np.array([2.0, 3.0, 1.0, 0.5]))
+    assert state.cluster.tolist() == [0, 0, 0, 1]
+    assert state.farthest(0, np.array([0.9, 0.2, 0.1, 0.0])) == 1
+    assert state.farthest(0, np.array([0.2, 0.9, 0.1, 0.0])) == 0
+
+
+def test_the_next_picks_are_those_if_each_new_centre_attracted_nobody_but_itself():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        state, ties = _Clusters(15, rng.integers(1, 6, 15)), rng.random(15)
+        for _ in range(4):
+            state.add(rng.integers(0, 9, 15).astype(float))
+        masses, share = state.masses(), state.away * state.weights
+        left, expected = masses.copy(), []
+        while left.max() > 0 and len(expected) < 15:
+            members = [
+                i for i in np.flatnonzero(state.cluster == left.argmax()) if i not in expected
+            ]
+            if not members:
+                left[left.argmax()] = 0
+                continue
+            expected.append(min(members, key=lambda i: (-state.away[i], ties[i])))
+            left[state.cluster[expected[-1]]] -= share[expected[-1]]
+        for number in (1, 4, 15):
+            assert state.likely(masses, number, ties)[: len(expected)] == expected[:number]

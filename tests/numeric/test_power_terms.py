@@ -36,9 +36,9 @@ def test_the_entropy_of_nearly_certain_classes_keeps_its_digits(gap):
     p = np.array([1 / (1 + eps), eps / (1 + eps)])
     first = np.log(p[0]) + np.log(np.log1p(eps))
     second = np.log(p[0]) - gap + np.log(gap + np.log1p(eps))
-    for logits in ([0.0, -gap], [gap, 0.0]):
-        found = log_class_entropy(torch.tensor([logits]).double())
-        np.testing.assert_allclose(found[0], [first, second], rtol=1e-12)
+    found = log_class_entropy(torch.tensor([[0.0, -gap], [-gap, 0.0], [gap, 0.0]]).double())
+    expected = [[first, second], [second, first], [first, second]]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
     # The margin: 1 − p₁ + p₂ = 2 ε / (1 + ε).
     margin = np.log(2) - gap - np.log1p(eps)
     found = log_margin(torch.tensor([[0.0, -gap]]).double())
