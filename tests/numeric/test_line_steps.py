@@ -32,3 +32,9 @@ def test_the_end_of_lower_balance_moves_until_the_interval_is_narrow_enough(sign
     expected, used = shrunk(low, high, signs == 0, value, width, draws)
     assert found == expected
     assert rng.random() == draws[used]
+
+
+def test_free_positions_beside_the_interval_do_not_count():
+    free, value = np.ones(5, dtype=bool), np.arange(6)
+    for width, found in ((1, (2, 2)), (2, (1, 2)), (3, (1, 2))):
+        assert shrink(1, 2, free, value, width, np.random.default_rng(0)) == found
