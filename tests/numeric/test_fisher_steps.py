@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from far_device import PLACE, FarDevice
 
 from labelgap.select import fisher
 from labelgap.select.fisher import REFRESH, _enter, _Forms, _leave, _products, bait, second_moment
@@ -53,6 +54,15 @@ def test_products_are_read_a_block_at_a_time_and_have_the_type_of_the_vector(
             torch.testing.assert_close(found, w @ by, rtol=1e-6, atol=1e-5)
         if kind == torch.float64:
             assert sizes == [min(most, 11 - i) for i in range(0, 11, most) for _ in "uv"]
+
+
+def test_on_another_device_both_products_are_one():
+    w, u, v = normal(11, 4).float(), normal(4, seed=1), normal(4, seed=2)
+    with FarDevice():
+        found = [x.cpu() for x in _products(*(x.to(PLACE) for x in (w, u, v)))]
+    for got, by in zip(found, (u, v), strict=True):
+        assert got.dtype == torch.float64
+        torch.testing.assert_close(got, w.double() @ by, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
