@@ -73,7 +73,7 @@ def test_d_squared_hands_over_what_it_is_given(block):
 def test_the_radius_of_a_pool_with_copies_counts_each_item():
     which, rng = np.repeat(np.arange(3), 20), np.random.default_rng(1)
     z = 8 * torch.eye(3).double()[torch.from_numpy(which)] + normal(60, 3)
-    at = np.concatenate([np.arange(60), rng.integers(60, size=140)])
+    at = rng.permutation(np.concatenate([np.arange(60), rng.integers(60, size=140)]))
     away = cdist(z.numpy(), z.numpy())
     away[which[:, None] == which] = np.inf
     nearest = away.min(1)[at]

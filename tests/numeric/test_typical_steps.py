@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 
 from labelgap.select import typical
 from labelgap.select.typical import _may_be_best, typicality
@@ -82,6 +83,20 @@ def test_who_may_be_best_are_the_best_and_few_others(best, scale, rows, monkeypa
         found = may_be_best(z, among, met, 7, best)
         assert found[mean <= bar].all()
         assert not found[mean > bar * (1 + 1e-3)].any()
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 7])
+@pytest.mark.parametrize("best", [2, 3, 400])
+def test_who_may_be_best_among_more_than_a_library_sorts_at_once(best, wanted):
+    """A partition of a thousand numbers is not sorted by the way, as one of a hundred may be."""
+    z, met = normal(1200, 4), np.arange(1000)
+    d = cdist(z.double().numpy(), z[:1000].double().numpy())
+    d[met, met] = np.inf
+    mean = np.sort(d, axis=1)[:, :wanted].mean(1)
+    bar = np.sort(mean)[best - 1]
+    found = may_be_best(z, np.arange(1200), met, wanted, best)
+    assert found[mean <= bar].all()
+    assert not found[mean > bar * (1 + 1e-3)].any()
 
 
 def test_as_many_best_as_rivals_are_all_of_them():
