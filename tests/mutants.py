@@ -1,9 +1,9 @@
 """Mutation testing: change the code a little, many times over, and see whether a test notices.
 
-    uv run --group mutation python tests/mutants.py gap              # all mutants of a package
-    uv run --group mutation python tests/mutants.py gap em.py        # of some of its files
-    uv run --group mutation python tests/mutants.py gap --again      # survivors anew, and the new
-    uv run --group mutation python tests/mutants.py gap --report     # what is known, nothing run
+    uv run --group mutation python tests/mutants.py mixtures           # all mutants of a package
+    uv run --group mutation python tests/mutants.py mixtures em.py     # of some of its files
+    uv run --group mutation python tests/mutants.py mixtures --again   # survivors anew, and the new
+    uv run --group mutation python tests/mutants.py mixtures --report  # what is known, nothing run
     uv run --group mutation python tests/mutants.py ledger --tests tests/session/test_ledger.py
 
 It takes from minutes to an hour (about half a second and its tests for each mutant), on one core;
