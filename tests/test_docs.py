@@ -1,6 +1,7 @@
 """README and the pages of the site: short, complete, and every snippet of Python runs."""
 
 import importlib.util
+import inspect
 import json
 import re
 import sys
@@ -10,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+import labelgap
 from labelgap.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +74,22 @@ def test_every_page_in_the_navigation_is_there(monkeypatch: pytest.MonkeyPatch) 
     places = {site.place(name) for name in site.files()}
     assert len(wanted) > 15
     assert not set(wanted) - places
+    pages = {f"methods/{file.name}" for file in (ROOT / "docs/methods").glob("*.md")}
+    assert not pages - set(wanted)
+    guides = {site.place(f"docs/guides/{f.name}") for f in (ROOT / "docs/guides").iterdir()}
+    assert not guides - set(wanted)
+
+
+def test_an_entry_of_a_docstring_keeps_its_words_on_the_site(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = tool("docstrings", monkeypatch).parsed(inspect.getdoc(labelgap.choose) or "")
+    assert "\nseed\n    equal calls with equal seeds choose the same." in text
+    assert "\nlogits, probabilities\n    [N, K], one of them" in text
+    assert "\nReturns\n-------\n:\n    n distinct ids" in text
+    assert "\nDeviceError\n    an array on a GPU.\n" in text
+    assert "([gap](methods/gap.md))" in text
+    assert not re.search(r"^\w+: ", text.partition("\nParameters\n")[2], re.MULTILINE)
 
 
 def test_links_lead_on_from_where_a_page_stands_on_the_site(

@@ -19,11 +19,13 @@ from urllib.parse import unquote
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / ".site" / "pages"
 TOP = ("CHANGELOG.md", "CONTRIBUTING.md")
-KINDS = (".md", ".png", ".ipynb", ".js")
+KINDS = (".md", ".png", ".ipynb", ".js", ".css")
 SNIPPETS = "docs/snippets/"
 CODE = re.compile(r"(^(```|~~~).*?^\2)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 SHAPE = re.compile(r"(`[^`]*`)|\[(\d+(?:, \d+)*)\](?!\()")  # "float32 [2, 2]" is no link
+BEHIND = "---\nsearch: {boost: 0.2}\n---\n"
+"""Of pages of numbers: the search shows them behind what explains them."""
 NOWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|#|//")
 
 
@@ -117,6 +119,7 @@ def lay(names: Iterable[str], pages: Path) -> None:
             executed(ROOT / name, pages / there)
         elif name.endswith(".md"):
             text = led(name, (ROOT / name).read_text("utf-8"), places)
+            text = BEHIND * name.startswith("benchmarks/") + text
             (pages / there).write_text(text, "utf-8")
         else:
             shutil.copyfile(ROOT / name, pages / there)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from console import call
 
+import labelgap
+from labelgap.core import device as devices
 from labelgap.core.area import labels_to_reach
 from labelgap.core.device import machine as machine_of
 from labelgap.data import load
@@ -126,6 +128,39 @@ def test_twice_costs_nothing(
     assert status == 0
     assert "Random" in said
     assert times(compared[0]) == before
+
+
+def in_python(folder: Path, method: str = "daal", **more: Any) -> dict[str, Any]:
+    """The command's run by the one call of the library."""
+    settings = TINY | {"precision": "float32", "device": "cpu"}
+    return labelgap.run(method, "digits", folder=folder, **settings, **more)
+
+
+def timeless(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in entry.items() if k != "seconds"} for entry in found["rounds"]]
+
+
+def test_one_call_gives_the_curves_of_the_command(
+    compared: tuple[Path, str], tmp_path: Path
+) -> None:
+    devices.set_threads(1)
+    alone = in_python(tmp_path / "run")
+    assert "baseline" not in alone
+    assert not (tmp_path / "run" / "baseline").exists()
+    both = in_python(tmp_path / "run", baseline=True)  # of a finished run, later
+    assert {k: v for k, v in both.items() if k != "baseline"} == alone
+    assert timeless(both) == computed(compared[0])["rounds"]
+    assert timeless(both["baseline"]) == computed(compared[0] / "baseline")["rounds"]
+    before = times(tmp_path / "run")
+    assert in_python(tmp_path / "run", baseline=True) == both
+    assert times(tmp_path / "run") == before
+    assert result(tmp_path / "run") == alone  # the file is the run's own
+
+
+def test_randoms_own_baseline_is_itself(tmp_path: Path) -> None:
+    both = in_python(tmp_path / "run", "random", baseline=True)
+    assert both["baseline"] == result(tmp_path / "run")
+    assert not (tmp_path / "run" / "baseline").exists()
 
 
 DRIVER = """

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from console import call
 from small_project import CLASSES, image_of, make_images
 
 from labelgap.core.errors import ConfigError, DataError, FolderError, UnknownName
@@ -322,3 +323,18 @@ def test_no_class_has_the_name_of_the_answer_none(tmp_path):
     make_images(tmp_path, 3)
     with pytest.raises(ConfigError, match="is how labelgap writes that an image is of no class"):
         begin(tmp_path, classes=["cat", "(None of these)"])
+
+
+def test_a_table_of_ones_own_is_not_replaced_unasked(labelled, tmp_path, monkeypatch, capsys):
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    own, words = tmp_path / "away" / "labels.csv", ("export", "--project", str(labelled.root))
+    labelled.close()
+    own.write_text("path,label,note\nim0001.png,red,from the camera\n")
+    status, said = call(capsys, *words)
+    assert status == 2
+    assert "labels.csv is there already, and no export of labelgap." in said
+    assert "from the camera" in own.read_text()
+    assert call(capsys, *words, "--out", "labels.csv")[0] == 0  # named, so it was meant
+    assert call(capsys, *words)[0] == 0  # labelgap's own export is written anew
+    assert len(own.read_text().splitlines()) == 14

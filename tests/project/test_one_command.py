@@ -1,6 +1,7 @@
 """`labelgap label PHOTOS`: from a bare folder to the page, and on from there, in real processes."""
 
 import json
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -88,6 +89,23 @@ def test_a_bare_folder_becomes_a_page_and_goes_on_where_it_was(tmp_path):
         assert "choosing 4 images to label" in said
     assert len(waiting(folder)) == 4
     assert not set(waiting(folder)) & set(first)
+
+
+def test_ctrl_c_says_what_to_do_with_the_answers(tmp_path):
+    make_images(tmp_path, 5)
+    with begin_or_go_on(tmp_path, classes=CLASSES, network="small").project as project:
+        for item in range(5):
+            project.ledger.answer(item, item % 3, person="anna")
+    words = ["label", str(tmp_path), "--no-browser"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "labelgap", *words], stdout=subprocess.PIPE, text=True
+    )
+    wait_for_link(process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate()
+    next_ = f"next: labelgap train --project {tmp_path}"
+    assert "".join(said.split()).endswith("".join(next_.split()))  # a line may be broken
+    assert process.returncode == 130
 
 
 def test_where_nothing_is_left_to_ask_the_page_opens_all_the_same(tmp_path):

@@ -329,7 +329,7 @@ def test_labels_given_by_hand_to_the_reserve_are_counted(project):
     assert trained_on_instead(project) == 2
     assert set(reserve[:2]) <= set(project.ledger.labelled_ids("train").tolist())
     said = " ".join(labelgap("status", "--project", str(project.root)).stdout.split())
-    assert "2 labels of the share kept for measuring accuracy, given without being asked" in said
+    assert "2 labels given unasked to images that were kept aside to measure accuracy" in said
     project.ledger.hold_out([reserve[0]])
     assert trained_on_instead(project) == 1
 

@@ -95,6 +95,8 @@ class Stage:
     unlabelled_batch: unlabelled images per step; 0 for none.
     views: further augmentations of the unlabelled batch: name -> "weak" | "strong" |
         "warped" (strong, with changes of geometry).
+    enough: once the mean of the first phase's losses over 20 steps, but for the first 20, is below
+        this the stage ends; 0: never.
     supervised: the stage on the labels that every objective begins with; later ones go on from
         its network (alignment).
 
@@ -109,4 +111,5 @@ class Stage:
     batch_size: int = 64
     unlabelled_batch: int = 0
     views: Mapping[str, Literal["weak", "strong", "warped"]] = field(default_factory=dict)
+    enough: float = 0.0
     supervised: bool = False

@@ -1,13 +1,14 @@
 """`labelgap label`: the page on which people label; from a bare folder of photographs on."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from labelgap.cli import app
-from labelgap.cli.telling import bar, tell_begun
+from labelgap.cli.telling import bar, next_step, tell_begun
 from labelgap.cli.values import (
     DEVICE,
     PROJECT,
@@ -39,7 +40,9 @@ def label(
     ),
     weights: str | None = PROJECT_WEIGHTS,
     network: str | None = PROJECT_NETWORK,
-    port: int = typer.Option(0, min=0, max=65535, help="Port. [default: a free one]"),
+    port: int = typer.Option(
+        0, min=0, max=65535, show_default=False, help="Port. [default: a free one]"
+    ),
     host: str = typer.Option("127.0.0.1", help="Other addresses let other machines in."),
     annotator: str = typer.Option("", help="Your name, kept with each answer."),
     browser: bool = typer.Option(True, "--browser/--no-browser", help="Open the page."),
@@ -53,9 +56,9 @@ def label(
     """Label the asked images in the browser; Ctrl-C ends it. With PHOTOS all that comes before is
     done too: `init`, `ask`, and then the page."""
     from labelgap.project.keep.store import Project
-    from labelgap.project.server.serve import serve
 
     console = _console()
+    page = {"host": host, "port": port, "person": annotator, "browser": browser, "ahead": ahead}
     said = {"--classes": classes, "--weights": weights, "--network": network}
     given = [flag for flag, value in said.items() if value is not None]
     if photos is None:
@@ -65,7 +68,7 @@ def label(
                 f"Say which: `labelgap label PHOTOS {given[0]} …`.",
             )
         with Project.open(project) as p:
-            serve(p, host, port, annotator, browser, console, ahead=ahead)
+            _serve(console, p, project, page)
         return
     if project is not None:
         raise ConfigError(
@@ -87,7 +90,18 @@ def label(
         tell_begun(console, begun, False)
         _ask(console, p, n, device, threads)
         console.print(f"3 of 3: the page, after {time.monotonic() - started:.0f} s")
-        serve(p, host, port, annotator, browser, console, ahead=ahead)
+        _serve(console, p, photos, page)
+
+
+def _serve(console: Any, p: "Project", option: Path | None, page: Mapping[str, Any]) -> None:
+    """The page until Ctrl-C, and then what to do with the answers."""
+    from labelgap.project.server.serve import serve
+
+    try:
+        serve(p, console=console, **page)
+    finally:
+        if p.ledger.labels:
+            console.print(next_step(p, option))
 
 
 def _ask(console: Any, p: "Project", n: int, device: str, threads: int | None) -> None:
@@ -95,6 +109,7 @@ def _ask(console: Any, p: "Project", n: int, device: str, threads: int | None) -
     if waiting := len(p.waiting()):
         console.print(f"2 of 3: {counted(waiting, 'image')} wait to be labelled")
         return
+    n = min(n, sum(item.present for item in p.items.all()))
     console.print(f"2 of 3: choosing {counted(n, 'image')} to label …")
     try:
         with bar(console) as progress:

@@ -1,7 +1,6 @@
 """Commands that bring labels in and out: import, export, undo, predict."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -9,6 +8,7 @@ from labelgap.cli import app
 from labelgap.cli.classes import tell_classes_undone
 from labelgap.cli.telling import (
     bar,
+    next_step,
     tell_elsewhere,
     tell_gone,
     tell_import,
@@ -19,9 +19,6 @@ from labelgap.cli.values import DEVICE, PROJECT, THREADS, work_of
 from labelgap.core.terminal import console as _console
 from labelgap.core.wording import counted
 from labelgap.core.wording import plain as _plain
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command()
@@ -133,13 +130,15 @@ def import_(
             console.print(f"{counted(report.without_label, 'row')} without a label")
         if report.stored and not (report.held_out or holdout):
             console.print(
-                "they are for training; where they are of a random sample, `--holdout` makes a "
-                "share of them measure the accuracy"
+                "they are trained on; if the file labels a random sample, the same command with "
+                "--holdout keeps a share of it to measure the accuracy"
             )
         if holdout:
             from labelgap.project.asking.reserve import hold_out_imported
 
             console.print(f"{hold_out_imported(p, report.items)} labels are held out from now on")
+        if report.stored:
+            console.print(next_step(p, project))
 
 
 @app.command(name="export")
@@ -176,6 +175,7 @@ def export_(
         default_out,
         format_of,
         refuse_flags,
+        refuse_foreign,
         refuse_overwriting,
     )
     from labelgap.project.keep.store import Project
@@ -184,7 +184,9 @@ def export_(
     refuse_flags(format, link, val)
     with Project.open(project, "read") as p:
         console = _console()
-        out = out or default_out(p, format)
+        if out is None:
+            out = default_out(p, format)
+            refuse_foreign(out)
         if format in MODELS:
             refuse_overwriting(p, out)
             need_training(p)

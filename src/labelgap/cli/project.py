@@ -272,8 +272,8 @@ def status(
             console.print(s.verdict.sentence)
         if by_hand := trained_on_instead(p):
             console.print(
-                f"{counted(by_hand, 'label')} of the share kept for measuring accuracy, given "
-                "without being asked: trained on like others, and measuring nothing"
+                f"{counted(by_hand, 'label')} given unasked to images that were kept aside to "
+                "measure accuracy: trained on like others, not used for measuring"
             )
         tell_regions(console, p, s.regions)
         tell_unpacked(console, p)

@@ -147,11 +147,10 @@ def _run(
     from labelgap.ledger.ledger import LEDGER
     from labelgap.loop import baseline as beside
     from labelgap.loop import run as runs
-    from labelgap.loop.early import refuse_early
+    from labelgap.loop.begin import begin
     from labelgap.loop.result import RESULT
     from labelgap.report.names import REPORT
     from labelgap.report.track import check_trackers, tracking
-    from labelgap.session.claim import DATA, as_begun, prepare
 
     if track:
         check_trackers(track)
@@ -160,23 +159,15 @@ def _run(
     data = load(
         config.data.name, root=data_root, image_size=config.data.image_size, download=download
     )
-    warnings = prepare(folder, config, machine)
-    if (folder / DATA).exists():  # other data are refused before features are computed
-        opened = runs.data_of(folder, config, data, extend)
-        data, warnings = opened.task, [*warnings, *opened.notices]
-    config = as_begun(folder, config)
-    finished = (folder / RESULT).exists()
-    if not finished:
-        refuse_early(config, data)
+    begun = begin(folder, config, data, machine, extend)
+    config, data = begun.config, begun.data
     screen = Screen(config, machine, used, folder)
     task = load_task_for(config, data, machine, None)
     shown = runs.simulated(config, task)[0]
-    if finished:
-        if extend:
-            warnings.append("the run was finished before: its result is that of the data then")
-        screen.warn(warnings)
+    if begun.finished:
+        screen.warn(begun.notices)
     else:
-        screen.begin(shown, warnings)
+        screen.begin(shown, begun.notices)
     if not (folder / LEDGER).exists():
         screen.cost(*_costs(config, task, machine))
     random = beside.config_of(config)
@@ -185,7 +176,7 @@ def _run(
 
     def listen(kind: str, facts: Mapping[str, Any]) -> None:
         if planned.drawn and random and kind == "round":  # a killed run goes on as it was planned
-            prepare(folder / beside.FOLDER, random, machine)
+            beside.claim(random, folder, machine)
         screen.listen(kind, facts)
         tracked.listen(kind, facts)
 
@@ -202,7 +193,7 @@ def _run(
         tracked.finish(result)
     other = None
     if planned.drawn and random:
-        other = _baseline(random, task, folder / beside.FOLDER, machine, used, data, extend)
+        other = _baseline(random, task, folder, machine, used, data, extend)
     if _outdated(folder / REPORT, folder / beside.FOLDER / RESULT if other else None):
         from labelgap.report.folder import write_report  # what draws takes seconds to load
 
@@ -219,27 +210,24 @@ def _baseline(
     data: "Task",
     extend: bool,
 ) -> dict[str, Any]:
-    """Random's result: read where it is finished, else computed or continued."""
+    """Random's result, its rounds on the terminal as they are computed."""
     from labelgap.cli.screen import Screen
-    from labelgap.loop import run as runs
-    from labelgap.loop.result import RESULT
-    from labelgap.session.claim import prepare, read_json
+    from labelgap.loop import baseline as beside
 
-    if (folder / RESULT).exists():
-        return read_json(folder / RESULT)
-    screen = Screen(config, machine, threads, folder)
-    screen.say(f"{config.method} with the same seed, for comparison → {folder}")
-    screen.warn(prepare(folder, config, machine))
+    screen = Screen(config, machine, threads, folder / beside.FOLDER)
+    if not beside.finished(folder):
+        screen.say(f"{config.method} with the same seed, for comparison → {screen.folder}")
+        screen.warn(beside.claim(config, folder, machine))
     with screen.live():
-        return runs.run(
+        return beside.draw(
             config,
             task,
             folder,
             machine,
-            progress=screen.progress,
-            listen=screen.listen,
             data=data,
             extend=extend,
+            progress=screen.progress,
+            listen=screen.listen,
         )
 
 

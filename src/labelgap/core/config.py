@@ -160,6 +160,12 @@ class TrainingSettings(Settings):
         (0.8,), "fractions of the stage at which lr drops tenfold", source="epoch 160 of 200"
     )
     warmup: float = setting(0.0, "fraction of the stage over which lr rises", ge=0, lt=1)
+    enough: float = setting(
+        0.0,
+        "the stage ends early once the mean loss of 20 steps is below this; 0: never",
+        source="ours, for projects on frozen features (benchmarks/photos/early_stop.md)",
+        ge=0,
+    )
     augment: bool = setting(True, "crop and flip as the data set allows")
     start: Literal["scratch", "continue"] = setting(
         "scratch", "new weights each round, or the last round's", source="paper's code: scratch"

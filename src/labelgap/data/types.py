@@ -170,7 +170,9 @@ class Task:
         image_size: the shorter side of all images; needed where their sizes differ.
         augment: as in `from_arrays`.
 
-        Raises `DataError` naming the first item that does not fit.
+        Raises
+        ------
+        DataError: an item does not fit; the first one is named.
         """
         if classes is None:
             classes = getattr(dataset, "classes", None)  # torchvision's data sets say them

@@ -19,8 +19,8 @@ from labelgap.core.tensors import read_tensors
 CHECKPOINT_SECONDS = 60.0
 """A killed run loses at most this much training."""
 
-OPTIMISERS = 2
-"""Version of the optimisers' state: a checkpoint of before is another training's."""
+STATE = 3
+"""Version of what is kept: a checkpoint of before is another training's."""
 
 
 def identity(training: Training, objective: Objective) -> str:
@@ -32,7 +32,7 @@ def identity(training: Training, objective: Objective) -> str:
         "options": objective.options.model_dump(mode="json"),
         "settings": training.settings.model_dump(mode="json"),
         "preset": training.preset,
-        "optimisers": OPTIMISERS,
+        "state": STATE,
     }
     for name, module in {"network": training.network, **training.modules}.items():
         facts[name] = {k: list(v.shape) for k, v in module.state_dict().items()}

@@ -148,14 +148,15 @@ class Learner:
         started: float,
     ) -> None:
         runner = StageRunner(self.inputs, training, stage)
-        step = 0
+        step, learnt = 0, False
         if saved:
             runner.load(saved)
             step = int(saved["step"])
         last_saved = time.monotonic()
-        while step < stage.steps:
+        while step < stage.steps and not learnt:
             runner.step(step)
-            step += 1
+            learnt = runner.learnt(step)
+            step = stage.steps if learnt else step + 1
             if progress:
                 progress(stage.name, step, stage.steps)
             if checkpoint and time.monotonic() - last_saved > CHECKPOINT_SECONDS:

@@ -36,6 +36,8 @@ class StageRunner:
         self.optimisers: list[Descent] = [self._optimiser(phase) for phase in stage.phases]
         self.params = [self._parameters(phase) for phase in stage.phases]
         self.others = [self._others(phase) for phase in stage.phases]
+        self.lost: Tensor = torch.zeros((), device=training.device)
+        """Sum of the first phase's losses since the last look at it."""
         self.refreshing = True
         """Off when an estimate times steps and refreshes apart."""
         self._set_modes()
@@ -115,6 +117,17 @@ class StageRunner:
         if self.training.device.type != "cpu" and self._due_for_check(step):
             self.watch.read()
 
+    def learnt(self, step: int) -> bool:
+        """Whether the stage may end after this step, since its loss is as small as is asked for.
+
+        It is looked at every 20 steps; the first 20 are left out, since the rate may still rise.
+        """
+        if not self.stage.enough or (step + 1) % EVERY:
+            return False
+        mean = float(self.lost) / EVERY / self.stage.phases[0].repeats
+        self.lost.zero_()
+        return step >= EVERY and mean < self.stage.enough
+
     def _turn(self, index: int, phase: Phase, batch: Batch) -> None:
         for parameter in self.others[index]:
             parameter.requires_grad_(False)
@@ -122,6 +135,8 @@ class StageRunner:
             with self.inputs.machine.autocast():
                 loss = phase.loss(batch)
             self._check(index, loss, batch.step)
+            if self.stage.enough and index == 0:
+                self.lost += loss.detach()
             descend(self.optimisers[index], loss, self.params[index], phase.clip)
         finally:
             for parameter in self.others[index]:
@@ -154,6 +169,7 @@ class StageRunner:
         return {
             "players": {k: m.state_dict() for k, m in self.players.items()},
             "optimisers": [o.state_dict() for o in self.optimisers],
+            "lost": self.lost,
         }
 
     def load(self, saved: Mapping[str, Any]) -> None:
@@ -161,6 +177,7 @@ class StageRunner:
             module.load_state_dict(saved["players"][name])
         for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
+        self.lost.copy_(saved["lost"])
 
 
 def set_rate(optimiser: Descent, spec: Optimiser, step: int, steps: int) -> None:

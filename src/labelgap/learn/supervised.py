@@ -53,5 +53,6 @@ def supervised_stage(
         batch_size=training.batch_size,
         refresh=tuple(refresh),
         unlabelled_batch=unlabelled_batch,
+        enough=training.settings.enough,
         supervised=True,
     )

@@ -7,15 +7,18 @@ those of the run, it can be killed and continued like any run, and it reads noth
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from labelgap.axes.registry import lookup
 from labelgap.core.config import TABLES, RunConfig, build
 from labelgap.core.device import Machine
+from labelgap.core.types import Progress
 from labelgap.core.wording import duration
 from labelgap.data.types import Task
+from labelgap.loop import run as runs
 from labelgap.loop.estimate import estimate
 from labelgap.loop.result import RESULT
-from labelgap.session.claim import CONFIG
+from labelgap.session.claim import CONFIG, prepare, read_json
 from labelgap.session.presets import pair_options
 
 FOLDER = "baseline"
@@ -79,3 +82,48 @@ def plan(
         )
     cost = f"Random's curve beside it: about {duration(seconds)} more"
     return Plan(True, f"{cost} (`--no-baseline` leaves it out)")
+
+
+def claim(random: RunConfig, folder: Path, machine: Machine) -> list[str]:
+    """Make or recognise the baseline's folder inside the run's; returns warnings.
+
+    Done while the run itself goes on, it keeps a plan: a killed run goes on with its baseline.
+    """
+    return prepare(folder / FOLDER, random, machine)
+
+
+def finished(folder: Path) -> bool:
+    """Whether the baseline of the run in `folder` has its result."""
+    return (folder / FOLDER / RESULT).exists()
+
+
+def draw(
+    random: RunConfig,
+    task: Task,
+    folder: Path,
+    machine: Machine,
+    *,
+    data: Task,
+    extend: bool,
+    progress: Progress | None = None,
+    listen: runs.Listener | None = None,
+) -> dict[str, Any]:
+    """Random's result: read where it is finished, else computed or continued.
+
+    Parameters
+    ----------
+    random: the baseline's configuration (`config_of`).
+    folder: the run's; the rest is as for `labelgap.loop.run.run`.
+    """
+    if finished(folder):
+        return read_json(folder / FOLDER / RESULT)
+    return runs.run(
+        random,
+        task,
+        folder / FOLDER,
+        machine,
+        progress=progress,
+        listen=listen,
+        data=data,
+        extend=extend,
+    )

@@ -10,9 +10,10 @@ from labelgap.core.types import Progress
 from labelgap.data import load, one_name
 from labelgap.data.types import Task
 from labelgap.frozen.freeze import load_task_for
+from labelgap.loop import baseline as beside
 from labelgap.loop import run as runs
+from labelgap.loop.begin import begin
 from labelgap.session.arguments import given_task
-from labelgap.session.claim import DATA, prepare
 from labelgap.session.presets import resolve
 
 
@@ -25,10 +26,14 @@ def run(
     folder: Path | str | None = None,
     device: str = "auto",
     extend: bool = False,
+    baseline: bool = False,
     progress: Progress | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Run the loop with an oracle, or continue the one in the folder; the content of result.json.
+    """Run the loop with an oracle, or continue the one in the folder.
+
+    Returns the content of result.json: "rounds" has labels, accuracy and more of each round, "aubc"
+    the area under the curve.
 
     Parameters
     ----------
@@ -39,14 +44,19 @@ def run(
     folder: runs/<data>-<method>-s<seed>-<hash> unless given; of a `Task` the name ends in its
         fingerprint. Run twice, it goes on.
     extend: the data of the folder grew: ids stay what they are, new rows come behind them.
+    baseline: also run random labels with the same seed, first labels and first weights, as
+        `labelgap run` does. Their result, in the same form, is the key "baseline" of what is
+        returned: round for round it has as many labels. Random's own baseline is its own result.
+        Off by default, since it doubles the time; a finished run can be compared later.
     settings: as in a configuration file: training={"steps": 100}, loop={"rounds": 3}, …
         (`labelgap config` lists all keys).
 
     Raises
     ------
-    UnknownName, ConfigError: a name or a setting that does not exist. DataError: `data` is
-        neither a name nor a task. FolderError: the folder belongs to another configuration or
-        to other data.
+    UnknownName, ConfigError: a name or a setting that does not exist.
+    DataError: `data` is neither a name nor a task.
+    FolderError: the folder belongs to another configuration or to other data.
+    PairError, BudgetError: the method does not fit these data; more labels than there are.
     """
     own = None if isinstance(data, (str, Path)) else given_task(data)
     name = own.name if own else one_name(str(data))
@@ -56,14 +66,22 @@ def run(
     machine = devices.machine(device, config.precision)
     task = own or load(name, image_size=config.data.image_size)
     where = _folder(folder, config, own)
-    notices = prepare(where, config, machine)
-    if (where / DATA).exists():  # before features are computed
-        opened = runs.data_of(where, config, task, extend)
-        task, notices = opened.task, [*notices, *opened.notices]
-    for notice in notices:
+    begun = begin(where, config, task, machine, extend)
+    for notice in begun.notices:
         warnings.warn(notice, stacklevel=2)
-    features = load_task_for(config, task, machine, progress)
-    return runs.run(config, features, where, machine, progress=progress, data=task)
+    features = load_task_for(begun.config, begun.data, machine, progress)
+    result = runs.run(begun.config, features, where, machine, progress=progress, data=begun.data)
+    if not baseline:
+        return result
+    random = beside.config_of(begun.config)
+    if random is None:
+        return result | {"baseline": result}
+    for notice in beside.claim(random, where, machine):
+        warnings.warn(notice, stacklevel=2)
+    other = beside.draw(
+        random, features, where, machine, data=begun.data, extend=extend, progress=progress
+    )
+    return result | {"baseline": other}
 
 
 def _folder(given: Path | str | None, config: RunConfig, own: Task | None) -> Path:

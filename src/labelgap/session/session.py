@@ -58,7 +58,7 @@ class Session:
         used; the pool must not have them either.
     extend: the folder's data grew: ids stay what they are, new rows come behind them.
     preset: what the keywords are laid over; "smoke" unless given.
-    keywords: method, seed, and trees such as training={"steps": 100}.
+    values: the keywords: method, seed, and trees such as training={"steps": 100}.
 
     Raises
     ------
@@ -297,15 +297,15 @@ class Session:
         ----------
         answers: {id: label}, pairs (id, label), or `Answer`s, which can skip an item. With
             `labels`: a query, or ids [n].
-        labels: [n], one for each of them, in their order.
+        labels: [n], one for each of them, in their order. A label is the number of a class
+            (3, 3.0) or its name.
         allow_unasked: take items of the pool that were never asked, for labels from elsewhere.
-
-        A label is the number of a class (3, 3.0) or its name.
 
         Raises
         ------
         LedgerError: an id that was never asked, or is not in the pool; a number of no class.
-        UnknownName: a name of no class. DataError: what is no id, no label or no pair.
+        UnknownName: a name of no class.
+        DataError: what is no id, no label or no pair.
         """
         given = as_answers(answers, labels, self.task.classes)
         check_told([a.id for a in given], self.ledger.asked_ids(), self.task, allow_unasked)

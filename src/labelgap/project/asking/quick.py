@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from labelgap.data.types import Task
 
-FROZEN: dict[str, Any] = {"network": {"engine": "auto"}}
+FROZEN: dict[str, Any] = {"network": {"engine": "auto"}, "training": {"enough": 0.01}}
 """Laid under a project's settings where its backbone is frozen."""
 
 

@@ -1,5 +1,6 @@
 """Where exports and predictions may be written, and as what; no torch, so a refusal is quick."""
 
+import csv
 from pathlib import Path
 
 from labelgap.core.errors import ConfigError, FolderError, UnknownName
@@ -75,6 +76,24 @@ def default_out(project: Project, format: str) -> Path:
         return project.root.parent / f"{project.root.name}-{_BESIDE[format]}"
     named = {"coco": "labels.json", "cvat": "labels.xml", "model": "model", "onnx": "model.onnx"}
     return Path(named.get(format, f"labels.{format}"))
+
+
+def refuse_foreign(out: Path) -> None:
+    """Refuse to replace a table of somebody's own, at a place that nobody named.
+
+    People call the file that they import `labels.csv`, which is the export's own name too. One of
+    labelgap's exports says when each label was given; a table without that column is another's.
+    Raises `FolderError`.
+    """
+    if out.suffix.lower() != ".csv" or not out.is_file():
+        return
+    with out.open(encoding="utf-8", errors="replace", newline="") as file:
+        columns = next(csv.reader(file), [])
+    if columns and "time" not in columns:
+        raise FolderError(
+            f"{out} is there already, and no export of labelgap.",
+            f"Give a name: `--out exported.csv`. `--out {out}` replaces it.",
+        )
 
 
 def refuse_any(out: Path) -> None:

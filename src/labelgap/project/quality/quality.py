@@ -41,16 +41,21 @@ class Share:
     def __str__(self) -> str:
         if not self.total:
             return "–"
+        low, high = self._outwards
+        return f"{100 * self.value:.1f} % ({low}–{high} %, n = {self.total})"
+
+    @property
+    def _outwards(self) -> tuple[int, int]:
+        """The interval in whole percent: what is said is never more than what is known."""
         low, high = self.interval
-        return f"{100 * self.value:.1f} % ({100 * low:.0f}–{100 * high:.0f} %, n = {self.total})"
+        return floor(100 * low), ceil(100 * high)
 
     @property
     def sentence(self) -> str:
         """For people, never without its number: "91.3 % of 23, between 71 and 99 %"."""
         if not self.total:
             return "not known"
-        # Outwards, so that what is said is never more than what is known.
-        low, high = floor(100 * self.interval[0]), ceil(100 * self.interval[1])
+        low, high = self._outwards
         said = f"{100 * self.value:.1f} % of {self.total}".replace(".0 %", " %")
         if self.right == self.total:
             return f"{said}, at least {low} %"

@@ -33,7 +33,8 @@ def verdict(points: Sequence[Point], truth: Mapping[int, int]) -> Verdict:
     points: one a number of labels, in the order of training.
     """
     if len(points) < 2:
-        return Verdict("too early", "train after two batches at least to see a gain", None, ())
+        text = "whether more labels help shows once a second batch is labelled and trained on"
+        return Verdict("too early", text, None, ())
     agreement = tuple(_agreement(a, b) for a, b in pairwise(points))
     last = gain(points[-2], points[-1], truth)
     wide = gain(points[max(0, len(points) - 3)], points[-1], truth)

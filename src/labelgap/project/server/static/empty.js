@@ -22,7 +22,10 @@ function text(state) {
     const left = asking.left ? `, ${asking.rate}, about ${asking.left} left` : "";
     return `The network is ${asking.doing}${far}${left}. They come by themselves.`;
   }
-  if (!state.untouched && state.done >= state.asked) return "Look at them again, or put more images into the folder.";
+  if (!state.untouched && state.done >= state.asked) {
+    return "Look at them again, or put more images into the folder. " +
+      "Ctrl-C in the terminal ends the page and says which command is next.";
+  }
   const rest = state.untouched ? ` ${state.untouched} images were never asked.` : "";
   return `Everything that was asked for has an answer, or is with somebody else.${rest}`;
 }
