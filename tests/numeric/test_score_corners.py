@@ -42,6 +42,13 @@ def test_ranks_of_two_one_and_none_are_wide():
     assert ranks(torch.empty(0)).tolist() == []
 
 
+def test_a_standard_score_of_float32_has_every_digit_of_float64():
+    x = torch.from_numpy(100 + np.random.default_rng(0).standard_normal(50)).float()
+    found = standardise(x)
+    assert found.dtype == torch.float64
+    assert torch.equal(found, standardise(x.double()))
+
+
 @pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
 def test_rounding_of_a_constant_is_no_spread_in_any_unit(size):
     for n in range(2, 60):
