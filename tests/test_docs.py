@@ -67,6 +67,13 @@ def test_every_method_is_on_the_page_of_methods() -> None:
     assert set(re.findall(r"\]\(methods/(.+?)\.md\)", page)) == set(METHODS)
 
 
+def test_every_method_has_a_figure_but_what_learns_from_crops() -> None:
+    pages = {file.stem: file.read_text("utf-8") for file in (ROOT / "docs/methods").glob("*.md")}
+    shown = {name for name, text in pages.items() if f"](figures/{name}.png)" in text}
+    assert shown == set(METHODS) - {"fixmatch"}
+    assert shown == {file.stem for file in (ROOT / "docs/methods/figures").glob("*.png")}
+
+
 def test_every_page_in_the_navigation_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     site = tool("site", monkeypatch)
     nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]

@@ -6,6 +6,7 @@ import inputs_page
 import pytest
 
 
+@pytest.mark.slow
 def test_the_page_is_up_to_date() -> None:
     found = inputs_page.FILE.read_text(encoding="utf-8")
     assert found == inputs_page.page(), "python tests/inputs_page.py writes docs/inputs.md anew"

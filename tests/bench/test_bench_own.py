@@ -141,6 +141,7 @@ def test_a_file_cannot_replace_a_built_in_part(tmp_path: Path, forget: None) -> 
     assert "bold" not in METHODS
 
 
+@pytest.mark.slow
 def test_tuning_takes_a_file_too(
     mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

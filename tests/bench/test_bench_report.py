@@ -162,7 +162,7 @@ def test_the_report_is_whole_and_its_numbers_lead_to_commands(tmp_path: Path) ->
     assert "penalties.png" in text
 
 
-@pytest.mark.parametrize("imbalance", [1, 10])
+@pytest.mark.parametrize("imbalance", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_the_summary_is_the_mean_of_the_cells_that_it_names(tmp_path: Path, imbalance: int) -> None:
     alone = made("random", 7, imbalance=imbalance)  # a seed that pairs with nothing
     store = stored(tmp_path / "bench", [*results(imbalance=imbalance), alone])
@@ -180,6 +180,7 @@ def test_the_summary_is_the_mean_of_the_cells_that_it_names(tmp_path: Path, imba
     assert last == pytest.approx(alone.aubc - (0 if imbalance == 1 else 0.05), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_report_takes_away_its_own_former_files_and_nobody_elses(tmp_path: Path) -> None:
     store = stored(tmp_path / "bench", results())
     folder = write_report(store).parent
@@ -203,6 +204,7 @@ def test_one_seed_gives_figures_and_says_that_there_are_no_tests(tmp_path: Path)
     assert not (store.root / "report" / "penalties.png").exists()
 
 
+@pytest.mark.slow
 def test_an_embedding_drawn_elsewhere_stays_on_the_page(tmp_path: Path) -> None:
     """Its features are not committed; the picture is."""
     store = stored(tmp_path, results(1))

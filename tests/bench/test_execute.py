@@ -27,6 +27,8 @@ from labelgap.core.errors import DataError, FolderError, LedgerError
 from labelgap.loop.result import RESULT
 from labelgap.session.pool import Pool
 
+pytestmark = pytest.mark.xdist_group("execute")  # on one worker: what all look at is made once
+
 
 class Log:
     """An observer that remembers."""

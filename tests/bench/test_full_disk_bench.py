@@ -11,6 +11,7 @@ from labelgap.bench.evidence.collect import collect
 from labelgap.bench.grid.store import Store
 
 
+@pytest.mark.slow
 def test_a_bench_and_its_report_on_a_full_disk(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def reconstruction_error(session: Session) -> tuple[float, float]:
     return float(error), float((mean_image - x).square().mean())
 
 
+@pytest.mark.slow
 def test_reconstructs_better_than_the_mean_image_unless_scaled_as_published() -> None:
     own, mean_image = reconstruction_error(fitted("vaal", steps=1, objective={"vae_steps": 250}))
     assert own < 0.8 * mean_image
@@ -101,7 +102,13 @@ def test_reconstructs_better_than_the_mean_image_unless_scaled_as_published() ->
     assert published > 0.9 * mean_image
 
 
-@pytest.mark.parametrize("task", [None, vectors()], ids=["images", "vectors"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(None, id="images", marks=pytest.mark.slow),
+        pytest.param(vectors(), id="vectors"),
+    ],
+)
 @pytest.mark.parametrize("method", ["vaal", "ta-vaal"])
 def test_classes_withheld_from_the_labels_come_first(method: str, task: object) -> None:
     session = fitted(

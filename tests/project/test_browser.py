@@ -88,6 +88,7 @@ def shown_pixels(browser):
     return np.array(browser.execute_script(script)).reshape(12, 12, 4)[..., :3]
 
 
+@pytest.mark.slow
 def test_the_next_project_on_this_port_shows_its_own_images(browser, tmp_path):
     """Ids begin at 0 in every project, and the browser keeps images."""
     port = "0"

@@ -48,7 +48,7 @@ def test_the_loader_predicts_what_the_project_predicts(work, tmp_path):
         export_model(work, out, "model")
 
 
-@pytest.mark.parametrize("freeze", [True, False])
+@pytest.mark.parametrize("freeze", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_network_of_another_input_size_loads_again(tmp_path, truth, freeze):
     """A vision transformer's position embedding has the size of its inputs."""
     timm = pytest.importorskip("timm")

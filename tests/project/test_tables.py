@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from small_project import image_of
 
@@ -375,6 +375,7 @@ def usable(name):
     format=st.sampled_from(["csv", "jsonl", "parquet"]),
     paths_alone=st.booleans(),
 )
+@example(names=["=0", "'=0"], classes=["0"], person="0", format="csv", paths_alone=True)
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_is_exported_is_imported_whatever_is_in_a_name(
     tmp_path_factory, names, classes, person, format, paths_alone

@@ -40,6 +40,8 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 """
 
+pytestmark = pytest.mark.xdist_group("taken_away")  # on one worker: what all look at is made once
+
 
 @pytest.fixture(scope="module")
 def exported(template, tmp_path_factory):

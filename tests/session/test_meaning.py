@@ -241,7 +241,14 @@ def test_a_place_of_another_time():
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("what", ["rename", "merge", "remove", "none", "undo"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "remove",
+        "undo",
+        *(pytest.param(what, marks=pytest.mark.slow) for what in ("rename", "merge", "none")),
+    ],
+)
 def test_killed_at_every_write_a_change_is_whole_or_not_there(tmp_path, what):
     names, to = (["cat", "dog"], "pet") if what == "merge" else (["cat"], "pet")
 

@@ -90,6 +90,7 @@ def choose(
 
     Parameters
     ----------
+    n: how many items, at most as many as are available.
     features: [N, d], what enters your last layer, or a frozen backbone's features. They also
         stand for "embedding", unless `outputs` has one of its own.
     logits, probabilities: [N, K], one of them: what your classifier says.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from labelgap.arrays.reading import as_array, listed
 from labelgap.core.errors import DataError
+from labelgap.core.wording import counted
 
 Rows = Int64[np.ndarray, " r"]
 
@@ -98,7 +99,7 @@ class Items:
         if strange:
             known = "the ids" if self.given else f"rows 0 … {len(self) - 1}"
             raise DataError(
-                f"{name} names {len(strange)} items that are not among {known}: {listed(strange)}.",
+                f"{name} has {counted(len(strange), 'id')} not among {known}: {listed(strange)}.",
                 "Give ids of the rows of `features`; labelled items have a row too.",
             )
         return np.array([place[id] for id in asked], dtype=np.int64)

@@ -95,8 +95,8 @@ class Stage:
     unlabelled_batch: unlabelled images per step; 0 for none.
     views: further augmentations of the unlabelled batch: name -> "weak" | "strong" |
         "warped" (strong, with changes of geometry).
-    enough: once the mean of the first phase's losses over 20 steps, but for the first 20, is below
-        this the stage ends; 0: never.
+    enough: in its second half the stage ends once the mean of the first phase's losses over 20
+        steps is below this; 0: never.
     supervised: the stage on the labels that every objective begins with; later ones go on from
         its network (alignment).
 

@@ -186,6 +186,7 @@ def export_(
         console = _console()
         if out is None:
             out = default_out(p, format)
+            refuse_overwriting(p, out)
             refuse_foreign(out)
         if format in MODELS:
             refuse_overwriting(p, out)

@@ -162,7 +162,7 @@ class TrainingSettings(Settings):
     warmup: float = setting(0.0, "fraction of the stage over which lr rises", ge=0, lt=1)
     enough: float = setting(
         0.0,
-        "the stage ends early once the mean loss of 20 steps is below this; 0: never",
+        "in its second half the stage ends once the mean loss of 20 steps is below this; 0: never",
         source="ours, for projects on frozen features (benchmarks/photos/early_stop.md)",
         ge=0,
     )

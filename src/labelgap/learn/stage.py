@@ -120,13 +120,13 @@ class StageRunner:
     def learnt(self, step: int) -> bool:
         """Whether the stage may end after this step, since its loss is as small as is asked for.
 
-        It is looked at every 20 steps; the first 20 are left out, since the rate may still rise.
+        It is looked at every 20 steps, in the second half of the stage.
         """
         if not self.stage.enough or (step + 1) % EVERY:
             return False
         mean = float(self.lost) / EVERY / self.stage.phases[0].repeats
         self.lost.zero_()
-        return step >= EVERY and mean < self.stage.enough
+        return 2 * (step + 1) >= self.stage.steps and mean < self.stage.enough
 
     def _turn(self, index: int, phase: Phase, batch: Batch) -> None:
         for parameter in self.others[index]:

@@ -11,6 +11,7 @@ from labelgap.core.types import NONE_OF_THESE
 from labelgap.core.wording import counted
 from labelgap.data.labels import known_labels
 from labelgap.ledger.ledger import Ledger
+from labelgap.project.exchange.outputs import exported
 from labelgap.project.images.columns import (
     annotator_column,
     hash_column,
@@ -142,9 +143,12 @@ def _matched(
     column, digests = image_column(table.file, table.columns), hash_column(table.columns)
     blank = [""] * len(table.places)
     names = blank if column is None else table.texts(column)
+    either = table.spreadsheet  # somebody else's table: its names may be defused, or as they are
+    if either and exported(table.columns):
+        names, either = [fused(name) for name in names], False
     sums = blank if digests is None else table.texts(digests)
     hashes = project.items.known_hashes()
-    finder = Finder(project.root, project.items.paths(), table.spreadsheet)
+    finder = Finder(project.root, project.items.paths(), either)
     if word := finder.learn(names[row] for row in rows):
         report.notes.append(word)
     refused = {file.path: file.reason for file in project.items.files("quarantined")}
@@ -152,7 +156,7 @@ def _matched(
     for row in rows:
         name, digest = names[row], sums[row].strip().casefold()
         items = _items(finder, hashes, name, digest)
-        shown = (fused(name) if table.spreadsheet else name) or digest
+        shown = (fused(name) if either else name) or digest
         if len(items) == 1:
             found[row] = (items.pop(), shown)
         elif items:

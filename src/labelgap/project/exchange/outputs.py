@@ -1,6 +1,7 @@
 """Where exports and predictions may be written, and as what; no torch, so a refusal is quick."""
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 from labelgap.core.errors import ConfigError, FolderError, UnknownName
@@ -78,18 +79,22 @@ def default_out(project: Project, format: str) -> Path:
     return Path(named.get(format, f"labels.{format}"))
 
 
+def exported(columns: Iterable[str]) -> bool:
+    """Whether a table of labels is an export of labelgap, which says when each label was given."""
+    return {"path", "label", "annotator", "time"} <= set(columns)
+
+
 def refuse_foreign(out: Path) -> None:
     """Refuse to replace a table of somebody's own, at a place that nobody named.
 
-    People call the file that they import `labels.csv`, which is the export's own name too. One of
-    labelgap's exports says when each label was given; a table without that column is another's.
+    People call the file that they import `labels.csv`, which is the export's own name too.
     Raises `FolderError`.
     """
     if out.suffix.lower() != ".csv" or not out.is_file():
         return
     with out.open(encoding="utf-8", errors="replace", newline="") as file:
         columns = next(csv.reader(file), [])
-    if columns and "time" not in columns:
+    if columns and not exported(columns):
         raise FolderError(
             f"{out} is there already, and no export of labelgap.",
             f"Give a name: `--out exported.csv`. `--out {out}` replaces it.",
