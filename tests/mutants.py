@@ -1,9 +1,9 @@
 """Mutation testing: change the code a little, many times over, and see whether a test notices.
 
-    uv run --group mutation python tests/mutants.py gap              # all mutants of a package
-    uv run --group mutation python tests/mutants.py gap em.py        # of some of its files
-    uv run --group mutation python tests/mutants.py gap --again      # survivors anew, and the new
-    uv run --group mutation python tests/mutants.py gap --report     # what is known, nothing run
+    uv run --group mutation python tests/mutants.py mixtures           # all mutants of a package
+    uv run --group mutation python tests/mutants.py mixtures em.py     # of some of its files
+    uv run --group mutation python tests/mutants.py mixtures --again   # survivors anew, and the new
+    uv run --group mutation python tests/mutants.py mixtures --report  # what is known, nothing run
     uv run --group mutation python tests/mutants.py ledger --tests tests/session/test_ledger.py
 
 It takes from minutes to an hour (about half a second and its tests for each mutant), on one core;
@@ -69,7 +69,9 @@ def _session(names: str) -> list[str]:
 TESTS = {
     "mixtures": _numeric("mixture mixture_terms alignment critic_terms set_statistics"),
     "select": _numeric(
-        "select_arrays select_scores select_sampling select_kcenter balance_refusals score_corners "
+        "distinct_steps fisher_steps lcmd_steps line_steps typical_steps herding_steps "
+        "kernel_terms kmeans_weights power_terms select_corners select_arrays "
+        "select_scores select_sampling select_kcenter balance_refusals score_corners "
         "distance_ladder near_pairs_in_pieces coverage_terms "
         "draws_by_distance kcenter_steps kmeans_steps linear_solvers mixing_terms "
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust badge bait composed "

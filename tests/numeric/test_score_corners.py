@@ -5,12 +5,33 @@ import pytest
 import torch
 
 from labelgap.core.errors import NumericalError
-from labelgap.select import margin, ranks, standardise, top
+from labelgap.select import (
+    bald,
+    entropy,
+    least_confidence,
+    margin,
+    predictive_entropy,
+    ranks,
+    standardise,
+    top,
+    variation_ratio,
+)
 
 
 def test_the_margin_of_two_classes_is_the_difference_of_both():
     logits = torch.log(torch.tensor([[0.75, 0.25], [0.5, 0.5]], dtype=torch.float64))
     torch.testing.assert_close(margin(logits), torch.tensor([-0.5, 0.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "score", [least_confidence, margin, entropy, bald, predictive_entropy, variation_ratio]
+)
+def test_scores_of_float32_have_every_digit_of_float64(score):
+    shape = (20, 3) if score in (least_confidence, margin, entropy) else (20, 4, 3)
+    logits = torch.from_numpy(8 * np.random.default_rng(0).standard_normal(shape)).float()
+    found = score(logits)
+    assert found.dtype == torch.float64
+    assert torch.equal(found, score(logits.double()))
 
 
 def test_ranks_of_two_one_and_none_are_wide():
@@ -19,6 +40,13 @@ def test_ranks_of_two_one_and_none_are_wide():
     for n in range(4):
         assert ranks(torch.arange(n).float()).dtype == torch.float64
     assert ranks(torch.empty(0)).tolist() == []
+
+
+def test_a_standard_score_of_float32_has_every_digit_of_float64():
+    x = torch.from_numpy(100 + np.random.default_rng(0).standard_normal(50)).float()
+    found = standardise(x)
+    assert found.dtype == torch.float64
+    assert torch.equal(found, standardise(x.double()))
 
 
 @pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])

@@ -64,7 +64,7 @@ def covered_by(
     covered = np.zeros(-(-len(points) // 8), dtype=np.uint8)
     for radius in np.unique(radii):  # few values: they come from halving
         some = z[torch.from_numpy(radii == radius)]
-        covered |= np.bitwise_or.reduce(balls(some, points, float(radius)), axis=0)
+        covered |= np.bitwise_or.reduce(balls(some, points, float(radius)))
     return covered
 
 

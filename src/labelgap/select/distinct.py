@@ -134,7 +134,7 @@ def _numbered(inverse: Int64[np.ndarray, " n"], ties: Float[np.ndarray, " n"] | 
     rank = np.empty(len(first), dtype=np.int64)
     rank[by_place] = np.arange(len(first))
     found = rank[group]
-    counts = np.bincount(found, minlength=len(first)).astype(np.int64)
+    counts = np.bincount(found).astype(np.int64)
     return Distinct(first[by_place].astype(np.int64), found, counts)
 
 
@@ -147,7 +147,7 @@ def _bytes(arrays: list[Tensor], rows: slice | np.ndarray) -> UInt64[np.ndarray,
             part = part.float()
         values: np.ndarray = part.numpy()
         if values.dtype.kind == "f":
-            values = values + values.dtype.type(0)  # −0 becomes 0
+            values = values + 0.0  # −0 becomes 0
         parts.append(np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1))
     width = sum(part.shape[1] for part in parts)
     if len(parts) == 1 and width % 8 == 0:
@@ -163,12 +163,11 @@ def _bytes(arrays: list[Tensor], rows: slice | np.ndarray) -> UInt64[np.ndarray,
 def _hashes(words: UInt64[np.ndarray, "r w"]) -> UInt64[np.ndarray, " r"]:
     """A sum over the words, each mixed and times an odd number of its place."""
     w = words.shape[1]
-    with np.errstate(over="ignore"):
-        place = np.arange(1, w + 1, dtype=np.uint64) * np.uint64(_STREAM)
-        place = ((place ^ (place >> np.uint64(30))) * _MIX) | np.uint64(1)
-        mixed = (words ^ (words >> np.uint64(32))) * place
-        mixed ^= mixed >> np.uint64(29)
-        total: UInt64[np.ndarray, " r"] = mixed.sum(axis=1, dtype=np.uint64)
+    place = np.arange(1, w + 1, dtype=np.uint64) * np.uint64(_STREAM)
+    place = ((place ^ (place >> np.uint64(30))) * _MIX) | np.uint64(1)
+    mixed = (words ^ (words >> np.uint64(32))) * place
+    mixed ^= mixed >> np.uint64(29)
+    total: UInt64[np.ndarray, " r"] = mixed.sum(axis=1)
     return total
 
 

@@ -40,7 +40,6 @@ def d_squared(
     ------
     BudgetError: n exceeds the items.
     """
-    check_budget(n, len(z))
     found = distinct(z)
     if not found.copies:
         return sample(Euclidean(z), n, rng, first, block)

@@ -53,7 +53,6 @@ def kmeans(
     if not found.copies:
         return _lloyd(z, k, rng, None, steps, tolerance, trials)
     check_budget(k, len(z), "items to cluster")
-    check_budget(1, k, "clusters")
     rows, weights = scratch.rows(z, found.rows.to(z.device)), found.counts.astype(np.float64)
     inverse = torch.from_numpy(found.inverse).to(z.device)
     if k >= len(rows):
@@ -160,7 +159,7 @@ def representatives(
     mass = found.counts if weights is None else np.bincount(found.inverse, weights)
     rows = z[found.rows.to(z.device)]
     few = _nearest(rows, min(k, len(rows)), rng, mass.astype(np.float64)).cpu().numpy()
-    more = rng.choice(found.others(), k - len(few), replace=False) if k > len(few) else few[:0]
+    more = rng.choice(found.others(), k - len(few), replace=False)
     return torch.from_numpy(np.concatenate([found.first[few], more])).to(z.device)
 
 

@@ -26,7 +26,7 @@ def perturbed(
     counts: how many items each stands for; None means one. The largest of c values with Gumbel
         draws of their own is distributed as log s + (log c + Gumbel) / β with a single draw.
     """
-    uniform = torch.from_numpy(np.clip(draws, _LEAST, 1.0 - _LEAST)).to(log_score.device)
+    uniform = torch.from_numpy(np.maximum(draws, _LEAST)).to(log_score.device)
     drawn = log_score.to(wide(log_score.device)) - (-uniform.log()).log() / beta
     if counts is None:
         return drawn
@@ -57,5 +57,5 @@ def log_class_entropy(logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     tiny = torch.finfo(log_p.dtype).tiny
     best = log_p.argmax(1, keepdim=True)
     rest = log_p.scatter(1, best, -torch.inf).exp().sum(1, keepdim=True)
-    surprise = (-log_p).scatter(1, best, -torch.log1p(-rest.clamp_max(1 - 1e-16)))
+    surprise = (-log_p).scatter(1, best, -torch.log1p(-rest))
     return log_p + surprise.clamp_min(tiny).log()

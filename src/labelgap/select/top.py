@@ -67,7 +67,7 @@ def top_differing(
 
     found: which items are copies; None or no copies at all is plain `top`.
     """
-    if found is None or not found.copies or n == 0:
+    if found is None or not found.copies:
         return top(scores, n, ties)
     check_finite({"score": scores})
     check_budget(n, len(scores))

@@ -44,7 +44,6 @@ def typicality(
     if size > sample:
         met = np.sort(rng.choice(size, sample, replace=False))
         wanted = max(1, round(wanted * sample / size))
-    wanted = min(wanted, len(met) - 1)
     copies = distinct(z)
     if copies.copies:
         return _with_copies(z, copies, met, wanted)
@@ -61,7 +60,7 @@ def typicality(
         column = torch.from_numpy(own)[part]
         inside = torch.nonzero(column >= 0).squeeze(1)
         d2[inside, column[inside]] = torch.inf  # nobody is his own neighbour
-        near = d2.topk(wanted, dim=1, largest=False).values
+        near = d2.topk(wanted, largest=False).values
         value[part] = 1.0 / (near.clamp_min(0.0).sqrt().mean(1) + 1e-5)
     return value
 
@@ -96,7 +95,7 @@ def _may_be_best(
         d2 += size[part][:, None]
         inside = np.flatnonzero(own[part] >= 0)
         d2[inside, own[part][inside]] = np.inf
-        near = np.partition(d2, wanted - 1, axis=1)[:, :wanted].astype(np.float64)
+        near = np.partition(d2, wanted - 1)[:, :wanted].astype(np.float64)
         off = error * (size[part][:, None] + float(reach.max()))
         at = slice(start, start + len(part))
         least[at] = np.sqrt((near - off).clip(0)).mean(1)
@@ -125,7 +124,7 @@ def _with_copies(
     values = np.zeros((len(rows), 2))
     for start in range(0, len(rows), _ROWS):
         d2 = accurate(rows[start : start + _ROWS], others, mean)
-        near, at = d2.topk(most, dim=1, largest=False)
+        near, at = d2.topk(most, largest=False)
         column = torch.from_numpy(own[start : start + _ROWS])[:, None]
         for itself in (0, 1):
             number = weight[at] - itself * (at == column).double()
