@@ -1,6 +1,6 @@
 """All that is timed beside a peer, in one run: how many times as long the peer takes.
 
-    uv run --group peers python benchmarks/speed/peers.py --threads 1 --out benchmarks/speed/peers.md
+    uv run --group peers python benchmarks/speed/peers.py --threads 1 --out FILE
 
 Rows are those of floor.py (an EM iteration), selection.py (k-center, BADGE, k-means) and learner.py
 (a training step), which say what each is timed against. Ours and the peer's take turns; a ratio is
