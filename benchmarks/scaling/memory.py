@@ -130,7 +130,7 @@ def child(method: str, file: Path, budget: int, threads: int, above: int | None)
     facts = {
         "method": method, "items": items, "width": width, "budget": budget, "threads": threads,
         "dtype": str(whole.dtype), "bytes": peak.most - before, "cpu_seconds": round(cpu, 2),
-        "wall_seconds": round(wall, 2), "ids": query.ids.tolist() if budget <= 100 else [],
+        "wall_seconds": round(wall, 2), "ids": query.ids.tolist(),
     }  # fmt: skip
     sys.stdout.write(json.dumps(facts))
 
@@ -149,6 +149,13 @@ def measure(
     place = folder or Path(tempfile.gettempdir()) / "labelgap-scaling"
     place.mkdir(parents=True, exist_ok=True)
     file = pool_file(items + LABELLED, width, half, place)
+    return of_file(method, file, budget, threads, above)
+
+
+def of_file(
+    method: str, file: Path, budget: int, threads: int = 2, above: int | None = None
+) -> dict[str, object]:
+    """`measure` of a pool's file, whose first 1,000 rows are the labelled ones."""
     words = ["child", method, file, budget, threads, "" if above is None else above]
     done = subprocess.run(
         [sys.executable, __file__, *map(str, words)], capture_output=True, text=True

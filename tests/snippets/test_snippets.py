@@ -9,12 +9,13 @@ import re
 import runpy
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-QUICK = ("scikit_learn", "pytorch", "timm_features", "label_studio")
+QUICK = ("scikit_learn", "pytorch", "timm_features", "label_studio", "cvat_tags")
 HEAVY = ("lightning_loop", "hugging_face", "scikit_activeml", "ultralytics_loop")
 MARK = "# labelgap:"
 """Above it stands the training that a user has already."""
@@ -25,6 +26,8 @@ def run(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, A
     monkeypatch.chdir(folder)
     done = [{"image": f"photos/{i}.jpg", "label": ("cat", "dog", "owl")[i % 3]} for i in range(6)]
     (folder / "export.json").write_text(json.dumps(done))  # for Label Studio's
+    tags = "".join(f'<image name="{d["image"]}"><tag label="{d["label"]}"/></image>' for d in done)
+    (folder / "annotations.xml").write_text(f"<annotations>{tags}</annotations>")  # for CVAT's
     return runpy.run_path(str(DOCS / "snippets" / f"{name}.py"))
 
 
@@ -43,6 +46,18 @@ def test_a_snippet_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     if {"logits", "truth"} <= set(names):  # one that learned from its first labels
         learned = np.asarray(names["logits"]).argmax(axis=1) == np.asarray(names["truth"])
         assert learned.mean() > 0.5
+
+
+def test_cvat_gets_a_guess_for_every_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = run("cvat_tags", tmp_path, monkeypatch)
+    written = ElementTree.parse(tmp_path / "next.xml").findall("image")
+    assert [image.attrib["name"] for image in written] == list(names["asked"].ids)
+    chances = dict(zip(names["images"], names["chances"].argmax(axis=1), strict=True))
+    for number, image in enumerate(written):
+        tag = image.find("tag")
+        assert image.attrib["id"] == str(number)
+        assert tag is not None
+        assert tag.attrib["label"] == names["names"][chances[image.attrib["name"]]]
 
 
 @pytest.mark.slow
