@@ -67,7 +67,7 @@ def _session(names: str) -> list[str]:
 
 # Tests that work with each package at first hand; others reach it, but are slow to say so.
 TESTS = {
-    "mixtures": _numeric("mixture mixture_terms alignment critic_terms set_statistics"),
+    "mixtures": _numeric("mixture mixture_terms alignment critic_terms set_statistics judged_terms"),
     "select": _numeric(
         "distinct_steps fisher_steps lcmd_steps line_steps typical_steps herding_steps "
         "kernel_terms kmeans_weights power_terms select_corners select_arrays "
@@ -79,8 +79,8 @@ TESTS = {
     ),
     "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("tables")],
     "learn": [
-        *_session("calibration calibration_by_hand continue face learner optimiser"),
-        *_session("streams training_steps traps"),
+        *_session("batches calibration calibration_by_hand compiled continue enough face"),
+        *_session("far_device inputs_kept learner optimiser streams training_steps traps"),
     ],
     "session": [
         *_session("calibration calibration_by_hand claim continue face learner metrics own_data"),

@@ -372,15 +372,16 @@ def test_a_loss_is_read_at_every_step_where_that_costs_nothing() -> None:
 
 def test_state_is_all_that_a_step_depends_on() -> None:
     world, other = Recorded(), Recorded()
-    run, again = world.runner(), other.runner()
+    run, again = world.runner(enough=1e-9), other.runner(enough=1e-9)
     run.step(0)
     run.step(1)
     kept = copy.deepcopy(run.state())
-    assert set(kept) == {"players", "optimisers"}
+    assert set(kept) == {"players", "optimisers", "lost"}
     assert set(kept["players"]) == {"network", "a", "b", "idle"}
     run.step(2)
     again.load(kept)
     again.step(2)
+    assert float(run.lost) == float(again.lost) > float(kept["lost"]) > 0
     ours, theirs = snapshot(world.players), snapshot(other.players)
     for name, values in ours.items():
         for key, value in values.items():
@@ -542,7 +543,8 @@ def test_a_checkpoint_holds_the_stage_the_step_and_the_seconds(
     assert [t is not None for t in times] == [False, False, True, True, True]
     assert times[2] == times[3] != times[4]
     state = torch.load(file, weights_only=True)
-    assert set(state) == {"players", "optimisers", "stage", "step", "seconds", "identity"}
+    of_runner = {"players", "optimisers", "lost"}
+    assert set(state) == of_runner | {"stage", "step", "seconds", "identity"}
     assert (state["stage"], state["step"], state["seconds"]) == (0, 4, {"one": 160.0})
     fit(learner(), ("one",), tmp_path / "never.pt")  # in no time
     assert not (tmp_path / "never.pt").exists()
