@@ -370,6 +370,82 @@ def test_a_loss_is_read_at_every_step_where_that_costs_nothing() -> None:
     assert [step for step in range(50) if run._due_for_check(step)] == [0, 20, 40, 49]
 
 
+def test_a_loss_that_was_noted_before_comes_before_what_fails_now() -> None:
+    def fails(batch: Batch) -> Tensor:
+        raise LabelgapError("half way", "")
+
+    run = runner(lambda made: supervised_stage(made, fails))
+    run.watch.note(0, torch.tensor(math.nan), 3)  # as an accelerator notes it
+    with pytest.raises(NumericalError, match="'network' .* is nan at step 3"):
+        run.step(4)
+
+
+def test_the_cpu_needs_no_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, read = runner(), []
+    monkeypatch.setattr(run.watch, "read", lambda: read.append("read"))
+    monkeypatch.setattr(run.watch, "note", lambda *facts: read.append("note"))
+    for step in range(5):
+        run.step(step)
+    assert not read
+
+
+def test_a_stage_has_learnt_by_the_mean_of_twenty_steps_in_its_second_half() -> None:
+    run = runner(lambda made: replace(supervised_stage(made), steps=40, enough=0.5))
+    assert float(run.lost) == 0.0
+
+    def learnt(step: int, mean: float, **fields: Any) -> bool:
+        run.stage = replace(run.stage, **fields)
+        run.lost.fill_(20 * mean * run.stage.phases[0].repeats)
+        return run.learnt(step)
+
+    for step in (0, 17, 18, 20, 21, 38):
+        assert not learnt(step, 0.25)
+        assert float(run.lost) == 20 * 0.25  # not looked at
+    for step in (19, 39):
+        assert learnt(step, 0.25)
+        assert float(run.lost) == 0.0
+        assert learnt(step, 0.5 - 1e-6)
+        assert not learnt(step, 0.5)
+        assert float(run.lost) == 0.0
+    assert not learnt(19, 0.25, steps=41)
+    assert float(run.lost) == 0.0
+    assert learnt(39, 0.25)
+    twice = (replace(run.stage.phases[0], repeats=2),)
+    assert learnt(39, 0.5 - 1e-6, phases=twice)
+    assert not learnt(39, 0.5)
+    assert not learnt(39, 0.0, enough=0.0)
+    assert not learnt(39, 0.25)
+    assert float(run.lost) == 20 * 0.25 * 2
+
+
+def test_the_first_phases_losses_are_summed_where_that_is_asked() -> None:
+    for enough in (0.0, 1e-9):
+        world = Recorded()
+        run = world.runner(enough=enough)
+        seen: list[float] = []
+        stage = run.stage
+
+        def noted(batch: Batch, loss: Callable[[Batch], Tensor] = stage.phases[0].loss) -> Tensor:
+            found = loss(batch)
+            seen.append(float(found.detach()))
+            return found
+
+        run.stage = replace(stage, phases=(replace(stage.phases[0], loss=noted), stage.phases[1]))
+        for step in range(3):
+            run.step(step)
+        assert len(seen) == 6
+        assert float(run.lost) == pytest.approx(sum(seen) if enough else 0.0, rel=1e-5)
+
+
+def test_a_scope_for_dropout_is_opened_where_the_network_learns_and_has_some() -> None:
+    assert not runner().dropping
+    assert runner(dropout=0.3).dropping
+    world = Recorded(dropout=0.3)
+    stage = world.stage()
+    alone = replace(stage, phases=stage.phases[:1])
+    assert not StageRunner(world.by.inputs, world.training, alone).dropping
+
+
 def test_state_is_all_that_a_step_depends_on() -> None:
     world, other = Recorded(), Recorded()
     run, again = world.runner(enough=1e-9), other.runner(enough=1e-9)
@@ -525,6 +601,28 @@ def test_stages_follow_each_other_and_are_told_and_timed(monkeypatch: pytest.Mon
     assert calls == [(name, step, 5) for name in ("one", "two") for step in (1, 2, 3, 4, 5)]
     assert seconds == {"one": 1.0, "two": 9.0 - 4.0}
     assert not any(m.training for m in made.network.modules())
+
+
+@pytest.mark.parametrize("steps", [(3, 5, 4), ()])
+def test_the_longest_stage_decides_what_is_compiled(
+    steps: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(Machine, "compiles", lambda self, steps: bool(asked.append(steps)))
+    by = learner()
+    made, objective = training(by), Plain()
+    stages = [replace(s, steps=n) for s, n in zip(stages_of(made, *"abc"), steps, strict=False)]
+    monkeypatch.setattr(objective, "stages", lambda training: stages)
+    assert by.fit(made, objective).keys() == set("abc"[: len(steps)])
+    assert asked == [max(steps, default=0)]
+
+
+def test_what_a_refresh_asks_for_stays_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    by = learner()
+    made, told = training(by), []
+    monkeypatch.setattr(by, "predict", lambda *given, **named: told.append((*given, named)))
+    made.predict(UNLABELLED, {"logits"})
+    assert told == [(made.network, UNLABELLED, {"logits"}, {"on_host": False})]
 
 
 def test_a_checkpoint_holds_the_stage_the_step_and_the_seconds(
