@@ -80,7 +80,7 @@ TESTS = {
     "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("tables")],
     "learn": [
         *_session("batches calibration calibration_by_hand compiled continue enough face"),
-        *_session("far_device inputs_kept learner optimiser streams training_steps traps"),
+        *_session("far_device inputs_kept learner optimiser streams training_steps traps watch"),
     ],
     "session": [
         *_session("calibration calibration_by_hand claim continue face learner metrics own_data"),

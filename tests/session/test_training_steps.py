@@ -380,6 +380,17 @@ def test_a_loss_that_was_noted_before_comes_before_what_fails_now() -> None:
         run.step(4)
 
 
+def test_no_state_is_kept_of_what_a_bad_loss_spoilt_and_bad_items_are_named_first() -> None:
+    run = runner()
+    run.training.device = torch.device("meta")  # as an accelerator, which notes a loss
+    run._check(0, torch.tensor(math.inf), 3)
+    with pytest.raises(NumericalError, match="'network' .* is inf at step 3"):
+        run.state()
+    run.inputs.task.train.inputs[LABELLED[1]] = math.nan
+    with pytest.raises(NumericalError, match=f"The inputs of the items {LABELLED[1]} are NaN"):
+        run.state()
+
+
 def test_the_cpu_needs_no_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     run, read = runner(), []
     monkeypatch.setattr(run.watch, "read", lambda: read.append("read"))
@@ -509,7 +520,7 @@ def test_a_step_descends_the_gradient_of_this_loss_alone_and_no_longer_than_its_
 
 
 def test_the_runs_optimiser_and_its_phase_of_the_first_stage() -> None:
-    by = learner(lr=0.3, momentum=0.5, optimiser="sgd", steps=7, batch_size=6)
+    by = learner(lr=0.3, momentum=0.5, optimiser="sgd", steps=7, batch_size=6, enough=0.125)
     made = training(by, Plain(extra=nn.Linear(5, 3)))
     refreshed = [(3, lambda step: None)]
     other = Phase("other", ("extra",), supervised_loss(made), Optimiser())
@@ -520,6 +531,7 @@ def test_the_runs_optimiser_and_its_phase_of_the_first_stage() -> None:
         "supervised", 7, 6, 9,
     )  # fmt: skip
     assert stage.supervised
+    assert stage.enough == 0.125
     assert stage.refresh == tuple(refreshed)
     network, *others = stage.phases
     assert others == [other]
@@ -860,6 +872,7 @@ def test_stochastic_passes_draw_dropout_and_nothing_else(monkeypatch: pytest.Mon
             for x in by.inputs.clean(by.task.train, LABELLED).split(4)
         ]
     torch.testing.assert_close(found, torch.cat(rows))
+    assert by.mc_logits(network, LABELLED[:0], 2, 2).shape == (0, 2, 3)
     bare = training(by).network
     with pytest.raises(PairError, match="MLP has no such module"):
         by.mc_logits(bare, LABELLED, 3, 2)
