@@ -67,7 +67,9 @@ def _session(names: str) -> list[str]:
 
 # Tests that work with each package at first hand; others reach it, but are slow to say so.
 TESTS = {
-    "mixtures": _numeric("mixture mixture_terms alignment critic_terms set_statistics judged_terms"),
+    "mixtures": _numeric(
+        "mixture mixture_terms alignment critic_terms set_statistics judged_terms"
+    ),
     "select": _numeric(
         "distinct_steps fisher_steps lcmd_steps line_steps typical_steps herding_steps "
         "kernel_terms kmeans_weights power_terms select_corners select_arrays "

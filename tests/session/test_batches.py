@@ -24,7 +24,9 @@ def training() -> Training:
     return session.new_training(0)
 
 
-def batches(training: Training, block: int | None, unlabelled: int = 0) -> tuple[Batches, list[int]]:
+def batches(
+    training: Training, block: int | None, unlabelled: int = 0
+) -> tuple[Batches, list[int]]:
     """Those of a stage of ten steps, and the steps that are drawn."""
     stage = replace(supervised_stage(training, unlabelled_batch=unlabelled), steps=10)
     made = Batches(Inputs(tiny_task(), CPU, keep=False), training, stage, block)

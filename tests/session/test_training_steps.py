@@ -376,7 +376,7 @@ def test_a_loss_that_was_noted_before_comes_before_what_fails_now() -> None:
 
     run = runner(lambda made: supervised_stage(made, fails))
     run.watch.note(0, torch.tensor(math.nan), 3)  # as an accelerator notes it
-    with pytest.raises(NumericalError, match="'network' .* is nan at step 3"):
+    with pytest.raises(NumericalError, match=r"'network' .* is nan at step 3"):
         run.step(4)
 
 
@@ -384,7 +384,7 @@ def test_no_state_is_kept_of_what_a_bad_loss_spoilt_and_bad_items_are_named_firs
     run = runner()
     run.training.device = torch.device("meta")  # as an accelerator, which notes a loss
     run._check(0, torch.tensor(math.inf), 3)
-    with pytest.raises(NumericalError, match="'network' .* is inf at step 3"):
+    with pytest.raises(NumericalError, match=r"'network' .* is inf at step 3"):
         run.state()
     run.inputs.task.train.inputs[LABELLED[1]] = math.nan
     with pytest.raises(NumericalError, match=f"The inputs of the items {LABELLED[1]} are NaN"):
@@ -429,23 +429,21 @@ def test_a_stage_has_learnt_by_the_mean_of_twenty_steps_in_its_second_half() -> 
     assert float(run.lost) == 20 * 0.25 * 2
 
 
-def test_the_first_phases_losses_are_summed_where_that_is_asked() -> None:
-    for enough in (0.0, 1e-9):
-        world = Recorded()
-        run = world.runner(enough=enough)
-        seen: list[float] = []
-        stage = run.stage
+@pytest.mark.parametrize("enough", [0.0, 1e-9])
+def test_the_first_phases_losses_are_summed_where_that_is_asked(enough: float) -> None:
+    run, seen = Recorded().runner(enough=enough), []
+    first, second = run.stage.phases
 
-        def noted(batch: Batch, loss: Callable[[Batch], Tensor] = stage.phases[0].loss) -> Tensor:
-            found = loss(batch)
-            seen.append(float(found.detach()))
-            return found
+    def noted(batch: Batch) -> Tensor:
+        found = first.loss(batch)
+        seen.append(float(found.detach()))
+        return found
 
-        run.stage = replace(stage, phases=(replace(stage.phases[0], loss=noted), stage.phases[1]))
-        for step in range(3):
-            run.step(step)
-        assert len(seen) == 6
-        assert float(run.lost) == pytest.approx(sum(seen) if enough else 0.0, rel=1e-5)
+    run.stage = replace(run.stage, phases=(replace(first, loss=noted), second))
+    for step in range(3):
+        run.step(step)
+    assert len(seen) == 6
+    assert float(run.lost) == pytest.approx(sum(seen) if enough else 0.0, rel=1e-5)
 
 
 def test_a_scope_for_dropout_is_opened_where_the_network_learns_and_has_some() -> None:
