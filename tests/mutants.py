@@ -79,14 +79,16 @@ TESTS = {
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust badge bait composed "
         "dcom distinct drop_query herding lcmd line power"
     ),
-    "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("tables")],
+    "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("run_tables")],
     "learn": [
         *_session("batches calibration calibration_by_hand compiled continue enough face"),
         *_session("far_device inputs_kept learner optimiser streams training_steps traps watch"),
     ],
     "session": [
         *_session("calibration calibration_by_hand claim continue face learner metrics own_data"),
-        *_session("pool portions presets refused registry session_verbs source tables tell traps"),
+        *_session(
+            "pool portions presets refused registry session_verbs source run_tables tell traps"
+        ),
         *_session("weights_file"),
         "tests/cli/test_paper.py",
     ],
