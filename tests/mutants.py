@@ -67,7 +67,9 @@ def _session(names: str) -> list[str]:
 
 # Tests that work with each package at first hand; others reach it, but are slow to say so.
 TESTS = {
-    "mixtures": _numeric("mixture mixture_terms alignment critic_terms set_statistics"),
+    "mixtures": _numeric(
+        "mixture mixture_terms alignment critic_terms set_statistics judged_terms"
+    ),
     "select": _numeric(
         "distinct_steps fisher_steps lcmd_steps line_steps typical_steps herding_steps "
         "kernel_terms kmeans_weights power_terms select_corners select_arrays "
@@ -77,14 +79,16 @@ TESTS = {
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust badge bait composed "
         "dcom distinct drop_query herding lcmd line power"
     ),
-    "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("tables")],
+    "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("run_tables")],
     "learn": [
-        *_session("calibration calibration_by_hand continue face learner optimiser"),
-        *_session("streams training_steps traps"),
+        *_session("batches calibration calibration_by_hand compiled continue enough face"),
+        *_session("far_device inputs_kept learner optimiser streams training_steps traps watch"),
     ],
     "session": [
         *_session("calibration calibration_by_hand claim continue face learner metrics own_data"),
-        *_session("pool portions presets refused registry session_verbs source tables tell traps"),
+        *_session(
+            "pool portions presets refused registry session_verbs source run_tables tell traps"
+        ),
         *_session("weights_file"),
         "tests/cli/test_paper.py",
     ],

@@ -118,10 +118,12 @@ def test_every_unlabelled_item_is_scored_in_its_place() -> None:
 @given(
     inputs=st.integers(1, 6), width=st.integers(1, 9), n=st.integers(1, 5), seed=st.integers(0, 99),
     columns=st.booleans(), penalty=st.sampled_from([0.0, 0.3, 10.0]), alike=st.booleans(),
+    times=st.sampled_from([1, 2, 3]),
 )  # fmt: skip
 def test_the_free_critics_gradient_is_that_of_autograd(
-    inputs: int, width: int, n: int, seed: int, columns: bool, penalty: float, alike: bool
-) -> None:
+    inputs: int, width: int, n: int, seed: int, columns: bool, penalty: float, alike: bool,
+    times: int,
+) -> None:  # fmt: skip
     """Written out against gone through twice, in float64; a critic that is flat has slope 0."""
     critic = seeded_critic(inputs, width, seed=seed).double()
     if alike:  # all units off: no gradient by the inputs, whose norm has no derivative at 0
@@ -134,9 +136,19 @@ def test_the_free_critics_gradient_is_that_of_autograd(
     over = max(1, inputs // 2) if columns else None
     # A function, not a Critic: autograd goes through it.
     loss = critic_loss(lambda h: critic(h), a, b, penalty, np.random.default_rng(seed), over)
-    expected = torch.autograd.grad(3 * loss, list(critic.parameters()), allow_unused=True)
+    expected = torch.autograd.grad(times * loss, list(critic.parameters()), allow_unused=True)
     written = critic_loss(critic, a, b, penalty, np.random.default_rng(seed), over)
-    found = torch.autograd.grad(3 * written, list(critic.parameters()))
+    found = torch.autograd.grad(times * written, list(critic.parameters()))
     torch.testing.assert_close(written.detach(), loss.detach())
     for mine, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(mine, torch.zeros_like(mine) if theirs is None else theirs)
+
+
+@pytest.mark.parametrize("sigmoid", [False, True])
+def test_a_new_critics_loss_is_that_of_any_function(sigmoid: bool) -> None:
+    """Its biases are 0; and with a sigmoid it is no free critic, whose gradient is written out."""
+    critic = seeded_critic(4, 6, sigmoid).double()
+    a, b = normal(5, 4, seed=1), normal(5, 4, seed=2) + 1
+    found = critic_loss(critic, a, b, 0.7, np.random.default_rng(3))
+    plain = critic_loss(lambda h: critic(h), a, b, 0.7, np.random.default_rng(3))
+    torch.testing.assert_close(found.detach(), plain.detach())

@@ -464,6 +464,19 @@ def test_players_have_the_covariance_of_the_table(covariance: str) -> None:
     assert set(parts(critic={"statistics": False})[1].modules) == {"psi_labelled", "critic"}
 
 
+@pytest.mark.parametrize("through", [True, False])
+def test_features_learn_through_what_the_mixtures_say_of_them_where_that_is_asked(
+    through: bool,
+) -> None:
+    part, t, _ = parts(through_statistics=through)
+    part.refresh_both(0)
+    z = t.predict(t.labelled_ids[:5], {"features"})["features"].requires_grad_()
+    inputs = critic_input_of(part.o, t.modules, z)
+    inputs[:, z.shape[1] :].sum().backward()
+    assert z.grad is not None
+    assert bool(z.grad.any()) is through
+
+
 def test_the_critic_that_a_query_reads_is_that_of_the_training() -> None:
     session = Case(METHODS["daal"]).fitted()
     t, ids = session.training, np.arange(9)

@@ -89,7 +89,9 @@ def test_a_mixture_moves_whole_and_keeps_its_kinds() -> None:
     for name, tensor in moved.state().items():
         assert tensor.device.type == "meta", name
         assert tensor.dtype == (torch.bool if name == "empty" else torch.float32), name
-    assert equal(psi.to(), psi)
+    for same in (psi.to(), psi.to("cpu"), psi.to(psi.means.device, psi.means.dtype)):
+        assert same is psi
+    assert psi.to("meta").means.device.type == "meta"
     assert mixture(2, 1, 1).covariance == "diagonal"
     assert mixture(2, 3, 1).covariance == "spherical"
 

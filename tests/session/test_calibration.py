@@ -52,6 +52,14 @@ def test_few_labels_leave_it_near_one(n: int, right: bool, seed: int) -> None:
     assert fit_temperature(logits[:0], labels[:0]) == 1.0
 
 
+@pytest.mark.parametrize(("gap", "bound"), [(-1000.0, 20.0), (0.05, 0.05)])
+def test_no_temperature_is_below_a_twentieth_or_above_twenty(gap: float, bound: float) -> None:
+    """Logits that are far off every time, and logits that are right by next to nothing."""
+    logits = torch.tensor([[gap, 0.0]], dtype=torch.float64).expand(500, 2)
+    found = fit_temperature(logits, torch.zeros(500, dtype=torch.int64))
+    assert found == pytest.approx(bound, rel=1e-9)
+
+
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.floats(0.05, 0.95))
 @settings(max_examples=60, deadline=None)
 def test_every_class_keeps_labels_and_gives_some_where_it_has_two(

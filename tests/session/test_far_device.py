@@ -321,3 +321,17 @@ def test_a_prediction_waits_once_and_gives_the_same() -> None:
             assert isinstance(stays[name], Far)
             assert torch.equal(found[name], expected[name])
             assert torch.equal(near(stays[name]), expected[name])
+
+
+def test_stochastic_passes_wait_once_and_give_the_same() -> None:
+    ids, dropout = np.arange(96), {"dropout": 0.4}
+    with session("random", NEAR, network=dropout) as here, FarDevice() as far:
+        expected = here.learner.mc_logits(here.new_training(0).network, ids, 3, 0)
+        with session("random", FAR, network=dropout) as there:
+            network = there.new_training(0).network
+            there.learner.mc_logits(network, ids[:1], 2, 0)  # the training set is there now
+            with far.counted() as waits:
+                found = there.learner.mc_logits(network, ids, 3, 0)
+    assert [w.split(" at ")[0] for w in waits] == ["synchronise"]
+    assert not isinstance(found, Far)
+    assert torch.equal(found, expected)

@@ -370,17 +370,103 @@ def test_a_loss_is_read_at_every_step_where_that_costs_nothing() -> None:
     assert [step for step in range(50) if run._due_for_check(step)] == [0, 20, 40, 49]
 
 
+def test_a_loss_that_was_noted_before_comes_before_what_fails_now() -> None:
+    def fails(batch: Batch) -> Tensor:
+        raise LabelgapError("half way", "")
+
+    run = runner(lambda made: supervised_stage(made, fails))
+    run.watch.note(0, torch.tensor(math.nan), 3)  # as an accelerator notes it
+    with pytest.raises(NumericalError, match=r"'network' .* is nan at step 3"):
+        run.step(4)
+
+
+def test_no_state_is_kept_of_what_a_bad_loss_spoilt_and_bad_items_are_named_first() -> None:
+    run = runner()
+    run.training.device = torch.device("meta")  # as an accelerator, which notes a loss
+    run._check(0, torch.tensor(math.inf), 3)
+    with pytest.raises(NumericalError, match=r"'network' .* is inf at step 3"):
+        run.state()
+    run.inputs.task.train.inputs[LABELLED[1]] = math.nan
+    with pytest.raises(NumericalError, match=f"The inputs of the items {LABELLED[1]} are NaN"):
+        run.state()
+
+
+def test_the_cpu_needs_no_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, read = runner(), []
+    monkeypatch.setattr(run.watch, "read", lambda: read.append("read"))
+    monkeypatch.setattr(run.watch, "note", lambda *facts: read.append("note"))
+    for step in range(5):
+        run.step(step)
+    assert not read
+
+
+def test_a_stage_has_learnt_by_the_mean_of_twenty_steps_in_its_second_half() -> None:
+    run = runner(lambda made: replace(supervised_stage(made), steps=40, enough=0.5))
+    assert float(run.lost) == 0.0
+
+    def learnt(step: int, mean: float, **fields: Any) -> bool:
+        run.stage = replace(run.stage, **fields)
+        run.lost.fill_(20 * mean * run.stage.phases[0].repeats)
+        return run.learnt(step)
+
+    for step in (0, 17, 18, 20, 21, 38):
+        assert not learnt(step, 0.25)
+        assert float(run.lost) == 20 * 0.25  # not looked at
+    for step in (19, 39):
+        assert learnt(step, 0.25)
+        assert float(run.lost) == 0.0
+        assert learnt(step, 0.5 - 1e-6)
+        assert not learnt(step, 0.5)
+        assert float(run.lost) == 0.0
+    assert not learnt(19, 0.25, steps=41)
+    assert float(run.lost) == 0.0
+    assert learnt(39, 0.25)
+    twice = (replace(run.stage.phases[0], repeats=2),)
+    assert learnt(39, 0.5 - 1e-6, phases=twice)
+    assert not learnt(39, 0.5)
+    assert not learnt(39, 0.0, enough=0.0)
+    assert not learnt(39, 0.25)
+    assert float(run.lost) == 20 * 0.25 * 2
+
+
+@pytest.mark.parametrize("enough", [0.0, 1e-9])
+def test_the_first_phases_losses_are_summed_where_that_is_asked(enough: float) -> None:
+    run, seen = Recorded().runner(enough=enough), []
+    first, second = run.stage.phases
+
+    def noted(batch: Batch) -> Tensor:
+        found = first.loss(batch)
+        seen.append(float(found.detach()))
+        return found
+
+    run.stage = replace(run.stage, phases=(replace(first, loss=noted), second))
+    for step in range(3):
+        run.step(step)
+    assert len(seen) == 6
+    assert float(run.lost) == pytest.approx(sum(seen) if enough else 0.0, rel=1e-5)
+
+
+def test_a_scope_for_dropout_is_opened_where_the_network_learns_and_has_some() -> None:
+    assert not runner().dropping
+    assert runner(dropout=0.3).dropping
+    world = Recorded(dropout=0.3)
+    stage = world.stage()
+    alone = replace(stage, phases=stage.phases[:1])
+    assert not StageRunner(world.by.inputs, world.training, alone).dropping
+
+
 def test_state_is_all_that_a_step_depends_on() -> None:
     world, other = Recorded(), Recorded()
-    run, again = world.runner(), other.runner()
+    run, again = world.runner(enough=1e-9), other.runner(enough=1e-9)
     run.step(0)
     run.step(1)
     kept = copy.deepcopy(run.state())
-    assert set(kept) == {"players", "optimisers"}
+    assert set(kept) == {"players", "optimisers", "lost"}
     assert set(kept["players"]) == {"network", "a", "b", "idle"}
     run.step(2)
     again.load(kept)
     again.step(2)
+    assert float(run.lost) == float(again.lost) > float(kept["lost"]) > 0
     ours, theirs = snapshot(world.players), snapshot(other.players)
     for name, values in ours.items():
         for key, value in values.items():
@@ -432,7 +518,7 @@ def test_a_step_descends_the_gradient_of_this_loss_alone_and_no_longer_than_its_
 
 
 def test_the_runs_optimiser_and_its_phase_of_the_first_stage() -> None:
-    by = learner(lr=0.3, momentum=0.5, optimiser="sgd", steps=7, batch_size=6)
+    by = learner(lr=0.3, momentum=0.5, optimiser="sgd", steps=7, batch_size=6, enough=0.125)
     made = training(by, Plain(extra=nn.Linear(5, 3)))
     refreshed = [(3, lambda step: None)]
     other = Phase("other", ("extra",), supervised_loss(made), Optimiser())
@@ -443,6 +529,7 @@ def test_the_runs_optimiser_and_its_phase_of_the_first_stage() -> None:
         "supervised", 7, 6, 9,
     )  # fmt: skip
     assert stage.supervised
+    assert stage.enough == 0.125
     assert stage.refresh == tuple(refreshed)
     network, *others = stage.phases
     assert others == [other]
@@ -526,6 +613,28 @@ def test_stages_follow_each_other_and_are_told_and_timed(monkeypatch: pytest.Mon
     assert not any(m.training for m in made.network.modules())
 
 
+@pytest.mark.parametrize("steps", [(3, 5, 4), ()])
+def test_the_longest_stage_decides_what_is_compiled(
+    steps: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(Machine, "compiles", lambda self, steps: bool(asked.append(steps)))
+    by = learner()
+    made, objective = training(by), Plain()
+    stages = [replace(s, steps=n) for s, n in zip(stages_of(made, *"abc"), steps, strict=False)]
+    monkeypatch.setattr(objective, "stages", lambda training: stages)
+    assert by.fit(made, objective).keys() == set("abc"[: len(steps)])
+    assert asked == [max(steps, default=0)]
+
+
+def test_what_a_refresh_asks_for_stays_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    by = learner()
+    made, told = training(by), []
+    monkeypatch.setattr(by, "predict", lambda *given, **named: told.append((*given, named)))
+    made.predict(UNLABELLED, {"logits"})
+    assert told == [(made.network, UNLABELLED, {"logits"}, {"on_host": False})]
+
+
 def test_a_checkpoint_holds_the_stage_the_step_and_the_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -542,7 +651,8 @@ def test_a_checkpoint_holds_the_stage_the_step_and_the_seconds(
     assert [t is not None for t in times] == [False, False, True, True, True]
     assert times[2] == times[3] != times[4]
     state = torch.load(file, weights_only=True)
-    assert set(state) == {"players", "optimisers", "stage", "step", "seconds", "identity"}
+    of_runner = {"players", "optimisers", "lost"}
+    assert set(state) == of_runner | {"stage", "step", "seconds", "identity"}
     assert (state["stage"], state["step"], state["seconds"]) == (0, 4, {"one": 160.0})
     fit(learner(), ("one",), tmp_path / "never.pt")  # in no time
     assert not (tmp_path / "never.pt").exists()
@@ -760,6 +870,7 @@ def test_stochastic_passes_draw_dropout_and_nothing_else(monkeypatch: pytest.Mon
             for x in by.inputs.clean(by.task.train, LABELLED).split(4)
         ]
     torch.testing.assert_close(found, torch.cat(rows))
+    assert by.mc_logits(network, LABELLED[:0], 2, 2).shape == (0, 2, 3)
     bare = training(by).network
     with pytest.raises(PairError, match="MLP has no such module"):
         by.mc_logits(bare, LABELLED, 3, 2)

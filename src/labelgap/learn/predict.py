@@ -30,7 +30,7 @@ def predict(
     objective: Objective | None = None,
     modules: Mapping[str, nn.Module] | None = None,
     progress: Progress | None = None,
-    on_host: bool = True,
+    on_host: bool,
 ) -> dict[str, Tensor]:
     """One chunked pass in eval mode and float32 that fills all named outputs.
 
@@ -64,7 +64,7 @@ def predict(
                         else scratch.empty(len(ids), *value.shape[1:], device=value.device)
                     )
                 rows = made[name][start : start + len(x)]
-                rows.copy_(value, non_blocking=rows.is_pinned() or not on_host)
+                rows.copy_(value, non_blocking=rows.is_pinned())
             if progress:
                 progress("predict", min(start + PREDICT_BATCH, len(ids)), len(ids))
     if on_host:
@@ -86,7 +86,7 @@ def mc_logits(
             f"Stochastic passes need dropout; {type(network).__name__} has no such module.",
             "Give the network one, or choose an acquisition of a single pass.",
         )
-    made = torch.zeros(0)
+    made = torch.zeros(0, passes, inputs.task.num_classes)
     with evaluation_mode([network]), streams.scope("mc-dropout", round):
         for module in dropping:
             module.train()

@@ -1,5 +1,6 @@
 """The training set on the device, once, where it fits: a batch is then a gather there."""
 
+import math
 import warnings
 
 import numpy as np
@@ -46,7 +47,7 @@ def on_device(split: Split, machine: Machine) -> UInt8[Tensor, "n h w c"] | Floa
     inputs = split.inputs
     kind = torch.from_numpy(np.empty(0, dtype=inputs.dtype)).dtype
     there = torch.empty(inputs.shape, dtype=kind, device=machine.device)
-    rows = max(1, _PIECE * max(1, len(inputs)) // max(1, int(inputs.nbytes)))
+    rows = max(1, _PIECE // (math.prod(inputs.shape[1:]) * inputs.itemsize))
     for start in range(0, len(inputs), rows):
         part = np.ascontiguousarray(inputs[start : start + rows])
         if not part.flags.writeable:

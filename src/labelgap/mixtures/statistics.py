@@ -137,14 +137,13 @@ def class_responsibilities(labels: Int[Tensor, "n"], k: int) -> Float[Tensor, "n
 
 
 def check_responsibilities(z: Float[Tensor, "n d"], responsibilities: Float[Tensor, "m k"]) -> None:
-    """Raises `DataError` where they are not one distribution per sample, or of no sample."""
+    """Raises `DataError` where they are not one distribution per sample."""
     n = responsibilities.shape[0]
     if z.shape[0] != n:
         raise DataError(
             f"There are {z.shape[0]} features and {n} rows of responsibilities.",
             "Give one row of responsibilities for each feature vector.",
         )
-    check_some(z)
     check_distributions(responsibilities)
 
 
@@ -180,7 +179,6 @@ def expectation(mixture: Mixture, z: Float[Tensor, "n d"]) -> Statistics:
     DataError: no sample, or features of another dimension.
     NumericalError: features that are not finite, or whose squares are not.
     """
-    check_some(z)
     check_same_dim(z, mixture.feature_dim)
     terms = quadratic_terms(mixture, z.device, compute_dtype(z))
     return Samples(z, mixture.covariance, terms.centre).expectation(mixture)
@@ -222,8 +220,7 @@ class Samples:
         return sums.statistics(self.z, k, None)
 
     def expectation(self, mixture: Mixture) -> Statistics:
-        """`expectation` of them."""
-        check_same_dim(self.z, mixture.feature_dim)
+        """`expectation` of them, by a mixture of their dimension."""
         terms = quadratic_terms(mixture, self.z.device, self.centre.dtype, self.centre)
         sums = _Sums(terms.centre, *terms.weight.shape)
         total = torch.zeros((), dtype=torch.float64, device=sums.mass.device)
