@@ -57,11 +57,12 @@ def main(options: argparse.Namespace) -> None:
     import floor
     import threadpoolctl
 
+    from labelgap.bench.report.tables import markdown
+
     with threadpoolctl.threadpool_limits(options.threads):
         rows = table(options.threads, options.small)
     head = ("task", "peer", "labelgap", "peer ÷ labelgap", "labelgap ÷ floor")
-    lines = [head, (":--", ":--", "--:", "--:", "--:"), *rows]
-    text = "\n".join(f"| {' | '.join(row)} |" for row in lines) + "\n"
+    text = markdown(head, rows)
     sys.stdout.write(text)
     if options.out:
         command = " ".join(["python", "benchmarks/speed/peers.py", *sys.argv[1:]])

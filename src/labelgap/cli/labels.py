@@ -184,12 +184,11 @@ def export_(
     refuse_flags(format, link, val)
     with Project.open(project, "read") as p:
         console = _console()
-        if out is None:
-            out = default_out(p, format)
-            refuse_overwriting(p, out)
+        named, out = out is not None, out or default_out(p, format)
+        refuse_overwriting(p, out)
+        if not named:
             refuse_foreign(out)
         if format in MODELS:
-            refuse_overwriting(p, out)
             need_training(p)
             from labelgap.project.exchange.model_folder import export_model
 

@@ -148,15 +148,14 @@ class Learner:
         started: float,
     ) -> None:
         runner = StageRunner(self.inputs, training, stage)
-        step, learnt = 0, False
+        step = 0
         if saved:
             runner.load(saved)
             step = int(saved["step"])
         last_saved = time.monotonic()
-        while step < stage.steps and not learnt:
+        while step < stage.steps:
             runner.step(step)
-            learnt = runner.learnt(step)
-            step = stage.steps if learnt else step + 1
+            step = stage.steps if runner.learnt(step) else step + 1
             if progress:
                 progress(stage.name, step, stage.steps)
             if checkpoint and time.monotonic() - last_saved > CHECKPOINT_SECONDS:
