@@ -25,7 +25,10 @@ ALLOWED = {
         "scikit-activeml's own template tests",
         "see tests/snippets/test_skactive.py",
     ),
-    "no MongoDB": ("FiftyOne's fields", "a MongoDB that FiftyOne can start or reach"),
+    "no MongoDB": (
+        "FiftyOne's fields",
+        "a MongoDB that FiftyOne can start: the group `snippets` has one for Linux",
+    ),
     "on this system": ("what only Linux has", "a machine with Linux"),
 }
 """Part of a skip's reason: the part that is not tested, and what brings it. CI may lack these."""
