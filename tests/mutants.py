@@ -93,7 +93,7 @@ TESTS = {
         "tests/cli/test_paper.py",
     ],
     "ledger": [
-        *_session("ledger ledger_crash ledger_file ledger_model ledger_readings"),
+        *_session("ledger ledger_at_once ledger_crash ledger_file ledger_model ledger_readings"),
         *_session("meaning meaning_by_hand"),
         "tests/project/test_asking.py",
         "tests/project/test_classes.py",
