@@ -44,3 +44,23 @@ def forget() -> Iterator[None]:
         table.update(entries)
     own._LOADED.clear()
     own._LOADED.update(loaded)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_layouts() -> Iterator[None]:
+    """Reports of tests are made for their words and numbers: a t-SNE of few steps will do."""
+    from labelgap.report import plane  # here, where the suite's type checks are installed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plane, "TOGETHER", 20)
+        patch.setattr(plane, "ITERATIONS", 40)
+        yield
+
+
+@pytest.fixture
+def whole_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layouts as people get them, for a test that looks at one."""
+    from labelgap.report import plane
+
+    monkeypatch.setattr(plane, "TOGETHER", 250)
+    monkeypatch.setattr(plane, "ITERATIONS", 500)

@@ -149,6 +149,7 @@ def test_components_are_those_of_the_singular_values():
     np.testing.assert_allclose(np.linalg.norm(found, axis=0), s[:5])
 
 
+@pytest.mark.usefixtures("whole_layout")
 def test_the_map_keeps_neighbours_together_and_inside():
     z, labels = photographs(apart=6.0)
     told = []

@@ -385,6 +385,7 @@ def test_panels_keep_rows_and_repeat(folder):
     assert first[0].gap > first[1].gap
 
 
+@pytest.mark.usefixtures("whole_layout")
 def test_layout_keeps_neighbours_of_separate_classes(folder):
     panel = panels(None, folder / "cache/embedding-after.npz", SEED)[0]
     distances = np.linalg.norm(panel.layout[:, None] - panel.layout[None], axis=2)
