@@ -85,11 +85,11 @@ TESTS = {
         *_session("far_device inputs_kept learner optimiser streams training_steps traps watch"),
     ],
     "session": [
-        *_session("calibration calibration_by_hand claim continue face learner metrics own_data"),
+        *_session("calibration calibration_by_hand claim continue face learner looking metrics"),
         *_session(
-            "pool portions presets refused registry session_verbs source run_tables tell traps"
+            "own_data pool portions presets refused registry session_verbs source run_tables tell "
+            "traps weights_file"
         ),
-        *_session("weights_file"),
         "tests/cli/test_paper.py",
     ],
     "ledger": [
