@@ -38,25 +38,14 @@ def second_moment(
     return total / max(1, int(counts.sum()))
 
 
-CACHE = 2**20
-"""Bytes of rows that a core keeps at hand: of 512 kB to 4 MB the fastest (benchmarks/speed)."""
-
-
 def _products(
     w: Float[Tensor, "n d"], u: Float[Tensor, " d"], v: Float[Tensor, " d"]
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """w u and w v, in u's precision. All of the time of a pick is spent on reading w."""
-    both = torch.stack([u, v]).to(w.dtype)
-    if w.device.type != "cpu":
-        first, second = torch.mm(both, w.T).to(u.dtype)
-        return first, second
-    found = torch.empty(2, len(w), dtype=w.dtype)
-    rows = max(1, CACHE // (w.element_size() * w.shape[1]))
-    for start in range(0, len(w), rows):  # once from memory, for the second one from the cache
-        block = slice(start, start + rows)
-        torch.mv(w[block], both[0], out=found[0, block])
-        torch.mv(w[block], both[1], out=found[1, block])
-    return found[0].to(u.dtype), found[1].to(u.dtype)
+    """w u and w v, in u's precision, in one pass over w: most of the time of a pick."""
+    # Rows seen as columns: laid out as columns they take BLAS four times as long.
+    both = torch.stack([u, v]).to(w.dtype).T
+    first, second = (w @ both).to(u.dtype).unbind(1)
+    return first.contiguous(), second.contiguous()
 
 
 @dataclass
