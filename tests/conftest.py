@@ -47,20 +47,22 @@ def forget() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def short_layouts() -> Iterator[None]:
-    """Reports of tests are made for their words and numbers: a t-SNE of few steps will do."""
+def short_layouts() -> Iterator[dict[str, int]]:
+    """Reports of tests are made for their words and numbers: a t-SNE of few steps will do.
+
+    What was shortened, as people get it.
+    """
     from labelgap.report import plane  # here, where the suite's type checks are installed
 
+    whole = {"TOGETHER": plane.TOGETHER, "ITERATIONS": plane.ITERATIONS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plane, "TOGETHER", 20)
         patch.setattr(plane, "ITERATIONS", 40)
-        yield
+        yield whole
 
 
 @pytest.fixture
-def whole_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+def whole_layout(short_layouts: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Layouts as people get them, for a test that looks at one."""
-    from labelgap.report import plane
-
-    monkeypatch.setattr(plane, "TOGETHER", 250)
-    monkeypatch.setattr(plane, "ITERATIONS", 500)
+    for name, steps in short_layouts.items():
+        monkeypatch.setattr(f"labelgap.report.plane.{name}", steps)
