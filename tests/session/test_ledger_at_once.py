@@ -132,9 +132,9 @@ def test_undos_of_what_somebody_else_or_nobody_answered_undo_nothing(person: str
                 ledger.undo_all(some, person=person)
         assert len(kinds(ledger)) == events
         assert set(ledger.labels) == {3, 4, 5, 9}
-        ledger.hold_out([12])
-        with pytest.raises(LedgerError, match="Request 'held' stored no answer"):
-            ledger.undo_all({"held": "u"}, person=person)
+        ledger.change_classes("add", ["fox"], person=person, request="fox")  # of no item
+        with pytest.raises(LedgerError, match="Request 'fox' stored no answer"):
+            ledger.undo_all({"fox": "u"}, person=person)
 
 
 def test_an_undo_s_request_is_no_other_s() -> None:

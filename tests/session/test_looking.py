@@ -9,7 +9,6 @@ from labelgap.check.case import Case, tiny_task
 from labelgap.core.device import Machine
 from labelgap.data.types import Augment, Split, Task
 from labelgap.frozen.embedding import embedding
-from labelgap.loop.oracle import Oracle
 from labelgap.methods import METHODS
 from labelgap.methods.gap import Gap, GapOptions
 from labelgap.session.claim import machine_facts
@@ -24,15 +23,13 @@ def of_images() -> Session:
 
 
 def of_vectors() -> Session:
-    rng = np.random.default_rng(3)
-    y = rng.integers(0, 3, 40)
-    x = rng.standard_normal((40, 5)).astype(np.float32)
-    cut = Split(x[:30], y[:30]), Split(x[30:], y[30:])
-    task = Task.of("points", ("a", "b", "c"), *cut, Augment())
-    made = Session(task, network={"name": "mlp", "hidden": [8]}, training={"steps": 2})
-    made.tell(Oracle(task).answer(made.ask(9)))
-    made.fit()
-    return made
+    task = tiny_task()
+    flat = [
+        Split(part.inputs.reshape(len(part), -1).astype(np.float32), part.labels)
+        for part in (task.train, task.test)
+    ]
+    pixels = Task.of("pixels", task.classes, *flat, Augment())
+    return Case(METHODS["margin"]).fitted(pixels, network={"name": "mlp", "hidden": [8]})
 
 
 def test_features_stand_in_for_the_embedding_of_images() -> None:

@@ -8,7 +8,9 @@ from jaxtyping import Float
 PERPLEXITY = 30
 """Neighbours a point listens to: t-SNE's usual value (van der Maaten and Hinton 2008)."""
 ITERATIONS = 500
-"""The layout hardly moves after them: 750 kept as many neighbours, and cost half as much again."""
+"""The layout hardly moves after them. With 750 as many of the ten nearest stay neighbours (0.585 of
+1,797 digits in either case; 0.496 and 0.497 of 6,000 of Fashion-MNIST), for a third to a half more
+time."""
 TOGETHER = 250
 """Of them, those in which clusters are pulled together: both libraries' own number."""
 _FEWEST_FOR_TSNE = 8
