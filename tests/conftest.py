@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -44,6 +45,16 @@ def forget() -> Iterator[None]:
         table.update(entries)
     own._LOADED.clear()
     own._LOADED.update(loaded)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_decoder() -> None:
+    """One process opens the images of all tests of a worker: with two, one would start anew for
+    every handful of images. Tests of the decoders make their own."""
+    from labelgap.data import decoders
+
+    shared = decoders.shared()
+    shared.count, shared._free = 1, threading.BoundedSemaphore(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
