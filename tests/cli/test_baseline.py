@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from console import call
+from typer.testing import CliRunner
 
 import labelgap
+from labelgap.cli import with_commands
 from labelgap.core import device as devices
 from labelgap.core.area import labels_to_reach
 from labelgap.core.device import machine as machine_of
@@ -40,9 +42,9 @@ pytestmark = pytest.mark.xdist_group("baseline")  # on one worker: the run is ma
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A run's folder with its baseline, and what the terminal said."""
     folder = tmp_path_factory.mktemp("baseline") / "run"
-    words = [sys.executable, "-m", "labelgap", "run", "--out", str(folder), *SMALL]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return folder, " ".join(done.stdout.split())
+    done = CliRunner().invoke(with_commands(), ["run", "--out", str(folder), *SMALL])
+    assert done.exit_code == 0, done.output
+    return folder, " ".join(done.output.split())
 
 
 def result(folder: Path) -> dict[str, Any]:
@@ -87,12 +89,13 @@ def test_the_baseline_is_random_of_the_same_seed_and_initial_set(
     assert [r["labels"] for r in random["rounds"]] == [r["labels"] for r in own["rounds"]]
 
 
-def test_it_is_what_random_would_be_alone(compared: tuple[Path, str], tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "labelgap", "run", "--method", "random", "--baseline"]
-    done = subprocess.run(
-        [*words, "--out", str(tmp_path / "r"), *SMALL], capture_output=True, text=True, check=True
-    )
-    assert "no curve to draw beside it" in done.stdout
+def test_it_is_what_random_would_be_alone(
+    compared: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("run", "--method", "random", "--baseline", "--out", str(tmp_path / "r"))
+    status, said = call(capsys, *words, *SMALL)
+    assert status == 0
+    assert "no curve to draw beside it" in said
     assert not (tmp_path / "r" / "baseline").exists()
     alone, inner = tmp_path / "r", compared[0] / "baseline"
     assert (alone / "queries.jsonl").read_bytes() == (inner / "queries.jsonl").read_bytes()

@@ -98,6 +98,7 @@ def test_while_a_benchmark_runs(tmp_path: Path, whole_group: bool) -> None:
     assert "in use" not in again.stderr
 
 
+@pytest.mark.slow
 def test_while_features_are_computed(tmp_path: Path) -> None:
     import timm
     import torch

@@ -69,7 +69,15 @@ ENDED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "body", "after", "reason"), ENDED, ids=[c[0] for c in ENDED])
+VARIANTS = {"ends the process at import", "dies of a signal", "registers nothing",
+            "replaces what a check calls"}  # fmt: skip
+"""Seconds each, and near to another of the table."""
+
+
+@pytest.mark.parametrize(
+    ("what", "body", "after", "reason"),
+    [pytest.param(*c, id=c[0], marks=[pytest.mark.slow] * (c[0] in VARIANTS)) for c in ENDED],
+)
 def test_what_ends_or_tampers_is_no_success(tmp_path, capsys, what, body, after, reason):
     status, said = call(capsys, "check", str(written(tmp_path, body or "pass", after)))
     assert status == 1

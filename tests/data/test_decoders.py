@@ -21,7 +21,7 @@ from labelgap.data.images import ColourFound, decode
 
 @pytest.fixture
 def pool(monkeypatch):
-    made = Decoders(2, seconds=2.0)
+    made = Decoders(2, seconds=1.0)
     monkeypatch.setattr(decoders, "_shared", made)
     yield made
     made.stop()
@@ -50,7 +50,7 @@ def test_results_and_errors_come_back_as_they_are(pool, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("word", "told"), [(b"CRASH", r"crashed \(SIGSEGV\)"), (b"HANG", "longer than 2 s")]
+    ("word", "told"), [(b"CRASH", r"crashed \(SIGSEGV\)"), (b"HANG", "longer than 1 s")]
 )
 def test_the_request_that_ends_a_process_is_told_and_the_next_goes_on(pool, word, told):
     with pytest.raises(Lost, match=told):
@@ -132,7 +132,7 @@ Decoders(1, seconds={seconds}).run(bad_decoders.begun, sys.argv[1])
 def test_no_process_is_left_when_its_parent_goes(tmp_path, number):
     mark = tmp_path / "mark"
     # Killed, nobody is there to end it: its own clock does, also while it hangs.
-    program = _PROGRAM.format(seconds=1e6 if number == signal.SIGINT else 2)
+    program = _PROGRAM.format(seconds=1e6 if number == signal.SIGINT else 1)
     command = [sys.executable, "-c", program, str(mark), str(Path(bad_decoders.__file__).parent)]
     parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     until(mark.exists)
@@ -155,7 +155,7 @@ def bad(pool, monkeypatch):
     ("word", "told"),
     [
         (b"CRASH", r"crashed \(SIGSEGV\)"),
-        (b"HANG", "longer than 2 s"),
+        (b"HANG", "longer than 1 s"),
         (b"MEMORY", "too much memory"),
         (b"ODD", "RuntimeWarning: a type that nobody expects"),
     ],
@@ -173,7 +173,7 @@ def test_packing_names_the_image_that_ended_the_process(bad, tmp_path, word, tol
 
 
 def test_a_picture_of_an_image_that_hangs(bad):
-    with pytest.raises(DataError, match="longer than 2 s"):
+    with pytest.raises(DataError, match="longer than 1 s"):
         apart.picture_apart(b"HANG", 10)
 
 

@@ -32,7 +32,7 @@ def law(d2, picks, first=None):
     return probability
 
 
-def fits(draw, probability, times=2500):
+def fits(draw, probability, times=1500):
     """Chi-square of observed ordered tuples; never an impossible one."""
     seen = dict.fromkeys(probability, 0)
     for seed in range(times):

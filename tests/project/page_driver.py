@@ -160,8 +160,8 @@ def look(browser, name, ready=seen):
         as_before(browser)
 
 
-def asked_folder(folder, n, classes=CLASSES, config=QUICK):
-    make_images(folder)
+def asked_folder(folder, n, classes=CLASSES, config=QUICK, images=60):
+    make_images(folder, images)
     with begin(folder, classes=classes, method="margin", config=config).project as project:
         asked = Work(project).ask(n)
     return [item.id for item in asked.items]

@@ -48,7 +48,7 @@ def current(browser):
 
 def test_label_by_keyboard(browser, tmp_path):
     folder = tmp_path / "images"
-    ids = asked_folder(folder, 50)
+    ids = asked_folder(folder, 30)
     with running_server(folder, "--no-ahead") as (_, base, token):
         open_page(browser, base, token)
         shot(browser, "single")
@@ -61,10 +61,10 @@ def test_label_by_keyboard(browser, tmp_path):
         until(lambda: current(browser) == alt)
         until(all_saved(browser))
         answer(browser, ["2", "b", "u", Keys.SPACE, "-"])
-        answer(browser, [str(1 + i % 3) for i in range(45)])
+        answer(browser, [str(1 + i % 3) for i in range(25)])
         until(lambda: browser.find_element(By.ID, "empty").is_displayed())
         until(all_saved(browser))
-        until(lambda: text(browser, "counts") == "50 of 50 answered")
+        until(lambda: text(browser, "counts") == "30 of 30 answered")
         shot(browser, "done")
         until(lambda: "✓" in text(browser, "history"))
         problems = [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
@@ -73,8 +73,8 @@ def test_label_by_keyboard(browser, tmp_path):
     assert labels[ids[0]] == 1
     assert [skipped[i] for i in ids[1:4]] == ["bad image", "unsure", "skip"]
     assert labels[ids[4]] == -1
-    assert [labels[i] for i in ids[5:]] == [i % 3 for i in range(45)]
-    assert len(answers) == 48  # 47 labels, and the one that was undone
+    assert [labels[i] for i in ids[5:]] == [i % 3 for i in range(25)]
+    assert len(answers) == 28  # 27 labels, and the one that was undone
 
 
 def shown_pixels(browser):

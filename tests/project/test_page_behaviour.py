@@ -37,20 +37,20 @@ def find(browser, css):
 
 
 def test_the_next_images_come_before_the_last_is_answered(browser, tmp_path):
-    """One person, sixty images: from the first six to the last one nobody asks for more."""
+    """One person, thirty images: from the first six to the last one nobody asks for more."""
     folder = tmp_path / "images"
-    asked_folder(folder, 6)
+    asked_folder(folder, 6, images=30)
     with running_server(folder) as (_, base, token):
         open_page(browser, base, token)
-        for k in range(60):
+        for k in range(30):
             until(lambda: find(browser, "#single:not([hidden])"))
             until(seen(browser))
             press(browser, "123"[k % 3])
         until(all_saved(browser))
-        until(lambda: text(browser, "counts") == "60 of 60 answered")
+        until(lambda: text(browser, "counts") == "30 of 30 answered")
         until(lambda: text(browser, "empty-title") == "Every image has an answer")
         assert not browser.find_element(By.ID, "more").is_displayed()
-    assert len(stored(folder)[0]) == 60
+    assert len(stored(folder)[0]) == 30
 
 
 def test_ctrl_c_ends_the_server_within_a_second_while_it_learns(browser, tmp_path):

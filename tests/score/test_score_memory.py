@@ -7,6 +7,7 @@ from feature_pool import cut, pool
 from greedy_task import Greedy
 
 from labelgap.core.errors import DataError
+from labelgap.score import local
 from labelgap.score.local import Local
 from labelgap.score.parts import is_done, read_part
 from labelgap.score.shards import find_shards
@@ -32,7 +33,10 @@ def test_a_shard_without_memory_is_named_and_the_others_are_kept(
     assert sum(int(read_part(out, enough, shard)["rows"]) for shard in shards) == 90
 
 
-def test_a_shard_that_every_worker_dies_of_ends_the_run_in_words(tmp_path: Path) -> None:
+def test_a_shard_that_every_worker_dies_of_ends_the_run_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_TRIES", 1)  # each starts two processes
     shards = find_shards(cut(tmp_path / "shards", pool(60), 2))
     task, out = Greedy(at="001.npy", killed=True), tmp_path / "out"
     engine = Local(2)

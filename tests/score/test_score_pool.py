@@ -68,7 +68,7 @@ def test_shards_give_the_mixture_and_the_best_of_one_array(tmp_path: Path) -> No
 def test_a_killed_worker_changes_no_bit(tmp_path: Path) -> None:
     shards = cut(tmp_path / "shards", pool(100_000), 12)
     alone = scored(tmp_path, shards, "alone")
-    engine = Local(4)
+    engine = Local(3)
     killed: list[int] = []
 
     def kill(stage: str, done: int, of: int) -> None:
@@ -77,7 +77,7 @@ def test_a_killed_worker_changes_no_bit(tmp_path: Path) -> None:
             os.kill(killed[0], signal.SIGKILL)
 
     try:
-        found = scored(tmp_path, shards, "four", engine=engine, progress=kill)
+        found = scored(tmp_path, shards, "three", engine=engine, progress=kill)
     finally:
         engine.close()
     assert killed

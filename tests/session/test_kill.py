@@ -26,6 +26,8 @@ def step(self, number):
         threading.Timer(moment, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 learner.StageRunner.step = step
+from labelgap.report import folder
+folder.write_report = lambda *args: None  # seconds of drawing, of what nobody looks at here
 from labelgap.cli import main
 main()
 """

@@ -245,8 +245,7 @@ def test_a_place_of_another_time():
     "what",
     [
         "remove",
-        "undo",
-        *(pytest.param(what, marks=pytest.mark.slow) for what in ("rename", "merge", "none")),
+        *(pytest.param(w, marks=pytest.mark.slow) for w in ("rename", "merge", "none", "undo")),
     ],
 )
 def test_killed_at_every_write_a_change_is_whole_or_not_there(tmp_path, what):
