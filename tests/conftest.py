@@ -72,6 +72,14 @@ def short_layouts() -> Iterator[dict[str, int]]:
         yield whole
 
 
+@pytest.fixture(scope="session", autouse=True)
+def coarse_pictures() -> Iterator[None]:
+    """Nobody looks at them: a quarter of the pixels a side."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labelgap.report.style.PIXELS_PER_INCH", 50)
+        yield
+
+
 @pytest.fixture
 def whole_layout(short_layouts: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Layouts as people get them, for a test that looks at one."""

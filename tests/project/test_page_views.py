@@ -38,7 +38,8 @@ def with_network(folder, asked, labelled=24, side=None):
         rng = np.random.default_rng(1)
         for name in truth:
             small = rng.integers(0, 255, (6, 9, 3)).astype(np.uint8)
-            Image.fromarray(small).resize(side, Image.Resampling.BICUBIC).save(folder / name)
+            large = Image.fromarray(small).resize(side, Image.Resampling.BICUBIC)
+            large.save(folder / name, compress_level=0)
     with begin(folder, classes=CLASSES, method="margin", config=QUICK).project as p:
         for i in range(labelled):
             p.ledger.answer(i, CLASSES.index(truth[p.items.get(i).path]), person="anna")
