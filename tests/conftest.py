@@ -73,11 +73,14 @@ def short_layouts() -> Iterator[dict[str, int]]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def coarse_pictures() -> Iterator[None]:
-    """Nobody looks at them: a quarter of the pixels a side."""
+def coarse_pictures() -> Iterator[int]:
+    """Nobody looks at them: a quarter of the pixels to an inch, which are the value."""
+    from labelgap.report import style
+
+    whole = style.PIXELS_PER_INCH
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("labelgap.report.style.PIXELS_PER_INCH", 50)
-        yield
+        patch.setattr(style, "PIXELS_PER_INCH", whole // 4)
+        yield whole
 
 
 @pytest.fixture

@@ -332,7 +332,8 @@ def svg_text(path: Path) -> str:
     return " | ".join(re.findall(r"<!-- (.*?) -->", path.read_text(), flags=re.S))
 
 
-def test_curve_says_method_data_last_value_and_area(tmp_path):
+def test_curve_says_method_data_last_value_and_area(tmp_path, monkeypatch, coarse_pictures):
+    monkeypatch.setattr(style, "PIXELS_PER_INCH", coarse_pictures)
     result = make_result()
     curve(result, tmp_path / "curve.png")
     text = svg_text(tmp_path / "curve.svg")
