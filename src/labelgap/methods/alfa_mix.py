@@ -16,6 +16,7 @@ from labelgap.axes.registry import acquisition, method
 from labelgap.core import scratch
 from labelgap.core.config import Settings, setting
 from labelgap.core.errors import LabelgapError
+from labelgap.core.linalg import one_pool
 from labelgap.core.types import Query
 from labelgap.select.distinct import distinct
 from labelgap.select.kmeans import representatives
@@ -68,6 +69,7 @@ class AlfaMix(Acquisition):
     deterministic = False
     options: AlfaMixOptions
 
+    @one_pool()
     def select(self, view: "PoolView", n: int) -> Query:
         check_budget(n, len(view.candidate_ids))
         if n == 0:

@@ -9,6 +9,7 @@ from torch import Tensor
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
+from labelgap.core.linalg import one_pool
 from labelgap.core.types import Query
 from labelgap.select import badge as sampling
 from labelgap.select.arrays import ROWS, row_norms
@@ -56,6 +57,7 @@ class Badge(Acquisition):
     deterministic = False
     options: BadgeOptions
 
+    @one_pool()
     def select(self, view: "PoolView", n: int) -> Query:
         check_budget(n, len(view.candidate_ids))
         if n == 0:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
+from labelgap.core.linalg import one_pool
 from labelgap.core.types import Query
 from labelgap.methods.coreset import cover_query, gaps
 from labelgap.select.arrays import wide
@@ -108,6 +109,7 @@ class Cdal(Acquisition):
         if self.options.variant == "rl":
             self.deterministic = False
 
+    @one_pool()
     def select(self, view: "PoolView", n: int) -> Query:
         check_budget(n, len(view.candidate_ids))
         if n == 0:

@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
+from labelgap.core.linalg import one_pool
 from labelgap.core.types import Query
 from labelgap.select import scores
 from labelgap.select.competence import (
@@ -73,6 +74,7 @@ class Dcom(Acquisition):
     deterministic = False
     options: DcomOptions
 
+    @one_pool()
     def select(self, view: "PoolView", n: int) -> Query:
         o, size = self.options, len(view.candidate_ids)
         check_budget(n, size)

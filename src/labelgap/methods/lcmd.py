@@ -6,6 +6,7 @@ import numpy as np
 
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
+from labelgap.core.linalg import one_pool
 from labelgap.core.types import Query
 from labelgap.select.distinct import distinct
 from labelgap.select.lcmd import largest_clusters
@@ -25,6 +26,7 @@ class Lcmd(Acquisition):
     uses = frozenset({"logits"})
     kind = "cover"
 
+    @one_pool()
     def select(self, view: "PoolView", n: int) -> Query:
         check_budget(n, len(view.candidate_ids))
         if n == 0:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import TUNING, Settings, setting
+from labelgap.core.linalg import one_pool
 from labelgap.core.types import NONE_OF_THESE, Query
 from labelgap.methods.ll4al import PREDICTED_LOSS, pairs
 from labelgap.select.arrays import Factor, lowest
@@ -126,6 +127,7 @@ class MqNet(Acquisition):
     deterministic = False
     options: MqNetOptions
 
+    @one_pool()
     def select(self, view: "PoolView", n: int) -> Query:
         check_budget(n, len(view.candidate_ids))
         if n == 0:

@@ -10,6 +10,7 @@ from torch import Tensor
 from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core.config import Settings, setting
+from labelgap.core.linalg import one_pool
 from labelgap.core.types import Query
 from labelgap.select.coverage import balls, counted, greedy_cover, planes, purity_radius
 from labelgap.select.distinct import distinct
@@ -59,6 +60,7 @@ class ProbCover(Acquisition):
     deterministic = False
     options: ProbCoverOptions
 
+    @one_pool()
     def select(self, view: "PoolView", n: int) -> Query:
         o, size = self.options, len(view.candidate_ids)
         check_budget(n, size)

@@ -12,6 +12,7 @@ from labelgap.axes.acquisition import Acquisition
 from labelgap.axes.registry import acquisition, method
 from labelgap.core import scratch
 from labelgap.core.config import Settings, setting
+from labelgap.core.linalg import one_pool
 from labelgap.core.types import Ids, Query
 from labelgap.select.distinct import distinct
 from labelgap.select.kmeans import kmeans_of_sample
@@ -71,6 +72,7 @@ class TypiClust(Acquisition):
     deterministic = False
     options: TypiClustOptions
 
+    @one_pool()
     def select(self, view: "PoolView", n: int) -> Query:
         o, size = self.options, len(view.candidate_ids)
         check_budget(n, size)

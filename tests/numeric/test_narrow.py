@@ -1,0 +1,105 @@
+"""Many clusters of wide items, first sought in the items' leading directions."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from tolerance import rounding
+
+from labelgap.select.kmeans import kmeans, representatives
+from labelgap.select.narrow import narrowed
+
+module = import_module("labelgap.select.kmeans")  # by its plain name it is the function
+N, D, K = 900, 300, 70
+
+
+def items(n: int = N, seed: int = 0) -> torch.Tensor:
+    """Groups in a space whose directions matter less and less, as features have it."""
+    rng = np.random.default_rng(seed)
+    scale = 1 / np.sqrt(1 + np.arange(D))
+    z = rng.normal(size=(K, D))[rng.integers(K, size=n)] * 2 + rng.normal(size=(n, D))
+    return torch.from_numpy((z * scale + 3).astype(np.float32))
+
+
+@pytest.mark.parametrize("n", [N, 5000])
+def test_nearly_as_much_is_kept_as_by_the_best_directions(n: int) -> None:
+    x = items(n)
+    x = x - x.mean(0)
+    found = narrowed(x, 20, np.random.default_rng(0))
+    best = torch.linalg.svdvals(x.double())[:20].square().sum()
+    kept = found.double().square().sum()
+    assert 0.95 * best < kept <= best * (1 + rounding("float32", D) * 2)
+    apart = torch.cdist(x[:50].double(), x[:50].double())
+    narrow = torch.cdist(found[:50].double(), found[:50].double())
+    size = float(x.double().norm(dim=1).max())
+    assert bool((narrow <= apart + 2 * size * rounding("float32", D)).all())
+
+
+def test_the_directions_are_drawn_from_the_generator_alone() -> None:
+    x = items()
+    first, again = (narrowed(x, 8, np.random.default_rng(3)) for _ in range(2))
+    assert torch.equal(first, again)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many directions were asked for, at every call."""
+    seen: list[int] = []
+
+    def noted(x: torch.Tensor, width: int, rng: np.random.Generator) -> torch.Tensor:
+        seen.append(width)
+        return narrowed(x, width, rng)
+
+    monkeypatch.setattr(module, "narrowed", noted)
+    return seen
+
+
+def test_few_clusters_or_narrow_items_are_sought_plainly(asked: list[int]) -> None:
+    kmeans(items(), 63, np.random.default_rng(0))
+    kmeans(items()[:, :255], K, np.random.default_rng(0))
+    assert asked == []
+    kmeans(items()[:, :256], 64, np.random.default_rng(0))
+    assert asked == [64]
+
+
+def test_what_is_found_is_as_good_as_scikit_learn_finds_and_no_step_is_left(
+    asked: list[int],
+) -> None:
+    z = items()
+    found = [kmeans(z, K, np.random.default_rng(seed), tolerance=0.0) for seed in range(3)]
+    assert len(asked) == 3
+    peers = [KMeans(K, n_init=1, random_state=seed).fit(z.numpy()).inertia_ for seed in range(3)]
+    assert np.mean([inertia for _, _, inertia in found]) < 1.02 * np.mean(peers)
+    for centres, cluster, inertia in found:
+        d2 = torch.cdist(z.double(), centres.double()).square()
+        own = d2.gather(1, cluster[:, None]).squeeze(1)
+        # Float32 products of centred rows say which is nearest.
+        off = 4 * rounding("float32", D) * float((z - z.mean(0)).double().square().sum(1).max())
+        assert bool((own <= d2.amin(1) + off).all())
+        assert inertia == pytest.approx(float(own.sum()), rel=1e-4)
+        for k in range(K):
+            mean = z[cluster == k].double().mean(0)
+            assert float((mean - centres[k]).abs().max()) < 16 * rounding("float32", 30)
+
+
+def test_copies_count_and_stay_together(asked: list[int]) -> None:
+    z = items(300)
+    some = torch.arange(300).repeat_interleave(torch.arange(300) % 3 + 1)
+    _, cluster, _ = kmeans(z[some], K, np.random.default_rng(1))
+    for row in range(300):
+        assert len(set(cluster[some == row].tolist())) == 1
+    picks = representatives(z[some], K, np.random.default_rng(1))
+    assert len(set(some[picks].tolist())) == K
+    assert len(asked) == 2
+
+
+def test_clusters_that_empty_among_few_directions_are_filled(asked: list[int]) -> None:
+    """Items that differ in directions that were left out lie together in those that were not."""
+    z = torch.zeros(400, D)
+    z[:, :70] = torch.eye(70)[torch.arange(400) % 70] * torch.linspace(1, 2, 70)
+    z += 1e-3 * items(400)
+    _, cluster, _ = kmeans(z, 70, np.random.default_rng(0))
+    assert asked
+    assert len(set(cluster.tolist())) == 70
