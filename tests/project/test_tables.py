@@ -376,6 +376,7 @@ def usable(name):
     paths_alone=st.booleans(),
 )
 @example(names=["=0", "'=0"], classes=["0"], person="0", format="csv", paths_alone=True)
+@example(names=["\\0", "A:\\0"], classes=["0"], person="0", format="csv", paths_alone=False)
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_is_exported_is_imported_whatever_is_in_a_name(
     tmp_path_factory, names, classes, person, format, paths_alone

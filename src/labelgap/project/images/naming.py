@@ -74,7 +74,9 @@ class Finder(Generic[T]):
 
         Raises `DataError` where they are of several folders: which is this one is not known.
         """
-        begins = {b for name in names for b in [self._beginning(name.strip())] if b is not None}
+        # On Linux a file here may itself be called "A:\b.png".
+        elsewhere = (n.strip() for n in names if self.paths.keys().isdisjoint((n, n.strip())))
+        begins = {b for name in elsewhere for b in [self._beginning(name)] if b is not None}
         if len(begins) > 1:
             some = " and ".join(sorted("/".join(begin) for begin in begins)[:2])
             raise DataError(
