@@ -77,7 +77,7 @@ TESTS = {
         "distance_ladder near_pairs_in_pieces coverage_terms "
         "draws_by_distance kcenter_steps kmeans_steps linear_solvers mixing_terms "
         "graph_and_divergence alfa_mix cdal coreset mq_net probcover typiclust badge bait composed "
-        "dcom distinct drop_query herding lcmd line power"
+        "dcom distinct drop_query herding lcmd line narrow power"
     ),
     "methods/daal": [*_numeric("daal daal_by_hand daal_keys alignment"), *_session("run_tables")],
     "learn": [
