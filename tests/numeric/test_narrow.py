@@ -10,6 +10,7 @@ from tolerance import rounding
 
 from labelgap.select.kmeans import kmeans, representatives
 from labelgap.select.narrow import narrowed
+from labelgap.select.seeds import greedy_seeds
 
 module = import_module("labelgap.select.kmeans")  # by its plain name it is the function
 N, D, K = 900, 300, 70
@@ -103,3 +104,61 @@ def test_clusters_that_empty_among_few_directions_are_filled(asked: list[int]) -
     _, cluster, _ = kmeans(z, 70, np.random.default_rng(0))
     assert asked
     assert len(set(cluster.tolist())) == 70
+
+
+def plain_steps(
+    x: np.ndarray, centres: np.ndarray, weights: np.ndarray, steps: int, tolerance: float
+) -> np.ndarray:
+    """Lloyd's steps in numpy, no cluster of which empties: each item's cluster."""
+
+    def nearest() -> np.ndarray:
+        return ((x**2).sum(1)[:, None] - 2 * x @ centres.T + (centres**2).sum(1)).argmin(1)
+
+    spread = ((x**2).sum(1) * weights).sum() / weights.sum()
+    cluster = nearest()
+    for _ in range(steps):
+        moved = means(x, cluster, weights, len(centres))
+        shift, centres, before = ((moved - centres) ** 2).sum(), moved, cluster
+        cluster = nearest()
+        if shift <= tolerance * spread / x.shape[1] or (cluster == before).all():
+            break
+    return cluster
+
+
+def means(x: np.ndarray, cluster: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
+    one = (cluster == np.arange(k)[:, None]) * weights
+    assert (one.sum(1) > 0).all()
+    found: np.ndarray = one @ x / one.sum(1, keepdims=True)
+    return found
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("trials", [None, 1])
+@pytest.mark.parametrize(("steps", "tolerance"), [(1, 0.0), (4, 0.0), (300, 0.0), (300, 0.05)])
+def test_it_is_lloyd_among_the_directions_and_then_among_all_features(
+    steps: int, tolerance: float, trials: int | None, weighted: bool
+) -> None:
+    z = items(N, seed=2).double()
+    weights = np.random.default_rng(4).integers(1, 5, N).astype(np.float64)
+    weights = weights if weighted else np.ones(N)
+    given = weights if weighted else None
+    found = module._lloyd(z, K, np.random.default_rng(7), given, steps, tolerance, trials)
+    x = (z - torch.from_numpy(weights @ z.numpy() / weights.sum())).numpy()
+    rng = np.random.default_rng(7)
+    few = narrowed(torch.from_numpy(x), 64, rng)
+    seeds = greedy_seeds(few, K, rng, trials, weights=given).numpy()
+    first = plain_steps(few.numpy(), few.numpy()[seeds], weights, min(steps, 10), tolerance)
+    cluster = plain_steps(x, means(x, first, weights, K), weights, steps, tolerance)
+    assert found[1].tolist() == cluster.tolist()
+
+
+def test_the_sample_is_drawn_and_the_passes_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelgap.select.narrow._SAMPLE", 500)
+    x = items().double()
+    found = narrowed(x, 5, np.random.default_rng(2))
+    rng = np.random.default_rng(2)
+    some = x.numpy()[np.sort(rng.choice(N, 500, replace=False))]
+    directions = rng.standard_normal((D, 5))
+    for _ in range(2):
+        directions, _ = np.linalg.qr(some.T @ (some @ directions))
+    np.testing.assert_allclose(np.abs(found.numpy()), np.abs(x.numpy() @ directions), atol=1e-9)
