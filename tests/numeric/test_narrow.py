@@ -29,6 +29,7 @@ def test_nearly_as_much_is_kept_as_by_the_best_directions(n: int) -> None:
     x = items(n)
     x = x - x.mean(0)
     found = narrowed(x, 20, np.random.default_rng(0))
+    assert found.dtype == x.dtype
     best = torch.linalg.svdvals(x.double())[:20].square().sum()
     kept = found.double().square().sum()
     assert 0.95 * best < kept <= best * (1 + rounding("float32", D) * 2)
@@ -149,6 +150,19 @@ def test_it_is_lloyd_among_the_directions_and_then_among_all_features(
     seeds = greedy_seeds(few, K, rng, trials, weights=given).numpy()
     first = plain_steps(few.numpy(), few.numpy()[seeds], weights, min(steps, 10), tolerance)
     cluster = plain_steps(x, means(x, first, weights, K), weights, steps, tolerance)
+    assert found[1].tolist() == cluster.tolist()
+
+
+def test_ten_steps_are_made_among_the_directions() -> None:
+    x = torch.from_numpy(np.random.default_rng(5).standard_normal((3000, 256)))
+    x -= x.mean(0)
+    found = module._lloyd(x, 64, np.random.default_rng(7), None, 300, 0.0, 1)
+    rng = np.random.default_rng(7)
+    few = narrowed(x, 64, rng)
+    start, one = few[greedy_seeds(few, 64, rng, 1)].numpy(), np.ones(len(x))
+    ten, eleven = (plain_steps(few.numpy(), start, one, steps, 0.0) for steps in (10, 11))
+    assert (ten != eleven).any()
+    cluster = plain_steps(x.numpy(), means(x.numpy(), ten, one, 64), one, 300, 0.0)
     assert found[1].tolist() == cluster.tolist()
 
 
