@@ -19,11 +19,13 @@ def main() -> None:
     # Of a method and a size the last one counts.
     last = {(x["method"], x["items"]): x for x in lines if x["dtype"] == "float32"}
     figure, (memory, seconds) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    for method in sorted({method for method, _ in last}):
+    for number, method in enumerate(sorted({method for method, _ in last})):
+        # Ten colours, and other marks once they come again.
+        style = "o-" if number < 10 else "s--"
         found = sorted((items, x) for (name, items), x in last.items() if name == method)
         n = [items for items, _ in found]
-        memory.plot(n, [x["bytes"] / 1e9 for _, x in found], "o-", ms=4, label=method)
-        seconds.plot(n, [max(x["cpu_seconds"], 0.01) for _, x in found], "o-", ms=4, label=method)
+        memory.plot(n, [x["bytes"] / 1e9 for _, x in found], style, ms=4, label=method)
+        seconds.plot(n, [max(x["cpu_seconds"], 0.01) for _, x in found], style, ms=4, label=method)
     sizes = sorted({items for _, items in last})
     features = [4 * 512 * n / 1e9 for n in sizes]
     memory.plot(sizes, features, "k--", lw=1, label="one copy of the features")
