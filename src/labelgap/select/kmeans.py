@@ -2,9 +2,9 @@
 
 At the sizes of a query (10,000 candidates, 1,000 clusters) the usual start costs more than all
 of Lloyd's steps, and it is the start that is made fast here. Many clusters of wide items are first
-sought in the items' leading directions, and go on from there with all of them: half the time, and
-a smaller sum of squares (benchmarks/speed/clusters.md). One path serves every device, and it is
-deterministic on the CPU whatever the number of threads.
+sought in the items' leading directions, and go on from there with all of them: less time, and on
+networks' features a smaller sum of squares (benchmarks/speed/clusters.md). One path serves every
+device, and it is deterministic on the CPU whatever the number of threads.
 """
 
 import math
