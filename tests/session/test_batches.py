@@ -1,6 +1,8 @@
 """How far ahead a stage's batches are drawn, and that nothing is drawn twice or for nobody."""
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,8 @@ import torch
 from labelgap.axes.training import Training
 from labelgap.check.case import INITIAL, Case, tiny_task
 from labelgap.core.device import Machine
-from labelgap.learn.batches import BLOCK, Batches
+from labelgap.core.types import Ids
+from labelgap.learn.batches import BLOCK, CACHED, Batches
 from labelgap.learn.inputs import Inputs
 from labelgap.learn.supervised import supervised_stage
 from labelgap.loop.oracle import Oracle
@@ -41,15 +44,49 @@ def batches(
     return made, drawn
 
 
-def test_the_cpu_draws_a_step_at_a_time_and_an_accelerator_64(training: Training) -> None:
+def test_the_cpu_makes_at_once_what_fits_a_cache_and_an_accelerator_draws_64(
+    training: Training,
+) -> None:
     made, drawn = batches(training, None)
-    for step in (0, 1, 1, 7, 0):
-        made.batch(step)
-    assert drawn == [0, 1, 7, 0]
+    made.batch(3)
+    assert drawn == [3, 4, 5, 6, 7, 8, 9]  # small images: all that the stage has
+    item = 4 * math.prod(tiny_task().input_shape)
+    for steps, unlabelled, views in ((1, 0, 0), (5, 0, 0), (2, 7, 0), (3, 7, 2)):
+        stage = replace(
+            supervised_stage(training, unlabelled_batch=unlabelled),
+            batch_size=CACHED // item // steps - unlabelled * (1 + views),
+            views={str(v): "strong" for v in range(views)},
+        )
+        assert Batches(made.inputs, training, stage).block == steps
+    huge = replace(supervised_stage(training), batch_size=1 + CACHED // item)
+    assert Batches(made.inputs, training, huge).block == 1
+    assert made.together == made.block == BLOCK == 64
     there = replace(training, device=torch.device("meta"))  # another device than the CPU
-    stage = supervised_stage(training)
-    assert Batches(made.inputs, there, stage).block == BLOCK == 64
-    assert Batches(made.inputs, there, stage, 3).block == 3
+    for block in (None, 3):
+        other = Batches(made.inputs, there, huge, block)
+        assert (other.block, other.together) == (block or BLOCK, 1)
+
+
+def test_batches_of_a_block_are_made_by_one_call_and_handed_out_once(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, drawn = batches(training, 4, unlabelled=5)
+    sizes: list[int] = []
+    view = Inputs.view
+
+    def noted(self: Inputs, ids: Ids, *rest: Any) -> torch.Tensor:
+        sizes.append(len(ids))
+        return view(self, ids, *rest)
+
+    monkeypatch.setattr(Inputs, "view", noted)
+    first = [made.batch(step) for step in range(4)]
+    assert sizes == [4 * len(first[0].x), 4 * 5]
+    first[2].shared = "what a step computed"
+    again = made.batch(2)
+    assert again.shared is None
+    assert torch.equal(again.x, first[2].x)
+    assert drawn == [0, 1, 2, 3]  # not drawn again
+    assert [batch.step for batch in first] == [0, 1, 2, 3]
 
 
 def test_a_block_begins_at_the_step_that_is_asked_and_ends_with_the_stage(

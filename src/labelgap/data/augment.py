@@ -15,7 +15,8 @@ from labelgap.data.types import Augment
 class Crops(NamedTuple):
     """Where each image of a batch is cut out, and whether it is mirrored; arrays or tensors.
 
-    places: of rows, then of columns, 0 … 2·pad.
+    places: [b, 2], of rows, then of columns, 0 … 2·pad. Images come first in all draws, so that
+        those of several batches can be joined.
     """
 
     places: Any
@@ -27,7 +28,7 @@ def crops(b: int, spec: Augment, rng: np.random.Generator) -> Crops:
 
     Arrays, so that every device sees the same crops, and draws of many steps can cross at once.
     """
-    places = rng.integers(0, 2 * spec.pad + 1, size=(2, b))
+    places = rng.integers(0, 2 * spec.pad + 1, size=(2, b)).T
     return Crops(places, rng.integers(0, 2, size=b).astype(np.bool_))
 
 
@@ -42,9 +43,9 @@ def cropped(
     columns = torch.arange(w, device=device)
     if spec.flip:
         columns = torch.where(drawn.mirrored[:, None], w - 1 - columns, columns)
-    columns = columns + drawn.places[1][:, None]  # [b, w]
+    columns = columns + drawn.places[:, 1:]  # [b, w]
     images = torch.arange(b, device=device) * (h + 2 * pad)
-    rows = (images + drawn.places[0])[:, None] + torch.arange(h, device=device)  # [b, h]
+    rows = (images + drawn.places[:, 0])[:, None] + torch.arange(h, device=device)  # [b, h]
     pixels = rows[:, :, None] * (w + 2 * pad) + columns[:, None, :]  # [b, h, w]
     return padded.reshape(-1, c).index_select(0, pixels.view(-1)).view(b, h, w, c)
 

@@ -1,6 +1,8 @@
 """A stage's batches: drawn on the host for many steps ahead, made on the device."""
 
-from itertools import accumulate, islice, pairwise
+import math
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,22 +18,23 @@ from labelgap.learn.inputs import Drawn, Endless, Inputs
 BLOCK = 64
 """Steps whose draws cross to an accelerator at once. Those of 128 images with a strong view are
 half a megabyte; and a killed training that goes on draws at most so many steps again."""
+CACHED = 2**20
+"""Bytes of batches that the CPU makes at once: what the cache of a core takes. A crop and its
+normalisation are twenty calls, which cost more than what they do to a few small images."""
 
 
 class _Plan(NamedTuple):
-    """One step's items and draws, arrays or (in `rows` and `drawn`) tensors on the device.
+    """The items and the draws of some steps, one step after the other.
 
     rows: labelled rows, their ids, and the unlabelled ids, for gathers on the device.
-    drawn: of the labelled batch, then of the unlabelled one, then of its further views.
+    drawn: of the labelled items, then of the unlabelled ones, then of their further views.
+    Arrays as they are drawn, tensors on the device in the plan that batches are made by.
     """
 
     ids: Ids
     u_ids: Ids
     rows: tuple[Any, ...]
     drawn: tuple[Drawn, ...]
-
-    def parts(self) -> tuple[Drawn, ...]:
-        return (self.rows, *self.drawn)
 
 
 class Batches:
@@ -40,51 +43,73 @@ class Batches:
     def __init__(
         self, inputs: Inputs, training: Training, stage: Stage, block: int | None = None
     ) -> None:
-        """block: steps that are drawn ahead; by default 1 on the CPU, where nothing crosses."""
+        """block: steps that are drawn ahead; by default, on the CPU, whose batches fit a cache."""
         self.inputs: Inputs = inputs
         self.training: Training = training
         self.stage: Stage = stage
         t, purpose = training, f"batches/{stage.name}"
-        self.block: int = block or (1 if t.device.type == "cpu" else BLOCK)
+        near = t.device.type == "cpu"
+        self.block: int = block or (self._cached() if near else BLOCK)
+        self.together: int = self.block if near else 1
+        """Steps whose batches are made at once: one fills an accelerator."""
         labelled = np.arange(len(t.labelled_ids))
         self._labelled = Endless(labelled, t.streams, purpose, t.round)
         self._unlabelled = Endless(t.unlabelled_ids, t.streams, f"{purpose}/unlabelled", t.round)
         self._labels: Tensor = torch.from_numpy(t.labels).to(t.device)
-        self._first, self._ahead = 0, list[_Plan]()
+        self._steps, self._ahead = range(0), _Plan(t.labelled_ids, t.unlabelled_ids, (), ())
+        self._made = dict[int, Batch]()
+
+    def _cached(self) -> int:
+        stage, shape = self.stage, self.inputs.task.input_shape
+        items = stage.batch_size + stage.unlabelled_batch * (1 + len(stage.views))
+        return min(BLOCK, max(1, CACHED // (items * math.prod(shape) * torch.float32.itemsize)))
 
     def batch(self, step: int) -> Batch:
-        """The step's labelled and unlabelled images."""
-        if not self._first <= step < self._first + len(self._ahead):
-            self._draw(step)
-        plan, stage, inputs = self._ahead[step - self._first], self.stage, self.inputs
+        """The step's labelled and unlabelled images; made anew for whoever asks again."""
+        if step not in self._made:
+            if step not in self._steps:
+                self._draw(step)
+            steps = range(step, min(step + self.together, self._steps.stop))
+            self._made = {batch.step: batch for batch in self._batches(steps)}
+        # Handed out once: what a step leaves in its batch is not kept beyond it.
+        return self._made.pop(step)
+
+    def _batches(self, steps: range) -> Iterator[Batch]:
+        """Those of steps that were drawn, made by one call for each kind of view."""
+        stage, begin = self.stage, steps.start - self._steps.start
+        size, others = stage.batch_size, stage.unlabelled_batch
+        labelled, unlabelled = (slice(begin * n, (begin + len(steps)) * n) for n in (size, others))
+        plan = self._ahead
         rows, ids, u_ids = plan.rows
-        batch = Batch(
-            x=inputs.view(plan.ids, ids, "weak", plan.drawn[0]),
-            y=self._labels[rows],
-            ids=torch.from_numpy(plan.ids),
-            step=step,
-        )
-        if stage.unlabelled_batch:
-            batch.u_ids = torch.from_numpy(plan.u_ids)
-            batch.u = inputs.view(plan.u_ids, u_ids, "weak", plan.drawn[1])
-            batch.u_views = {
-                name: inputs.view(plan.u_ids, u_ids, kind, drawn)
-                for (name, kind), drawn in zip(stage.views.items(), plan.drawn[2:], strict=True)
-            }
-        return batch
+
+        def views(chosen: slice, kind: str, drawn: Drawn) -> Tensor:
+            near, there = (plan.ids, ids) if chosen is labelled else (plan.u_ids, u_ids)
+            some = tuple(values[chosen] for values in drawn)
+            return self.inputs.view(near[chosen], there[chosen], kind, some)
+
+        x = views(labelled, "weak", plan.drawn[0])
+        y = self._labels[rows[labelled]]
+        kinds = ("weak", *stage.views.values()) if others else ()
+        u = [views(unlabelled, *one) for one in zip(kinds, plan.drawn[1:], strict=True)]
+        for i, step in enumerate(steps):
+            own = slice(i * size, (i + 1) * size)
+            batch = Batch(x[own], y[own], torch.from_numpy(plan.ids[labelled][own]), step)
+            if others:
+                own = slice(i * others, (i + 1) * others)
+                batch.u_ids = torch.from_numpy(plan.u_ids[unlabelled][own])
+                batch.u, *further = (view[own] for view in u)
+                batch.u_views = dict(zip(stage.views, further, strict=True))
+            yield batch
 
     def _draw(self, first: int) -> None:
-        steps = range(first, max(first + 1, min(first + self.block, self.stage.steps)))
-        plans = [self._plan(step) for step in steps]
-        parts = [part for plan in plans for part in plan.parts()]
-        there = all_over([array for part in parts for array in part], self.training.device)
-        ends = list(accumulate(map(len, parts), initial=0))
-        found = iter([tuple(there[a:b]) for a, b in pairwise(ends)])
-        self._first = first
-        self._ahead = [
-            plan._replace(rows=next(found), drawn=tuple(islice(found, len(plan.drawn))))
-            for plan in plans
-        ]
+        self._steps = range(first, max(first + 1, min(first + self.block, self.stage.steps)))
+        plans = [self._plan(step) for step in self._steps]
+        ids, u_ids = (np.concatenate(some) for some in zip(*(p[:2] for p in plans), strict=True))
+        parts = [_joined(p.rows for p in plans)]
+        parts += [_joined(drawn) for drawn in zip(*(p.drawn for p in plans), strict=True)]
+        there = iter(all_over([array for part in parts for array in part], self.training.device))
+        rows, *drawn = (tuple(islice(there, len(part))) for part in parts)
+        self._ahead = _Plan(ids, u_ids, rows, tuple(drawn))
 
     def _plan(self, step: int) -> _Plan:
         t, stage = self.training, self.stage
@@ -97,3 +122,8 @@ class Batches:
             kinds = ("weak", *stage.views.values())
             drawn += [self.inputs.draw(size, rng, kind) for kind in kinds]
         return _Plan(ids, u_ids, (rows, ids, u_ids), tuple(drawn))
+
+
+def _joined(drawn: Iterable[tuple[Any, ...]]) -> tuple[np.ndarray, ...]:
+    """The draws of steps, each of its arrays joined to those of the other steps."""
+    return tuple(np.concatenate(same) for same in zip(*drawn, strict=True))
