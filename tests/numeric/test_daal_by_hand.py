@@ -141,7 +141,7 @@ def test_the_querys_critic_is_drawn_and_trained_from_streams_of_its_own() -> Non
     o = chosen.options
     z, z_l = v.candidates("features"), v.labelled("features")
     psi = o.mixture.fit_both(z_l, v.class_labels, z, v.candidates("logits"), v.rng("x"))
-    h_l, h_u = chosen._inputs(z, z_l, *psi, K)
+    h_l, h_u = chosen._inputs(z, z_l, psi, [one.component_log_density(z) for one in psi])
     with v.scope("critic"):
         critic = o.critic.new(D, K)
     expected = fit_critic(
@@ -165,7 +165,7 @@ def test_a_critic_sees_features_posteriors_and_likelihoods_of_both(d: int, covar
     for mixture in psi:
         likelihood = mixture.log_likelihood(both)
         columns.append(((likelihood - likelihood.mean()) / likelihood.std())[:, None])
-    h_l, h_u = chosen._inputs(z, z_l, *psi, K)
+    h_l, h_u = chosen._inputs(z, z_l, psi, [one.component_log_density(z) for one in psi])
     torch.testing.assert_close(
         torch.cat([h_l, h_u]), torch.cat(columns, dim=1), rtol=1e-4, atol=1e-4
     )

@@ -166,7 +166,7 @@ def test_the_temperature_divides_the_log_joint_of_the_querys_posteriors(
     z, z_l = v.candidates("features"), v.labelled("features")
     logits = v.candidates("logits")
     psi = chosen.options.mixture.fit_both(z_l, v.class_labels, z, logits, v.rng("x"))
-    _, h_u = chosen._inputs(z, z_l, *psi, K)
+    _, h_u = chosen._inputs(z, z_l, psi, [one.component_log_density(z) for one in psi])
     for i, mixture in enumerate(psi):
         joint = mixture.component_log_density(z) / (temperature or D)
         block = h_u[:, D + i * K : D + (i + 1) * K]

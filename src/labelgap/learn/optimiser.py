@@ -21,12 +21,16 @@ class Descent:
 
     Parameters
     ----------
-    fused: take the fused kernels, whose last digits are others.
+    fused: take the fused kernels, whose last digits are others; None: where the device has them.
     """
 
-    def __init__(self, spec: Optimiser, params: list[nn.Parameter], fused: bool) -> None:
+    def __init__(
+        self, spec: Optimiser, params: list[nn.Parameter], fused: bool | None = None
+    ) -> None:
         self.spec: Optimiser = spec
         self.params: list[nn.Parameter] = params
+        if fused is None:
+            fused = all(p.device.type in ("cpu", "cuda") for p in params)
         self.fused: bool = fused
         self.lr: float = spec.lr
         self._state: list[dict[str, Tensor]] = [{} for _ in params]

@@ -33,7 +33,9 @@ class StageRunner:
             [phase.name for phase in stage.phases], stage.name, training.round, training.device
         )
         self.updated: set[str] = {name for phase in stage.phases for name in phase.modules}
-        self.optimisers: list[Descent] = [self._optimiser(phase) for phase in stage.phases]
+        self.optimisers: list[Descent] = [
+            Descent(phase.optimiser, self._parameters(phase)) for phase in stage.phases
+        ]
         self.params = [self._parameters(phase) for phase in stage.phases]
         self.others = [self._others(phase) for phase in stage.phases]
         self.lost: Tensor = torch.zeros((), device=training.device)
@@ -49,10 +51,6 @@ class StageRunner:
         # Listed once: to walk through the modules at every turn costs as much as a small layer.
         others = [self.players[name] for name in self.updated if name not in phase.modules]
         return [p for module in others for p in module.parameters()]
-
-    def _optimiser(self, phase: Phase) -> Descent:
-        fused = self.training.device.type in ("cpu", "cuda")
-        return Descent(phase.optimiser, self._parameters(phase), fused)
 
     def _set_modes(self) -> None:
         for name, module in self.players.items():

@@ -1,5 +1,7 @@
 """A set as the critic sees it: features with the statistics of both mixtures."""
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -46,18 +48,33 @@ class Characteristic(nn.Module):
         """Take a new ψ; its log-likelihood is standardised over `reference` (both sets)."""
         for name in ("weights", "means", "variances", "empty"):
             self.get_buffer(name).copy_(getattr(mixture, name))
-        likelihood = mixture.log_likelihood(reference)
-        self.centre.copy_(likelihood.mean())
-        deviation = likelihood.std() if len(likelihood) > 1 else torch.ones(())
-        self.scale.copy_(deviation.clamp_min(1e-6))
+        centre, scale = standard(mixture.log_likelihood(reference))
+        self.centre.copy_(centre)
+        self.scale.copy_(scale)
 
     def statistics(
         self, z: Float[Tensor, "b d"], temperature: float
     ) -> tuple[Float[Tensor, "b k"], Float[Tensor, " b"]]:
         """p(y|z; ψ), and (log p(z; ψ) − mean) / deviation, from one pass of the densities."""
         joint = self.mixture.component_log_density(z)
-        likelihood = torch.logsumexp(joint, dim=1) - self.centre
-        return tempered(joint, temperature).exp(), likelihood / self.scale
+        return read(joint, self.centre, self.scale, temperature)
+
+
+def standard(likelihood: Float[Tensor, " n"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Mean and deviation by which log-likelihoods are standardised; of one alone 1."""
+    deviation = likelihood.std() if len(likelihood) > 1 else torch.ones(())
+    return likelihood.mean(), deviation.clamp_min(1e-6)
+
+
+def read(
+    joint: Float[Tensor, "b k"],
+    centre: Float[Tensor, ""],
+    scale: Float[Tensor, ""],
+    temperature: float,
+) -> tuple[Float[Tensor, "b k"], Float[Tensor, " b"]]:
+    """`Characteristic.statistics` of items whose `Mixture.component_log_density` is known."""
+    likelihood = (torch.logsumexp(joint, dim=1) - centre) / scale
+    return tempered(joint, temperature).exp(), likelihood
 
 
 def statistics_width(feature_dim: int, num_classes: int, statistics: bool) -> int:
@@ -85,5 +102,12 @@ def critic_input(
         return z
     source = z if through_statistics else z.detach()
     found = [psi.statistics(source, temperature) for psi in (labelled, unlabelled)]
+    return joined(z, found)
+
+
+def joined(
+    z: Float[Tensor, "b d"], found: Iterable[tuple[Float[Tensor, "b k"], Float[Tensor, " b"]]]
+) -> Float[Tensor, "b i"]:
+    """z ⊕ the posteriors ⊕ the standardised log-likelihoods that `read` found."""
     posteriors, likelihoods = zip(*found, strict=True)
     return torch.cat([z, *posteriors, *(p[:, None] for p in likelihoods)], dim=1)

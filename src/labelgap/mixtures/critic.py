@@ -52,17 +52,16 @@ def gradient_penalty(
     meant to be *subtracted* from what the critic ascends; the graph is kept, so it trains the
     critic.
     """
-    between = _between(labelled, unlabelled, rng).requires_grad_(True)
+    mix = _shares(labelled, rng)
+    between = torch.lerp(unlabelled.detach(), labelled.detach(), mix).requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     penalty: Tensor = ((gradient[:, :columns].norm(dim=1) - 1.0) ** 2).mean()
     return penalty
 
 
-def _between(
-    labelled: Float[Tensor, "b i"], unlabelled: Float[Tensor, "b i"], rng: np.random.Generator
-) -> Float[Tensor, "b i"]:
-    mix = over_like(rng.random((len(labelled), 1), dtype=np.float32), labelled)
-    return mix * labelled.detach() + (1 - mix) * unlabelled.detach()
+def _shares(labelled: Float[Tensor, "b i"], rng: np.random.Generator) -> Float[Tensor, "b 1"]:
+    """The share of each labelled item in a point between it and an unlabelled one."""
+    return over_like(rng.random((len(labelled), 1), dtype=np.float32), labelled)
 
 
 def critic_loss(
@@ -79,9 +78,8 @@ def critic_loss(
     """
     h_l, h_u = labelled.detach(), unlabelled.detach()
     if isinstance(critic, Critic) and not critic.sigmoid:
-        between, parameters = _between(h_l, h_u, rng), critic.parameters()
         loss: Tensor = FreeCriticLoss.apply(  # type: ignore[no-untyped-call]
-            h_l, h_u, between, penalty, columns, *parameters
+            h_l, h_u, _shares(h_l, rng), penalty, columns, *critic.parameters()
         )
         return loss
     gap = distance(critic(h_l), critic(h_u))

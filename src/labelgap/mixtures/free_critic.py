@@ -6,7 +6,9 @@ a₁ = W₁h + b₁ and a₂ = W₂ relu(a₁) + b₂, and masks m = [a > 0], co
 
     D(h) = w₃ · relu(a₂) + b₃,      ∇D(h) = W₁ᵀ(m₁ ∘ W₂ᵀ(m₂ ∘ w₃)),
 
-and the loss is λ · mean (‖∇D(h̃)‖ − 1)² − (E_U[D] − E_L[D]) (Gulrajani et al. 2017, Eq. 3).
+and the loss is λ · mean (‖∇D(h̃)‖ − 1)² − (E_U[D] − E_L[D]) (Gulrajani et al. 2017, Eq. 3). The
+points h̃ lie between the sets, and so do their a₁ between those of the two ends: the first layer,
+nearly all of the work on wide features, never meets h̃ itself.
 """
 
 from typing import Any
@@ -27,8 +29,8 @@ class FreeCriticLoss(torch.autograd.Function):
     def forward(
         ctx: Any,
         labelled: Float[Tensor, "b i"],
-        unlabelled: Float[Tensor, "u i"],
-        between: Float[Tensor, "b i"],
+        unlabelled: Float[Tensor, "b i"],
+        mix: Float[Tensor, "b 1"],
         penalty: float,
         columns: int | None,
         *parameters: Tensor,
@@ -37,39 +39,39 @@ class FreeCriticLoss(torch.autograd.Function):
 
         Parameters
         ----------
-        between: the points at which the penalty is taken.
+        mix: the share of the labelled item in each point h̃ at which the penalty is taken.
         penalty: λ.
         columns: of the inputs, the leading ones that the penalty's gradient is over; None: all.
         parameters: W₁ [w, i], b₁ [w], W₂ [w, w], b₂ [w], W₃ [1, w], b₃ [1].
         """
         w1, b1, w2, b2, w3, b3 = parameters
-        n, ends = len(labelled), len(labelled) + len(unlabelled)
+        n, ends, columns = len(mix), 2 * len(mix), columns or labelled.shape[1]
         # All rows pass together, and all products of a layer are one: the last rows are those of
-        # the penalty, and what its gradient needs takes their place once they have been used.
-        h = torch.cat([labelled, unlabelled, between])
-        a1 = torch.addmm(b1, h, w1.t()).relu_()
+        # the penalty. Their place in h is for what its gradient needs.
+        h = labelled.new_empty(3 * n, labelled.shape[1])
+        torch.cat([labelled, unlabelled], out=h[:ends])
+        a1 = h.new_empty(3 * n, len(w1))
+        torch.addmm(b1, h[:ends], w1.t(), out=a1[:ends])
+        torch.lerp(a1[n:ends], a1[:n], mix, out=a1[ends:])
+        a1.relu_()
         a2 = torch.addmm(b2, a1, w2.t()).relu_()
         # The sign and the share of each item in −(E_U[D] − E_L[D]); 1 for ∇D between the sets.
         share = h.new_full((len(h), 1), 1.0)
         share[:n] = 1 / n
-        share[n:ends] = -1 / len(unlabelled)
+        share[n:ends] = -1 / n
         d2 = masked(share * w3, a2, 0.0)
         d1 = masked(d2 @ w2, a1, 0.0)
         of_w3 = share[:ends].t() @ a2[:ends]
         of_b3 = share[:ends].sum(dim=0)
 
         # The penalty and backward through it; at a norm of 0 the slope is 0, as it is to autograd.
-        gradient = d1[ends:] @ (w1 if columns is None else w1[:, :columns])
+        gradient = torch.mm(d1[ends:], w1[:, :columns], out=h[ends:, :columns])
+        h[ends:, columns:] = 0.0
         norm = gradient.norm(dim=1, keepdim=True)
         excess = norm - 1
         loss: Tensor = (of_w3 @ w3.t() + of_b3 * b3).sum() + penalty * excess.square().mean()
         gradient.div_(norm.clamp_min_(torch.finfo(h.dtype).tiny))
-        gradient.mul_(excess.mul_(2 * penalty / len(between)))
-        if columns is None:
-            h[ends:] = gradient
-        else:
-            h[ends:, :columns] = gradient
-            h[ends:, columns:] = 0.0
+        gradient.mul_(excess.mul_(2 * penalty / n))
         a1[ends:] = masked(h[ends:] @ w1.t(), a1[ends:], 0.0)
         e2 = masked(a1[ends:] @ w2.t(), a2[ends:], 0.0)
         ctx.save_for_backward(

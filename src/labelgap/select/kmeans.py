@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from labelgap.core import scratch
-from labelgap.core.linalg import one_pool
+from labelgap.core.linalg import matmul, one_pool
 from labelgap.select.arrays import row_norms, views, wide, wide_mean, wide_pieces
 from labelgap.select.distinct import distinct
 from labelgap.select.narrow import narrowed
@@ -23,6 +23,8 @@ from labelgap.select.seeds import greedy_seeds
 from labelgap.select.top import check_budget
 
 _ROWS = 2048
+_WAITING = 64
+"""Centres without an item whose distances to all items are computed at once."""
 _DIRECTIONS = 64
 _WIDE, _MANY = 256, 64
 """Fewer features, or fewer clusters, leave little to save."""
@@ -218,10 +220,13 @@ def _nearest(
     if waiting:
         free = torch.ones(len(z), dtype=torch.bool, device=z.device)
         free[torch.tensor(list(taken), device=z.device)] = False
-        for j in waiting:
-            away = (x - c[j]).square().sum(1).masked_fill_(~free, torch.inf)
-            chosen[j] = away.argmin()
-            free.index_fill_(0, chosen[j : j + 1], False)
+        norms = row_norms(x)
+        for start in range(0, len(waiting), _WAITING):
+            some = waiting[start : start + _WAITING]
+            # Without the centre's own square, which moves all of its distances alike.
+            for j, away in zip(some, norms - 2.0 * matmul(c[some], x.T), strict=True):
+                chosen[j] = away.masked_fill_(~free, torch.inf).argmin()
+                free.index_fill_(0, chosen[j : j + 1], False)
     return chosen
 
 

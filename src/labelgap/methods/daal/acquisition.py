@@ -1,6 +1,6 @@
 """DAAL's query: likelihood gap plus critic, balanced, spread by k-means."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -13,7 +13,7 @@ from labelgap.core.config import Settings, setting
 from labelgap.core.types import Query
 from labelgap.methods.daal.fit import fit_critic
 from labelgap.methods.daal.settings import MOVED, OURS, TUNED, CriticSettings, MixtureSettings
-from labelgap.mixtures.characteristic import Characteristic, critic_input
+from labelgap.mixtures.characteristic import joined, read, standard
 from labelgap.mixtures.mixture import Mixture
 from labelgap.select.balance import balanced_candidates
 from labelgap.select.distinct import Distinct, distinct
@@ -122,17 +122,18 @@ class DaalAcquisition(Acquisition):
         o = self.options
         z, z_l = view.candidates("features"), view.labelled("features")
         logits = view.candidates("logits")
-        psi_l, psi_u = o.mixture.fit_both(z_l, view.class_labels, z, logits, view.rng("EM batches"))
+        both = o.mixture.fit_both(z_l, view.class_labels, z, logits, view.rng("EM batches"))
+        own = o.model and not view.has("critic")
+        joints = [psi.component_log_density(z) for psi in both] if o.likelihood or own else []
         found: dict[str, Tensor] = {}
         if o.likelihood:
             # Eq. 3 in log space: unlike what is labelled, typical of what is not.
-            found["likelihood_gap"] = psi_u.log_likelihood(z) - psi_l.log_likelihood(z)
-        if o.model:
-            found["critic"] = (
-                view.candidates("critic")
-                if view.has("critic")
-                else self._own_critic(view, z, z_l, psi_l, psi_u)
-            )
+            of_labelled, of_unlabelled = (torch.logsumexp(joint, dim=1) for joint in joints)
+            found["likelihood_gap"] = of_unlabelled - of_labelled
+        if own:
+            found["critic"] = self._own_critic(view, *self._inputs(z, z_l, both, joints))
+        elif o.model:
+            found["critic"] = view.candidates("critic")
         if o.combine == "rank":
             found["entropy"] = entropy(logits)
         check_finite(found)
@@ -147,14 +148,11 @@ class DaalAcquisition(Acquisition):
         terms = [weights[name] * standardise(p) for name, p in parts.items()]
         return torch.stack(terms).sum(dim=0)
 
-    def _own_critic(
-        self, view: "PoolView", z: Tensor, z_l: Tensor, psi_l: Mixture, psi_u: Mixture
-    ) -> Tensor:
+    def _own_critic(self, view: "PoolView", h_l: Tensor, h_u: Tensor) -> Tensor:
         """A critic between labelled and candidate features, from its own stream."""
-        o, (d, k) = self.options, (z.shape[1], view.num_classes)
+        o, d = self.options, view.candidates("features").shape[1]
         with view.scope("critic"):
-            critic = o.critic.new(d, k)
-        h_l, h_u = self._inputs(z, z_l, psi_l, psi_u, k)
+            critic = o.critic.new(d, view.num_classes)
         rng = view.rng("critic batches")
         return fit_critic(
             critic,
@@ -168,18 +166,17 @@ class DaalAcquisition(Acquisition):
         )
 
     def _inputs(
-        self, z: Tensor, z_l: Tensor, psi_l: Mixture, psi_u: Mixture, k: int
+        self, z: Tensor, z_l: Tensor, both: Sequence[Mixture], joints: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
+        """A critic's inputs of labelled items and of candidates, whose densities are known."""
         o = self.options
         if not o.critic.statistics:
             return z_l, z
-        both = torch.cat([z_l, z])
-        players = []
-        for psi in (psi_l, psi_u):
-            player = Characteristic(k, z.shape[1], psi.variances.shape[1] > 1)
-            player.set(psi, both)
-            players.append(player)
         temperature = o.mixture.temperature_in(z.shape[1])
-        with torch.no_grad():
-            inputs = critic_input(both, players[0], players[1], temperature=temperature)
-        return inputs[: len(z_l)], inputs[len(z_l) :]
+        of_l, of_u = [], []
+        for psi, joint in zip(both, joints, strict=True):
+            labelled = psi.component_log_density(z_l)
+            over = standard(torch.logsumexp(torch.cat([labelled, joint]), dim=1))
+            of_l.append(read(labelled, *over, temperature))
+            of_u.append(read(joint, *over, temperature))
+        return joined(z_l, of_l), joined(z, of_u)

@@ -32,7 +32,7 @@ def fit_critic(
     features: leading columns of the inputs that are z; None: all of them.
     """
     spec, params = settings.optimiser(), list(critic.parameters())
-    optimiser = Descent(spec, params, fused=False)
+    optimiser = Descent(spec, params)
     z = labelled.shape[1] if features is None else features
     for step in range(steps):
         set_rate(optimiser, spec, step, steps)
