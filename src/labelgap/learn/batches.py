@@ -82,23 +82,22 @@ class Batches:
         plan = self._ahead
         rows, ids, u_ids = plan.rows
 
-        def views(chosen: slice, kind: str, drawn: Drawn) -> Tensor:
-            near, there = (plan.ids, ids) if chosen is labelled else (plan.u_ids, u_ids)
-            some = tuple(values[chosen] for values in drawn)
-            return self.inputs.view(near[chosen], there[chosen], kind, some)
+        def seen(kind: str, drawn: Drawn, near: Ids, there: Any, some: slice) -> Tensor:
+            return self.inputs.view(near[some], there[some], kind, tuple(v[some] for v in drawn))
 
-        x = views(labelled, "weak", plan.drawn[0])
+        x = seen("weak", plan.drawn[0], plan.ids, ids, labelled)
         y = self._labels[rows[labelled]]
         kinds = ("weak", *stage.views.values()) if others else ()
-        u = [views(unlabelled, *one) for one in zip(kinds, plan.drawn[1:], strict=True)]
+        further = zip(kinds, plan.drawn[1:], strict=True)
+        u = [seen(*one, plan.u_ids, u_ids, unlabelled) for one in further]
         for i, step in enumerate(steps):
             own = slice(i * size, (i + 1) * size)
             batch = Batch(x[own], y[own], torch.from_numpy(plan.ids[labelled][own]), step)
             if others:
                 own = slice(i * others, (i + 1) * others)
                 batch.u_ids = torch.from_numpy(plan.u_ids[unlabelled][own])
-                batch.u, *further = (view[own] for view in u)
-                batch.u_views = dict(zip(stage.views, further, strict=True))
+                batch.u, *views = (view[own] for view in u)
+                batch.u_views = dict(zip(stage.views, views, strict=True))
             yield batch
 
     def _draw(self, first: int) -> None:
